@@ -1,1 +1,67 @@
-//! (to be written)
+//! The arithmetic of `minilm`: every operation of the network, written once over sixteen `f32` lanes
+//! and run on every instruction set **with the same bits**.
+//!
+//! # The sixteen-lane idea
+//!
+//! A kernel is a generic function over the trait `Simd`: a vector of sixteen `f32`, whatever the
+//! machine. With AVX2 that is two `ymm` registers, in plain Rust an array. Implementing `Simd` is all
+//! that an instruction set needs; the kernels, their tests and their benches come for free.
+//!
+//! # The numerics contract
+//!
+//! [`mod@reference`] is the specification: plain loops, the order of every sum explicit. The kernels
+//! equal it bit for bit, for every shape, on every instruction set:
+//!
+//! 1. Every element of a product is **one chain** of fused multiply-adds over k = 0, 1, 2 … in that
+//!    order, starting from zero; the bias is added after the chain.
+//! 2. Every other sum runs in **sixteen virtual lanes**: lane j adds elements j, j + 16, j + 32 … in
+//!    that order, then one fixed tree 16 → 8 → 4 → 2 → 1.
+//! 3. exp and erf are polynomials of this crate, evaluated by explicit fused multiply-adds. `/` and
+//!    `sqrt` are the exact IEEE operations. No estimates, no library functions.
+//!
+//! # Use
+//!
+//! ```
+//! use minilm_kernels::{Epilogue, Isa, PackedLinear, linear};
+//!
+//! let weight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [n = 2][k = 3]
+//! let bias = [0.5, -0.5];
+//! let packed = PackedLinear::pack(&[(&weight, &bias)], 3);
+//!
+//! let x = [1.0, 0.0, -1.0]; // [m = 1][k = 3]
+//! let mut out = [0.0; 2]; // [m = 1][n = 2]
+//! linear(Isa::best(), &x, &packed, Epilogue::Bias, &mut out);
+//! assert_eq!(out, [-1.5, -2.5]);
+//! ```
+//!
+//! Public functions take safe slices and check their lengths; a wrong length is a mistake of the
+//! caller and panics with both lengths. `unsafe` stands in `simd/`, `dispatch.rs` and the tile of
+//! `gemm.rs` alone.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "rows, panels and lanes are indices into several arrays at once"
+)]
+
+mod attention;
+mod dispatch;
+mod embedding;
+mod gelu;
+mod gemm;
+mod layer_norm;
+mod math;
+mod normalize;
+mod pooling;
+pub mod reference;
+mod simd;
+mod softmax;
+
+pub use attention::{AttentionScratch, AttentionShape, attention};
+pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa};
+pub use embedding::embedding_sum;
+pub use gelu::gelu;
+pub use gemm::{Epilogue, PackedLinear, linear};
+pub use layer_norm::{LayerNorm, layer_norm};
+pub use normalize::l2_normalize;
+pub use pooling::{cls_pool, max_pool, mean_pool};
+pub use softmax::softmax;

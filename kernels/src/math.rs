@@ -1,0 +1,140 @@
+//! exp and erf over sixteen lanes, and the constants that the reference shares.
+//!
+//! Both equal [`crate::reference::exp`] and [`crate::reference::erf`] bit for bit. Their coefficients
+//! come from `fit/polynomials.py`; their errors in ULP are measured by `tests/ulp.rs`.
+
+use crate::simd::Simd;
+
+/// Adding and subtracting 1.5 · 2²³ rounds a number of magnitude below 2²² to an integer, half to even,
+/// with nothing but additions: the same on every machine.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+
+pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
+
+/// ln 2 in two parts (Cody and Waite): n · LN2_HIGH is exact for |n| < 2⁹, because the last 9 bits of
+/// LN2_HIGH are zero.
+pub(crate) const LN2_HIGH: f32 = f32::from_bits(0x3f31_7200);
+pub(crate) const LN2_LOW: f32 = f32::from_bits(0x35bf_be8e);
+
+/// exp of anything below rounds to 0, of anything above overflows.
+pub(crate) const EXP_LOW: f32 = -104.0;
+pub(crate) const EXP_HIGH: f32 = 89.0;
+
+/// q with exp(r) = 1 + r + r² q(r) for |r| ≤ ln 2 / 2; relative error 3.2e-9.
+pub(crate) const EXP: [f32; 5] = [0.49999994, 0.16666521, 0.04166826, 0.008368669, 0.0013821304];
+
+/// Below this |x|, erf(x) = x + x p(x²); from it on, erf(x) = ±(1 − exp(|x| q(|x|))).
+pub(crate) const ERF_SPLIT: f32 = 0.9375;
+
+/// From here on erf rounds to ±1.
+pub(crate) const ERF_END: f32 = 4.0;
+
+/// p; relative error of erf 2.0e-8.
+pub(crate) const ERF_SMALL: [f32; 6] =
+    [0.12837915, -0.3761248, 0.1128162, -0.02675871, 0.0049809692, -0.00059268135];
+
+/// q; relative error of erf 6.5e-10.
+pub(crate) const ERF_LARGE: [f32; 7] =
+    [-1.1286585, -0.63511074, -0.10630367, 0.023819333, -0.0036694212, 0.00032940847, -1.1888705e-5];
+
+/// c₀ + x (c₁ + x (c₂ + …)): Horner's rule, one fused step a coefficient.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(simd: S, x: S::F32, coefficients: &[f32; N]) -> S::F32 {
+    let mut sum = simd.splat(coefficients[N - 1]);
+    for i in (0..N - 1).rev() {
+        sum = simd.mul_add(sum, x, simd.splat(coefficients[i]));
+    }
+    sum
+}
+
+/// eˣ, see [`crate::reference::exp`].
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    // The bounds come first: then a NaN stays one.
+    let x = simd.max(simd.splat(EXP_LOW), x);
+    let x = simd.min(simd.splat(EXP_HIGH), x);
+
+    let round = simd.splat(ROUND);
+    let n = simd.sub(simd.mul_add(x, simd.splat(LOG2_E), round), round);
+    let r = simd.mul_add(n, simd.splat(-LN2_HIGH), x);
+    let r = simd.mul_add(n, simd.splat(-LN2_LOW), r);
+
+    let q = polynomial(simd, r, &EXP);
+    let p = simd.mul_add(simd.mul(r, r), q, r);
+    let p = simd.add(p, simd.splat(1.0));
+
+    let half = simd.sub(simd.mul_add(n, simd.splat(0.5), round), round);
+    let rest = simd.sub(n, half);
+    simd.mul(simd.mul(p, simd.exp2_integral(half)), simd.exp2_integral(rest))
+}
+
+/// erf(x), see [`crate::reference::erf`].
+#[inline(always)]
+pub(crate) fn erf<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    let small = simd.mul_add(polynomial(simd, simd.mul(x, x), &ERF_SMALL), x, x);
+
+    let t = simd.abs(x);
+    let t_bounded = simd.min(simd.splat(ERF_END), t);
+    let q = polynomial(simd, t_bounded, &ERF_LARGE);
+    let erfc = exp(simd, simd.mul(t_bounded, q));
+    let large = simd.copy_sign(simd.sub(simd.splat(1.0), erfc), x);
+
+    simd.select_less(t, simd.splat(ERF_SPLIT), small, large)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::{Isa, Kernel};
+    use crate::reference;
+    use crate::simd::LANES;
+
+    enum Function {
+        Exp,
+        Erf,
+    }
+
+    struct Apply<'a>(Function, &'a mut [f32; LANES]);
+
+    impl Kernel for Apply<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let v = simd.load(self.1);
+            let v = match self.0 {
+                Function::Exp => exp(simd, v),
+                Function::Erf => erf(simd, v),
+            };
+            simd.store(v, self.1);
+        }
+    }
+
+    /// Every 997th bit pattern of all 2³² (a prime, so that all exponents and low bits occur), infinities
+    /// and NaNs among them.
+    #[test]
+    fn exp_and_erf_have_the_bits_of_the_reference() {
+        for isa in Isa::available() {
+            for start in (0..=u32::MAX).step_by(997 * LANES) {
+                let x: [f32; LANES] =
+                    std::array::from_fn(|j| f32::from_bits(start.wrapping_add(997 * j as u32)));
+                for (function, expected) in
+                    [(Function::Exp, x.map(reference::exp)), (Function::Erf, x.map(reference::erf))]
+                {
+                    let mut found = x;
+                    isa.run(Apply(function, &mut found));
+                    for j in 0..LANES {
+                        let same = found[j].to_bits() == expected[j].to_bits();
+                        assert!(
+                            same || x[j].is_nan() && found[j].is_nan(),
+                            "{isa}: f({:e}) = {:e}, not {:e}",
+                            x[j],
+                            found[j],
+                            expected[j]
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The specification of every operation: plain loops, shapes on every signature, the order of every
+//! sum explicit.
+//!
+//! This is what somebody who ports the model to another language or device reads, and what the kernels
+//! are compared with, bit by bit. Nothing here is fast. All arrays are row-major `f32`; `mul_add(a, b,
+//! c)` is a·b + c rounded once; all other operations are the plain IEEE ones, denormals kept, and no
+//! compiler may contract or reorder them.
+
+use crate::math::{
+    ERF_END, ERF_LARGE, ERF_SMALL, ERF_SPLIT, EXP, EXP_HIGH, EXP_LOW, LN2_HIGH, LN2_LOW, LOG2_E, ROUND,
+};
+
+/// How many virtual lanes every sum runs in that is not a product's chain.
+pub const LANES: usize = 16;
+
+/// a > b ? a : b; so b where they are equal or one is NaN.
+pub fn max(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+/// a < b ? a : b; so b where they are equal or one is NaN.
+pub fn min(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+/// The tree that ends every reduction: 16 → 8 → 4 → 2 → 1 lanes, lane j with lane j + half.
+pub fn tree(mut lanes: [f32; LANES], combine: impl Fn(f32, f32) -> f32) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for j in 0..half {
+            lanes[j] = combine(lanes[j], lanes[j + half]);
+        }
+    }
+    lanes[0]
+}
+
+/// Σ x in sixteen virtual lanes: lane j starts at 0 and adds x\[j\], x\[j+16\], …; then the [`tree`].
+pub fn sum(x: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    for (i, &x) in x.iter().enumerate() {
+        lanes[i % LANES] += x;
+    }
+    tree(lanes, |a, b| a + b)
+}
+
+/// Σ x² in sixteen virtual lanes, each step one fused multiply-add.
+pub fn sum_of_squares(x: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    for (i, &x) in x.iter().enumerate() {
+        lanes[i % LANES] = x.mul_add(x, lanes[i % LANES]);
+    }
+    tree(lanes, |a, b| a + b)
+}
+
+/// 2ⁿ for integral n in −126 … 127: n + 127 is brought into the low bits of the mantissa by adding 2²³,
+/// then shifted into the exponent.
+pub fn exp2_integral(n: f32) -> f32 {
+    let biased = n + (8_388_608.0 + 127.0);
+    f32::from_bits(biased.to_bits() << 23)
+}
+
+/// c₀ + x (c₁ + x (c₂ + …)), one fused step a coefficient.
+fn polynomial(x: f32, coefficients: &[f32]) -> f32 {
+    let (last, rest) = coefficients.split_last().expect("a polynomial has coefficients");
+    rest.iter().rev().fold(*last, |sum, &c| sum.mul_add(x, c))
+}
+
+/// eˣ, for every f32, at most 1.02 ULP off: 0 for x ≤ −104, infinity for x ≥ 88.73, denormals between −87.3 and −104, NaN for
+/// NaN.
+///
+/// x = n ln 2 + r with integral n and |r| ≤ ln 2 / 2; eˣ = 2ⁿ (1 + r + r² q(r)). Adding and subtracting
+/// 1.5 · 2²³ rounds to an integer, half to even. 2ⁿ is applied in two steps so that neither leaves the
+/// range of f32.
+pub fn exp(x: f32) -> f32 {
+    let x = max(EXP_LOW, x);
+    let x = min(EXP_HIGH, x);
+    let n = x.mul_add(LOG2_E, ROUND) - ROUND;
+    let r = n.mul_add(-LN2_HIGH, x);
+    let r = n.mul_add(-LN2_LOW, r);
+    let p = (r * r).mul_add(polynomial(r, &EXP), r) + 1.0;
+    let half = n.mul_add(0.5, ROUND) - ROUND;
+    p * exp2_integral(half) * exp2_integral(n - half)
+}
+
+/// erf(x), for every f32, at most 1.16 ULP off; NaN for NaN.
+///
+/// x + x p(x²) for |x| < 0.9375, else ±(1 − exp(t q(t))) with t = min(|x|, 4).
+pub fn erf(x: f32) -> f32 {
+    let t = x.abs();
+    if t < ERF_SPLIT {
+        polynomial(x * x, &ERF_SMALL).mul_add(x, x)
+    } else {
+        let t = min(ERF_END, t);
+        (1.0 - exp(t * polynomial(t, &ERF_LARGE))).copysign(x)
+    }
+}
+
+/// GELU in the erf form: ½ x (1 + erf(x / √2)).
+pub fn gelu(x: f32) -> f32 {
+    (0.5 * x) * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// x \[m\]\[k\] · weightᵀ \[n\]\[k\] + bias \[n\] → \[m\]\[n\].
+///
+/// Each element is one chain of fused multiply-adds over k = 0, 1, 2 … from zero; then the bias.
+pub fn linear(x: &[f32], weight: &[f32], bias: &[f32], m: usize, n: usize, k: usize) -> Vec<f32> {
+    let mut out = vec![0.0; m * n];
+    for row in 0..m {
+        for column in 0..n {
+            let mut chain = 0.0f32;
+            for i in 0..k {
+                chain = x[row * k + i].mul_add(weight[column * k + i], chain);
+            }
+            out[row * n + column] = chain + bias[column];
+        }
+    }
+    out
+}
+
+/// One row, in place: subtract the maximum, exp, divide by the sum (as a product with 1 / sum).
+pub fn softmax(row: &mut [f32]) {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for (i, &x) in row.iter().enumerate() {
+        lanes[i % LANES] = max(lanes[i % LANES], x);
+    }
+    let maximum = tree(lanes, max);
+    for x in row.iter_mut() {
+        *x = exp(*x - maximum);
+    }
+    let scale = 1.0 / sum(row);
+    for x in row.iter_mut() {
+        *x *= scale;
+    }
+}
+
+/// One sequence: qkv \[s\]\[3 · heads · head_size\] (a token's queries of all heads, then its keys, then its
+/// values) → \[s\]\[heads · head_size\].
+///
+/// For each head and query: scores = (q · k) · 1/√head_size, a chain over the head's components, one score
+/// a key; [`softmax`]; then Σ p · v, a chain over the keys in order.
+pub fn attention(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
+    let h = heads * head_size;
+    let scale = 1.0 / (head_size as f32).sqrt();
+    let mut out = vec![0.0; s * h];
+    for head in 0..heads {
+        let q = head * head_size;
+        let (k, v) = (h + q, 2 * h + q);
+        for query in 0..s {
+            let mut p = vec![0.0; s];
+            for key in 0..s {
+                let mut chain = 0.0f32;
+                for i in 0..head_size {
+                    chain = qkv[query * 3 * h + q + i].mul_add(qkv[key * 3 * h + k + i], chain);
+                }
+                p[key] = chain * scale;
+            }
+            softmax(&mut p);
+            for i in 0..head_size {
+                let mut chain = 0.0f32;
+                for key in 0..s {
+                    chain = p[key].mul_add(qkv[key * 3 * h + v + i], chain);
+                }
+                out[query * h + q + i] = chain;
+            }
+        }
+    }
+    out
+}
+
+/// One row of h, in place: (x − mean) / √(variance + eps) · gamma \[h\] + beta \[h\], in two passes.
+///
+/// mean = [`sum`] / h; variance = [`sum_of_squares`] of the deviations / h; the factor 1 / √(…) is one
+/// number; gamma and beta are applied by one fused step.
+pub fn layer_norm(x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32) {
+    let h = x.len() as f32;
+    let mean = sum(x) / h;
+    let deviations: Vec<f32> = x.iter().map(|x| x - mean).collect();
+    let factor = 1.0 / (sum_of_squares(&deviations) / h + eps).sqrt();
+    for i in 0..x.len() {
+        x[i] = (deviations[i] * factor).mul_add(gamma[i], beta[i]);
+    }
+}
+
+/// One token: (word \[h\] + token_type \[h\]) + position \[h\] → \[h\].
+pub fn embedding_sum(word: &[f32], token_type: &[f32], position: &[f32]) -> Vec<f32> {
+    (0..word.len()).map(|i| (word[i] + token_type[i]) + position[i]).collect()
+}
+
+/// x \[s\]\[h\], s > 0 → \[h\]: each column's chain of additions over the tokens in order, from zero, then
+/// divided by s.
+pub fn mean_pool(x: &[f32], h: usize) -> Vec<f32> {
+    let s = x.len() / h;
+    (0..h)
+        .map(|i| {
+            let mut chain = 0.0;
+            for token in 0..s {
+                chain += x[token * h + i];
+            }
+            chain / s as f32
+        })
+        .collect()
+}
+
+/// x \[s\]\[h\], s > 0 → \[h\]: each column's maximum over the tokens in order, from −∞, by [`max`].
+pub fn max_pool(x: &[f32], h: usize) -> Vec<f32> {
+    (0..h).map(|i| (0..x.len() / h).fold(f32::NEG_INFINITY, |m, token| max(m, x[token * h + i]))).collect()
+}
+
+/// x \[h\], in place: divided by its Euclidean norm √[`sum_of_squares`], or by 1e-12 if the norm is smaller.
+pub fn l2_normalize(x: &mut [f32]) {
+    let norm = max(sum_of_squares(x).sqrt(), 1e-12);
+    for x in x {
+        *x /= norm;
+    }
+}

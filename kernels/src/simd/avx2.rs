@@ -1,0 +1,160 @@
+//! Sixteen lanes as two `ymm` registers: AVX2 with FMA (Haswell and Zen, and everything since).
+#![allow(unsafe_code, reason = "an instruction set is its intrinsics")]
+
+use std::arch::x86_64::*;
+
+use super::{LANES, Simd};
+
+/// The proof that this machine has AVX2 and FMA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Avx2 {
+    _detected: (),
+}
+
+impl Avx2 {
+    /// The proof, if this machine can give it.
+    pub(crate) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
+            .then_some(Avx2 { _detected: () })
+    }
+}
+
+/// Lanes 0 … 7 and lanes 8 … 15.
+#[derive(Clone, Copy)]
+pub(crate) struct F32x16(__m256, __m256);
+
+/// Applies an intrinsic to both halves.
+macro_rules! halves {
+    ($f:ident, $($v:expr),+) => {
+        // SAFETY: `self` is the proof that the machine has AVX2 and FMA; the intrinsic touches
+        // registers alone.
+        unsafe { F32x16($f($($v.0),+), $f($($v.1),+)) }
+    };
+}
+
+/// The tree of the contract over both halves: 16 → 8 → 4 → 2 → 1 lanes.
+macro_rules! tree {
+    ($v:expr, $wide:ident, $narrow:ident, $single:ident) => {
+        // SAFETY: as in `halves`.
+        unsafe {
+            let eight = $wide($v.0, $v.1);
+            let four = $narrow(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = $narrow(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32($single(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    };
+}
+
+impl Simd for Avx2 {
+    type F32 = F32x16;
+
+    // 16 ymm registers: 6 rows × 2 accumulators, 2 of weights, 1 activation broadcast, 1 to spare.
+    const TILE_ROWS: usize = 6;
+    const ACCUMULATORS: usize = 6;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> F32x16 {
+        // SAFETY: as in `halves`.
+        let half = unsafe { _mm256_set1_ps(x) };
+        F32x16(half, half)
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> F32x16 {
+        let from = from.as_ptr();
+        // SAFETY: `self` proves the features; the reference is to sixteen readable f32, and the
+        // unaligned load asks for no alignment.
+        unsafe { F32x16(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+    }
+
+    #[inline(always)]
+    fn store(self, v: F32x16, to: &mut [f32; LANES]) {
+        let to = to.as_mut_ptr();
+        // SAFETY: `self` proves the features; the reference is to sixteen writable f32, and the
+        // unaligned store asks for no alignment.
+        unsafe {
+            _mm256_storeu_ps(to, v.0);
+            _mm256_storeu_ps(to.add(8), v.1);
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: F32x16, b: F32x16) -> F32x16 {
+        halves!(_mm256_add_ps, a, b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: F32x16, b: F32x16) -> F32x16 {
+        halves!(_mm256_sub_ps, a, b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: F32x16, b: F32x16) -> F32x16 {
+        halves!(_mm256_mul_ps, a, b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: F32x16, b: F32x16) -> F32x16 {
+        halves!(_mm256_div_ps, a, b)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: F32x16, b: F32x16, c: F32x16) -> F32x16 {
+        halves!(_mm256_fmadd_ps, a, b, c)
+    }
+
+    // MAXPS and MINPS give the second operand for equal operands and for NaN: the trait's rule.
+    #[inline(always)]
+    fn max(self, a: F32x16, b: F32x16) -> F32x16 {
+        halves!(_mm256_max_ps, a, b)
+    }
+
+    #[inline(always)]
+    fn min(self, a: F32x16, b: F32x16) -> F32x16 {
+        halves!(_mm256_min_ps, a, b)
+    }
+
+    #[inline(always)]
+    fn select_less(self, a: F32x16, b: F32x16, x: F32x16, y: F32x16) -> F32x16 {
+        // SAFETY: as in `halves`.
+        let less =
+            unsafe { F32x16(_mm256_cmp_ps::<_CMP_LT_OQ>(a.0, b.0), _mm256_cmp_ps::<_CMP_LT_OQ>(a.1, b.1)) };
+        halves!(_mm256_blendv_ps, y, x, less)
+    }
+
+    #[inline(always)]
+    fn abs(self, a: F32x16) -> F32x16 {
+        let sign = self.splat(-0.0);
+        halves!(_mm256_andnot_ps, sign, a)
+    }
+
+    #[inline(always)]
+    fn copy_sign(self, a: F32x16, sign: F32x16) -> F32x16 {
+        let mask = self.splat(-0.0);
+        let sign = halves!(_mm256_and_ps, mask, sign);
+        let magnitude = halves!(_mm256_andnot_ps, mask, a);
+        halves!(_mm256_or_ps, magnitude, sign)
+    }
+
+    #[inline(always)]
+    fn exp2_integral(self, n: F32x16) -> F32x16 {
+        // n + 127 in the low bits of the mantissa, then up into the exponent: see the reference.
+        let biased = self.add(n, self.splat(8_388_608.0 + 127.0));
+        // SAFETY: as in `halves`.
+        unsafe {
+            let low = _mm256_slli_epi32::<23>(_mm256_castps_si256(biased.0));
+            let high = _mm256_slli_epi32::<23>(_mm256_castps_si256(biased.1));
+            F32x16(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high))
+        }
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, v: F32x16) -> f32 {
+        tree!(v, _mm256_add_ps, _mm_add_ps, _mm_add_ss)
+    }
+
+    #[inline(always)]
+    fn reduce_max(self, v: F32x16) -> f32 {
+        tree!(v, _mm256_max_ps, _mm_max_ps, _mm_max_ss)
+    }
+}

@@ -1,1 +1,26 @@
-//! (to be written)
+//! The BERT encoder: from token ids to one vector a token.
+//!
+//! - [`BertConfig`] is the part of `config.json` that the arithmetic depends on, checked.
+//! - [`BertEncoder`] holds the weights, packed once, and runs the forward pass over [`PackedTokens`]: the
+//!   sequences of a micro-batch one behind the other, without padding, so that no masked position exists
+//!   and a text's bits cannot depend on its neighbours.
+//! - [`Arena`] is the scratch memory of one forward pass, reused from one to the next.
+//! - [`Workers`] are the threads, each with an arena; [`micro_batches`] cuts bulk work into what fits a core's
+//!   cache.
+//!
+//! The network is that of Devlin et al., <https://arxiv.org/abs/1810.04805>, as `BertModel` in
+//! `transformers/models/bert/modeling_bert.py` computes it in evaluation mode.
+
+mod arena;
+mod config;
+mod encoder;
+mod error;
+mod packed_tokens;
+mod workers;
+
+pub use arena::Arena;
+pub use config::BertConfig;
+pub use encoder::{BertEncoder, Tap};
+pub use error::BertError;
+pub use packed_tokens::{PackedTokens, micro_batches};
+pub use workers::Workers;

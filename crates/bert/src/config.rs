@@ -1,0 +1,105 @@
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::BertError;
+
+/// The fields of `config.json` that the arithmetic depends on.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct BertConfig {
+    /// The architecture's name; `"bert"`.
+    pub model_type: String,
+    /// The number of token embeddings.
+    pub vocab_size: usize,
+    /// The size of a token's vector between layers.
+    pub hidden_size: usize,
+    /// The number of layers.
+    pub num_hidden_layers: usize,
+    /// The number of attention heads; divides `hidden_size`.
+    pub num_attention_heads: usize,
+    /// The size of a token's vector inside the feed-forward network.
+    pub intermediate_size: usize,
+    /// The longest sequence there are position embeddings for.
+    pub max_position_embeddings: usize,
+    /// The number of token type (segment) embeddings; only the first is used.
+    pub type_vocab_size: usize,
+    /// What LayerNorm adds to the variance.
+    pub layer_norm_eps: f32,
+    /// The activation function of the feed-forward network; `"gelu"`, the erf form.
+    pub hidden_act: String,
+    /// How positions enter; `"absolute"`.
+    #[serde(default = "absolute")]
+    pub position_embedding_type: String,
+}
+
+fn absolute() -> String {
+    "absolute".to_owned()
+}
+
+impl BertConfig {
+    /// Reads and checks a `config.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`BertError::OpenConfig`], [`BertError::InvalidConfig`] or [`BertError::UnsupportedConfig`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<BertConfig, BertError> {
+        let path = path.as_ref();
+        let json =
+            std::fs::read(path).map_err(|source| BertError::OpenConfig { path: path.to_owned(), source })?;
+        let invalid = |source| BertError::InvalidConfig { path: path.to_owned(), source };
+        // The architecture first: another one's config may lack BERT's fields, and the error should say
+        // which architecture it is rather than which field is missing.
+        let value: serde_json::Value = serde_json::from_slice(&json).map_err(invalid)?;
+        if let Some(model_type) = value.get("model_type").filter(|&t| t != "bert") {
+            return Err(unsupported(path, "model_type", model_type, "\"bert\""));
+        }
+        let config: BertConfig = serde_json::from_slice(&json).map_err(invalid)?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), BertError> {
+        if self.hidden_act != "gelu" {
+            return Err(unsupported(path, "hidden_act", format!("{:?}", self.hidden_act), "\"gelu\""));
+        }
+        if self.position_embedding_type != "absolute" {
+            let found = format!("{:?}", self.position_embedding_type);
+            return Err(unsupported(path, "position_embedding_type", found, "\"absolute\""));
+        }
+        for (field, value) in [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("num_attention_heads", self.num_attention_heads),
+            ("intermediate_size", self.intermediate_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("type_vocab_size", self.type_vocab_size),
+        ] {
+            if value == 0 {
+                return Err(unsupported(path, field, 0, "at least 1"));
+            }
+        }
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            let expected = format!("a divisor of hidden_size, which is {}", self.hidden_size);
+            return Err(unsupported(path, "num_attention_heads", self.num_attention_heads, &expected));
+        }
+        if !(self.layer_norm_eps.is_finite() && self.layer_norm_eps >= 0.0) {
+            return Err(unsupported(path, "layer_norm_eps", self.layer_norm_eps, "a number from 0 on"));
+        }
+        Ok(())
+    }
+
+    /// The size of one head's queries, keys and values.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+}
+
+fn unsupported(path: &Path, field: &'static str, found: impl std::fmt::Display, expected: &str) -> BertError {
+    BertError::UnsupportedConfig {
+        path: path.to_owned(),
+        field,
+        found: found.to_string(),
+        expected: expected.to_owned(),
+    }
+}

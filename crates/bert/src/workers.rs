@@ -1,0 +1,100 @@
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::{Arena, BertError};
+
+/// A fixed number of threads and their arenas.
+///
+/// With one thread no other is started: everything runs on the caller's.
+pub struct Workers {
+    pool: Option<rayon::ThreadPool>,
+    /// The arenas that nobody is using. At most as many as were ever in use at once.
+    arenas: Mutex<Vec<Arena>>,
+}
+
+impl Workers {
+    /// `threads` threads, or as many as this process may use if it is 0.
+    ///
+    /// # Errors
+    ///
+    /// [`BertError::Threads`] if the system refuses to start them.
+    pub fn new(threads: usize) -> Result<Workers, BertError> {
+        let threads = match threads {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            n => n,
+        };
+        let pool = (threads > 1)
+            .then(|| {
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .thread_name(|i| format!("minilm-{i}"))
+                    .build()
+                    .map_err(|e| BertError::Threads { threads, reason: e.to_string() })
+            })
+            .transpose()?;
+        Ok(Workers { pool, arenas: Mutex::default() })
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
+    }
+
+    /// Runs `f` with an arena that nobody else uses meanwhile, on the caller's thread.
+    pub fn with_arena<R>(&self, f: impl FnOnce(&mut Arena) -> R) -> R {
+        // A panic elsewhere cannot leave the list of arenas half-changed.
+        let free = || self.arenas.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut arena = free().pop().unwrap_or_default();
+        let result = f(&mut arena);
+        free().push(arena);
+        result
+    }
+
+    /// Runs `f` for every item, in no particular order, on all threads.
+    ///
+    /// # Errors
+    ///
+    /// One of the errors of `f`; the items after it may not have been run.
+    pub fn try_for_each<T: Send, E: Send>(
+        &self,
+        items: Vec<T>,
+        f: impl Fn(T) -> Result<(), E> + Send + Sync,
+    ) -> Result<(), E> {
+        if self.pool.is_none() || items.len() <= 1 {
+            return items.into_iter().try_for_each(f);
+        }
+        self.install(|| items.into_par_iter().try_for_each(f))
+    }
+
+    /// `f` of every item, in the items' order, on all threads.
+    ///
+    /// # Errors
+    ///
+    /// One of the errors of `f`.
+    pub fn try_map<T: Sync, U: Send, E: Send>(
+        &self,
+        items: &[T],
+        f: impl Fn(&T) -> Result<U, E> + Send + Sync,
+    ) -> Result<Vec<U>, E> {
+        if self.pool.is_none() || items.len() <= 1 {
+            return items.iter().map(f).collect();
+        }
+        self.install(|| items.par_iter().map(f).collect())
+    }
+
+    /// Runs `f` where rayon's parallel iterators use these threads.
+    pub(crate) fn install<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(f),
+            None => f(),
+        }
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers").field("threads", &self.threads()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+use std::path::PathBuf;
+
+/// Why a tokenizer cannot be loaded, or a text not be tokenised.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenizerError {
+    /// The file cannot be read.
+    #[error("cannot read tokenizer {path}: {source}", path = path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// The file is not a `tokenizer.json` that the `tokenizers` crate understands.
+    #[error("{path} is not a valid tokenizer.json: {reason}", path = path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What the `tokenizers` crate said.
+        reason: String,
+    },
+
+    /// The limit leaves no room for a text.
+    #[error(
+        "max_seq_length is {max_seq_length}, but the tokenizer puts {special_tokens} special tokens around \
+         every text: expected at least {least}",
+        least = special_tokens + 1
+    )]
+    MaxSeqLength {
+        /// The limit asked for.
+        max_seq_length: usize,
+        /// How many tokens of it are taken.
+        special_tokens: usize,
+    },
+
+    /// The tokenizer cannot express a text.
+    #[error("cannot tokenise the text: {reason}")]
+    Encode {
+        /// What the `tokenizers` crate said.
+        reason: String,
+    },
+}
+
+impl TokenizerError {
+    pub(crate) fn encode(reason: tokenizers::Error) -> TokenizerError {
+        TokenizerError::Encode { reason: reason.to_string() }
+    }
+}

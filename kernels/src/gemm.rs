@@ -4,7 +4,7 @@
 //! # The tile
 //!
 //! Weights lie in *panels* of sixteen output columns: `panels[n / 16][k][16]`, so that one step of k is
-//! one cache line. A tile is MR rows × NV panels of the output, held in registers for the whole of k:
+//! one cache line. A tile is MR rows × NV panels of the output, held in registers for 128 steps of k:
 //!
 //! ```text
 //!                     panel 0          panel 1     …     panel NV−1
@@ -15,9 +15,12 @@
 //!  row MR−1
 //! ```
 //!
-//! Lanes are output columns, so each output element is one chain of fused multiply-adds over k in
-//! order, whatever MR and NV are: the tile shape can follow the machine without changing a bit. k is not
-//! blocked and activations are not packed: a panel streams from L2, a row of activations stays in L1.
+//! Lanes are output columns, so each output element has its own chain of fused multiply-adds over k in
+//! order, whatever MR and NV are: the tile shape can follow the machine without changing a bit. After
+//! every [`K_BLOCK`] steps the chains are added to the tile's buffer, which is in L1, and start again from
+//! zero: rounding errors grow with a chain's length, and this keeps them below those of other engines
+//! (ARCHITECTURE.md has the figures). Activations are not packed: a panel streams from L2, a row of
+//! activations stays in L1.
 //!
 //! Rows are split evenly (9 rows in tiles of at most 6 are 5 + 4, not 6 + 3), and a tile of few rows takes
 //! more panels, so that enough independent chains hide the latency of the fma.
@@ -25,6 +28,7 @@
 
 use crate::dispatch::{Isa, Kernel};
 use crate::gelu::gelu_lanes;
+use crate::reference::K_BLOCK;
 use crate::simd::{LANES, Lanes, Simd};
 
 /// The most rows of a tile on any instruction set.
@@ -73,7 +77,7 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// MR × NV chains over all of k, from zero.
+/// MR × NV sums over all of k.
 #[inline(always)]
 fn tile<S: Simd, const MR: usize, const NV: usize>(simd: S, a: Rows<'_>, b: Panels<'_>, out: &mut Tile) {
     let k = b.k;
@@ -82,26 +86,30 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(simd: S, a: Rows<'_>, b: Pane
     let rows = a.data.as_ptr();
     let panels = b.data.as_ptr();
 
-    let mut acc = [[simd.splat(0.0); NV]; MR];
-    for step in 0..k {
-        let mut w = [simd.splat(0.0); NV];
-        for v in 0..NV {
-            // SAFETY: v < NV and step < k, so v · k + step < NV · k, which the assertion above has
-            // found to be inside `b.data`.
-            w[v] = simd.load(unsafe { &(*panels.add(v * k + step)).0 });
-        }
-        for r in 0..MR {
-            // SAFETY: r ≤ MR − 1 and step < k, so r · stride + step < (MR − 1) · stride + k, which the
-            // assertion above has found to be inside `a.data`.
-            let x = simd.splat(unsafe { *rows.add(r * a.stride + step) });
+    for first_step in (0..k).step_by(K_BLOCK) {
+        let mut acc = [[simd.splat(0.0); NV]; MR];
+        for step in first_step..k.min(first_step + K_BLOCK) {
+            let mut w = [simd.splat(0.0); NV];
             for v in 0..NV {
-                acc[r][v] = simd.mul_add(x, w[v], acc[r][v]);
+                // SAFETY: v < NV and step < k, so v · k + step < NV · k, which the assertion above has
+                // found to be inside `b.data`.
+                w[v] = simd.load(unsafe { &(*panels.add(v * k + step)).0 });
+            }
+            for r in 0..MR {
+                // SAFETY: r ≤ MR − 1 and step < k, so r · stride + step < (MR − 1) · stride + k, which
+                // the assertion above has found to be inside `a.data`.
+                let x = simd.splat(unsafe { *rows.add(r * a.stride + step) });
+                for v in 0..NV {
+                    acc[r][v] = simd.mul_add(x, w[v], acc[r][v]);
+                }
             }
         }
-    }
-    for r in 0..MR {
-        for v in 0..NV {
-            simd.store(acc[r][v], &mut out[r][v].0);
+        for r in 0..MR {
+            for v in 0..NV {
+                let so_far = &mut out[r][v].0;
+                let sum = if first_step == 0 { acc[r][v] } else { simd.add(simd.load(so_far), acc[r][v]) };
+                simd.store(sum, so_far);
+            }
         }
     }
 }

@@ -12,8 +12,9 @@
 //! [`mod@reference`] is the specification: plain loops, the order of every sum explicit. The kernels
 //! equal it bit for bit, for every shape, on every instruction set:
 //!
-//! 1. Every element of a product is **one chain** of fused multiply-adds over k = 0, 1, 2 … in that
-//!    order, starting from zero; the bias is added after the chain.
+//! 1. Every element of a product is summed over k = 0, 1, 2 … **in that order**: a chain of fused
+//!    multiply-adds from zero for each block of 128, the blocks' chains added one after the other. The
+//!    bias is added last.
 //! 2. Every other sum runs in **sixteen virtual lanes**: lane j adds elements j, j + 16, j + 32 … in
 //!    that order, then one fixed tree 16 → 8 → 4 → 2 → 1.
 //! 3. exp and erf are polynomials of this crate, evaluated by explicit fused multiply-adds. `/` and

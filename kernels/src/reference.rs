@@ -99,18 +99,37 @@ pub fn gelu(x: f32) -> f32 {
     (0.5 * x) * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
+/// How many steps of k a chain of fused multiply-adds has before it is added to the sum.
+///
+/// A single chain over k = 1536 made vectors a third less accurate than PyTorch's; with blocks of 128 they
+/// are a quarter more accurate. 128 divides the sizes of this family of models.
+pub const K_BLOCK: usize = 128;
+
+/// Σ a·b, the sum inside every product: k is cut into blocks of [`K_BLOCK`]; in each, a chain of fused
+/// multiply-adds from 0 in the order of k; the blocks' chains are added in order, the first as it is.
+pub fn sum_of_products(pairs: impl Iterator<Item = (f32, f32)>) -> f32 {
+    let (mut sum, mut chain) = (None, 0.0f32);
+    for (i, (a, b)) in pairs.enumerate() {
+        if i > 0 && i % K_BLOCK == 0 {
+            sum = Some(sum.map_or(chain, |sum: f32| sum + chain));
+            chain = 0.0;
+        }
+        chain = a.mul_add(b, chain);
+    }
+    sum.map_or(chain, |sum| sum + chain)
+}
+
 /// x \[m\]\[k\] · weightᵀ \[n\]\[k\] + bias \[n\] → \[m\]\[n\].
 ///
-/// Each element is one chain of fused multiply-adds over k = 0, 1, 2 … from zero; then the bias.
+/// Each element is a [`sum_of_products`] over k; then the bias is added.
 pub fn linear(x: &[f32], weight: &[f32], bias: &[f32], m: usize, n: usize, k: usize) -> Vec<f32> {
     let mut out = vec![0.0; m * n];
     for row in 0..m {
         for column in 0..n {
-            let mut chain = 0.0f32;
-            for i in 0..k {
-                chain = x[row * k + i].mul_add(weight[column * k + i], chain);
-            }
-            out[row * n + column] = chain + bias[column];
+            let x = &x[row * k..][..k];
+            let weight = &weight[column * k..][..k];
+            let sum = sum_of_products(x.iter().copied().zip(weight.iter().copied()));
+            out[row * n + column] = sum + bias[column];
         }
     }
     out
@@ -135,8 +154,8 @@ pub fn softmax(row: &mut [f32]) {
 /// One sequence: qkv \[s\]\[3 · heads · head_size\] (a token's queries of all heads, then its keys, then its
 /// values) → \[s\]\[heads · head_size\].
 ///
-/// For each head and query: scores = (q · k) · 1/√head_size, a chain over the head's components, one score
-/// a key; [`softmax`]; then Σ p · v, a chain over the keys in order.
+/// For each head and query: scores = (q · k) · 1/√head_size, a [`sum_of_products`] over the head's
+/// components, one score a key; [`softmax`]; then p · v, a [`sum_of_products`] over the keys in order.
 pub fn attention(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
     let h = heads * head_size;
     let scale = 1.0 / (head_size as f32).sqrt();
@@ -147,19 +166,13 @@ pub fn attention(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f
         for query in 0..s {
             let mut p = vec![0.0; s];
             for key in 0..s {
-                let mut chain = 0.0f32;
-                for i in 0..head_size {
-                    chain = qkv[query * 3 * h + q + i].mul_add(qkv[key * 3 * h + k + i], chain);
-                }
-                p[key] = chain * scale;
+                let at = |i| (qkv[query * 3 * h + q + i], qkv[key * 3 * h + k + i]);
+                p[key] = sum_of_products((0..head_size).map(at)) * scale;
             }
             softmax(&mut p);
             for i in 0..head_size {
-                let mut chain = 0.0f32;
-                for key in 0..s {
-                    chain = p[key].mul_add(qkv[key * 3 * h + v + i], chain);
-                }
-                out[query * h + q + i] = chain;
+                let at = |key: usize| (p[key], qkv[key * 3 * h + v + i]);
+                out[query * h + q + i] = sum_of_products((0..s).map(at));
             }
         }
     }

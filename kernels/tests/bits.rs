@@ -159,7 +159,7 @@ fn linear_of_every_tile_shape_and_tail() {
     for isa in Isa::available() {
         for m in 0..=20 {
             for n in [1, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
-                for k in [1, 2, 17, 40] {
+                for k in [1, 2, 17, 129] {
                     check_linear(isa, m, n, k);
                 }
             }
@@ -205,7 +205,7 @@ fn attention_of_all_lengths_and_head_sizes() {
         for (heads, head_size) in [(12, 32), (5, 8), (1, 1), (2, 17), (3, 48)] {
             let shape = AttentionShape { heads, head_size };
             let h = shape.hidden_size();
-            for s in (0..=33).rev().chain([100]) {
+            for s in (0..=33).rev().chain([100, 128, 129]) {
                 // Scores of softmaxes that are neither flat nor one-hot.
                 let mut qkv = numbers(s * 3 * h, s as u64 + 14);
                 qkv.iter_mut().for_each(|x| *x *= 0.5);

@@ -1,1 +1,43 @@
-//! (to be written)
+//! Sentence embeddings on the CPU, written from scratch: all-MiniLM-L6-v2 and its kin.
+//!
+//! The same text gives **the same bits** on every instruction set, alone or in any batch, with any number
+//! of threads; and the vector that sentence-transformers computes, to 1e-6.
+//!
+//! ```no_run
+//! use minilm::{EncodeOptions, SentenceTransformer};
+//!
+//! # fn main() -> Result<(), minilm::Error> {
+//! let model = SentenceTransformer::load("sentence-transformers/all-MiniLM-L6-v2")?;
+//!
+//! let one = model.encode("I like programming and machine learning")?;
+//! assert_eq!(one.len(), 384);
+//!
+//! let texts = ["How do I read a file?", "Reading files in Rust"];
+//! let many = model.encode_batch(&texts, &EncodeOptions::default())?;
+//! for (text, vector) in texts.iter().zip(many.rows()) {
+//!     println!("{text}: {:?} …", &vector[..3]);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! [`SentenceTransformer::load`] takes a name or a directory. A name is looked for in the local Hugging
+//! Face cache and then downloaded, see [`resolve`](mod@resolve). A loaded model is `Send + Sync` and encodes with
+//! `&self`: one serves any number of threads.
+
+mod embeddings;
+mod error;
+mod modules;
+mod options;
+pub mod resolve;
+mod sentence_transformer;
+
+pub use embeddings::{Embeddings, TokenCount};
+pub use error::Error;
+pub use minilm_bert::{BertConfig, BertError, Tap};
+pub use minilm_kernels::{ISA_VARIABLE, Isa, UnavailableIsa};
+pub use minilm_tokenizer::TokenizerError;
+pub use minilm_weights::{FloatType, WeightsError};
+pub use modules::PoolingMode;
+pub use options::{EncodeOptions, LoadOptions};
+pub use resolve::DEFAULT_MODEL;
+pub use sentence_transformer::SentenceTransformer;

@@ -1,0 +1,42 @@
+use std::path::PathBuf;
+
+use minilm_bert::BertError;
+use minilm_kernels::UnavailableIsa;
+use minilm_tokenizer::TokenizerError;
+use minilm_weights::WeightsError;
+
+use crate::resolve::ResolveError;
+
+/// Why a model cannot be loaded, or a text not be encoded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The model was not found, or could not be fetched.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+
+    /// The instruction set that was asked for is not there.
+    #[error(transparent)]
+    Isa(#[from] UnavailableIsa),
+
+    /// The encoder's config or weights do not fit, or a token does not fit the encoder.
+    #[error(transparent)]
+    Bert(#[from] BertError),
+
+    /// The weights file is malformed.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+
+    /// The tokenizer cannot be loaded, or cannot express a text.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+
+    /// A settings file of the model cannot be read or understood.
+    #[error("{path}: {reason}", path = path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+}

@@ -1,0 +1,262 @@
+//! The settings files of a sentence-transformers folder: which modules follow each other, how tokens are
+//! pooled, how long a text may be.
+//!
+//! As `SentenceTransformer` and its modules read them in sentence-transformers 5.7.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::Error;
+
+pub(crate) const MODULES: &str = "modules.json";
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+
+/// How the vectors of a text's tokens become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PoolingMode {
+    /// Their mean.
+    Mean,
+    /// Each component's maximum.
+    Max,
+    /// The first token's.
+    Cls,
+}
+
+impl fmt::Display for PoolingMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PoolingMode::Mean => "mean",
+            PoolingMode::Max => "max",
+            PoolingMode::Cls => "cls",
+        })
+    }
+}
+
+/// What is done with a text's tokens, in this order: the encoder of `transformer`, pooling, and perhaps
+/// scaling to unit length.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    /// The directory with `config.json`, `tokenizer.json` and `model.safetensors`.
+    pub(crate) transformer: PathBuf,
+    pub(crate) pooling: PoolingMode,
+    pub(crate) normalize: bool,
+}
+
+/// An entry of `modules.json`.
+#[derive(Deserialize)]
+struct Module {
+    #[serde(rename = "type")]
+    kind: String,
+    path: String,
+}
+
+impl Pipeline {
+    /// Reads `modules.json` and the settings of the modules it names. A folder without one is a plain
+    /// transformer, whose tokens sentence-transformers pools by their mean.
+    pub(crate) fn read(directory: &Path) -> Result<Pipeline, Error> {
+        let path = directory.join(MODULES);
+        let Some(modules) = read_optional::<Vec<Module>>(&path)? else {
+            let transformer = directory.to_owned();
+            return Ok(Pipeline { transformer, pooling: PoolingMode::Mean, normalize: false });
+        };
+        // "sentence_transformers.models.Pooling", or since 5.4 a longer path with the same end.
+        let kinds: Vec<&str> =
+            modules.iter().map(|m| m.kind.rsplit('.').next().unwrap_or_default()).collect();
+        let normalize = match kinds[..] {
+            ["Transformer", "Pooling"] => false,
+            ["Transformer", "Pooling", "Normalize"] => true,
+            _ => {
+                let known = ["Transformer", "Pooling", "Normalize"];
+                let reason = match modules.iter().zip(&kinds).find(|(_, kind)| !known.contains(kind)) {
+                    Some((module, _)) => format!("the module type \"{}\" is not supported", module.kind),
+                    None => format!("the modules are {}", kinds.join(", ")),
+                };
+                let expected = "expected Transformer, Pooling and perhaps Normalize, in this order";
+                return Err(Error::Settings { path, reason: format!("{reason}; {expected}") });
+            }
+        };
+        Ok(Pipeline {
+            transformer: directory.join(&modules[0].path),
+            pooling: pooling_mode(&directory.join(&modules[1].path).join(CONFIG))?,
+            normalize,
+        })
+    }
+}
+
+/// `1_Pooling/config.json`. Up to sentence-transformers 5.3 a flag a mode, since then one name.
+#[derive(Deserialize)]
+struct PoolingConfig {
+    pooling_mode: Option<serde_json::Value>,
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
+}
+
+fn pooling_mode(path: &Path) -> Result<PoolingMode, Error> {
+    let config: PoolingConfig = read(path)?;
+    let modes: Vec<String> = match config.pooling_mode {
+        Some(serde_json::Value::String(mode)) => vec![mode],
+        Some(other) => vec![other.to_string()],
+        None => {
+            let flags = config.others.iter().filter(|(_, value)| **value == true);
+            let modes = flags.filter_map(|(name, _)| name.strip_prefix("pooling_mode_"));
+            modes.map(|mode| mode.trim_end_matches("_tokens").trim_end_matches("_token").to_owned()).collect()
+        }
+    };
+    match &modes.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["mean"] => Ok(PoolingMode::Mean),
+        ["max"] => Ok(PoolingMode::Max),
+        ["cls"] => Ok(PoolingMode::Cls),
+        found => {
+            let reason =
+                format!("the pooling mode is {}; expected one of mean, max, cls", found.join(" and "));
+            Err(Error::Settings { path: path.to_owned(), reason })
+        }
+    }
+}
+
+/// What `sentence_bert_config.json` and `tokenizer_config.json` say about texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TextSettings {
+    /// The most tokens, special tokens included.
+    pub(crate) max_seq_length: usize,
+    pub(crate) do_lower_case: bool,
+}
+
+#[derive(Deserialize, Default)]
+struct SentenceConfig {
+    max_seq_length: Option<usize>,
+    #[serde(default)]
+    do_lower_case: bool,
+}
+
+#[derive(Deserialize, Default)]
+struct TokenizerConfig {
+    /// "No limit" is written as 1e30, so not an integer.
+    model_max_length: Option<f64>,
+}
+
+impl TextSettings {
+    /// `max_seq_length`, else the tokenizer's `model_max_length`; never more than there are positions. Limits inside
+    /// `tokenizer.json` do not count.
+    pub(crate) fn read(transformer: &Path, max_position_embeddings: usize) -> Result<TextSettings, Error> {
+        let sentence: SentenceConfig = read_optional(&transformer.join(SENTENCE_CONFIG))?.unwrap_or_default();
+        let limit = match sentence.max_seq_length {
+            Some(limit) => limit,
+            None => {
+                let tokenizer: TokenizerConfig =
+                    read_optional(&transformer.join(TOKENIZER_CONFIG))?.unwrap_or_default();
+                // A conversion that saturates: 1e30 is as many as can be.
+                tokenizer.model_max_length.map_or(usize::MAX, |limit| limit as usize)
+            }
+        };
+        Ok(TextSettings {
+            max_seq_length: limit.min(max_position_embeddings),
+            do_lower_case: sentence.do_lower_case,
+        })
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let missing = || Error::Settings { path: path.to_owned(), reason: "the file is missing".to_owned() };
+    read_optional(path)?.ok_or_else(missing)
+}
+
+/// `None` if there is no such file.
+fn read_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let settings = |reason| Error::Settings { path: path.to_owned(), reason };
+    let json = match std::fs::read(path) {
+        Ok(json) => json,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(settings(format!("cannot read the file: {e}"))),
+    };
+    let parsed = serde_json::from_slice(&json);
+    parsed.map(Some).map_err(|e| settings(format!("not the expected JSON: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        directory
+    }
+
+    const TWO: &str = r#"[{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"},
+        {"idx":1,"name":"1","path":"1_Pooling","type":"sentence_transformers.models.Pooling"}]"#;
+
+    #[test]
+    fn a_folder_without_modules_is_mean_pooled_and_not_normalised() {
+        let folder = folder(&[]);
+        let pipeline = Pipeline::read(folder.path()).unwrap();
+        assert_eq!((pipeline.pooling, pipeline.normalize), (PoolingMode::Mean, false));
+    }
+
+    #[test]
+    fn pooling_modes_by_flag_and_by_name() {
+        for (config, expected) in [
+            (r#"{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false}"#, PoolingMode::Mean),
+            (r#"{"pooling_mode_mean_tokens": false, "pooling_mode_cls_token": true}"#, PoolingMode::Cls),
+            (r#"{"word_embedding_dimension": 4, "pooling_mode_max_tokens": true}"#, PoolingMode::Max),
+            (r#"{"word_embedding_dimension": 4, "pooling_mode": "cls"}"#, PoolingMode::Cls),
+        ] {
+            let folder = folder(&[("modules.json", TWO), ("1_Pooling/config.json", config)]);
+            let pipeline = Pipeline::read(folder.path()).unwrap();
+            assert_eq!((pipeline.pooling, pipeline.normalize), (expected, false), "{config}");
+        }
+    }
+
+    #[test]
+    fn other_pooling_modes_are_refused_by_name() {
+        for (config, says) in [
+            (r#"{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true}"#, "cls and mean"),
+            (r#"{"pooling_mode_mean_sqrt_len_tokens": true}"#, "mean_sqrt_len"),
+            (r#"{"pooling_mode": "lasttoken"}"#, "lasttoken"),
+            (r#"{"pooling_mode": ["mean", "max"]}"#, "[\"mean\",\"max\"]"),
+            ("{", "not the expected JSON"),
+        ] {
+            let folder = folder(&[("modules.json", TWO), ("1_Pooling/config.json", config)]);
+            let error = Pipeline::read(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("1_Pooling"), "{error}");
+        }
+        let folder = folder(&[("modules.json", TWO)]);
+        let error = Pipeline::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("missing"), "{error}");
+    }
+
+    #[test]
+    fn other_modules_are_refused_by_name() {
+        let dense = TWO.replace("models.Pooling", "models.Dense");
+        let error = Pipeline::read(folder(&[("modules.json", &dense)]).path()).unwrap_err().to_string();
+        assert!(error.contains("\"sentence_transformers.models.Dense\" is not supported"), "{error}");
+        let error = Pipeline::read(folder(&[("modules.json", "[]")]).path()).unwrap_err().to_string();
+        assert!(error.contains("expected Transformer, Pooling"), "{error}");
+    }
+
+    #[test]
+    fn the_limit_is_the_first_that_is_given_and_never_more_than_the_positions() {
+        let limit =
+            |files: &[(&str, &str)]| TextSettings::read(folder(files).path(), 512).unwrap().max_seq_length;
+        let tokenizer = ("tokenizer_config.json", r#"{"model_max_length": 300}"#);
+        assert_eq!(limit(&[]), 512);
+        assert_eq!(limit(&[tokenizer]), 300);
+        assert_eq!(limit(&[("tokenizer_config.json", r#"{"model_max_length": 1e30}"#)]), 512);
+        assert_eq!(limit(&[("sentence_bert_config.json", r#"{"max_seq_length": 256}"#), tokenizer]), 256);
+        assert_eq!(limit(&[("sentence_bert_config.json", r#"{"max_seq_length": null}"#), tokenizer]), 300);
+        assert_eq!(limit(&[("sentence_bert_config.json", r#"{"max_seq_length": 1000}"#)]), 512);
+    }
+}

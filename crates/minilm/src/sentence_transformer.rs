@@ -1,0 +1,214 @@
+use std::path::Path;
+
+use minilm_bert::{Arena, BertConfig, BertEncoder, Tap, Workers, micro_batches};
+use minilm_kernels::{Isa, cls_pool, l2_normalize, max_pool, mean_pool};
+use minilm_tokenizer::{Tokenizer, Tokens};
+use minilm_weights::WeightsFile;
+
+use crate::modules::{self, Pipeline, TextSettings};
+use crate::resolve::{ResolvedModel, resolve};
+use crate::{Embeddings, EncodeOptions, Error, LoadOptions, PoolingMode, TokenCount};
+
+/// A loaded model: from texts to vectors.
+///
+/// Encoding takes `&self`, so one model serves any number of threads at once.
+#[derive(Debug)]
+pub struct SentenceTransformer {
+    tokenizer: Tokenizer,
+    encoder: BertEncoder,
+    pooling: PoolingMode,
+    normalize: bool,
+    workers: Workers,
+    resolved: ResolvedModel,
+}
+
+impl SentenceTransformer {
+    /// Loads a model by its name or from its directory, with default options.
+    ///
+    /// A name is `owner/name`, or `name` alone for `sentence-transformers/name`. It is looked for in the local
+    /// Hugging Face cache, then downloaded: see [`resolve`](mod@crate::resolve).
+    ///
+    /// # Errors
+    ///
+    /// As [`SentenceTransformer::load_with`].
+    pub fn load(name_or_path: impl AsRef<Path>) -> Result<SentenceTransformer, Error> {
+        SentenceTransformer::load_with(name_or_path, &LoadOptions::default())
+    }
+
+    /// Loads a model by its name or from its directory.
+    ///
+    /// # Errors
+    ///
+    /// If the model is not found, one of its files is missing, malformed or does not fit the others, it is of
+    /// an architecture this engine does not compute, or the instruction set asked for is not there. The
+    /// error names the file and says what was expected and what was found.
+    pub fn load_with(
+        name_or_path: impl AsRef<Path>,
+        options: &LoadOptions,
+    ) -> Result<SentenceTransformer, Error> {
+        // What is wrong with the options is said before anything is fetched.
+        let isa = match options.isa {
+            Some(isa) => isa,
+            None => Isa::from_env()?,
+        };
+        let resolved = resolve(name_or_path.as_ref(), &options.resolve)?;
+        let pipeline = Pipeline::read(resolved.directory())?;
+        let folder = &pipeline.transformer;
+
+        let config = BertConfig::from_file(folder.join(modules::CONFIG))?;
+        let settings = TextSettings::read(folder, config.max_position_embeddings)?;
+        let tokenizer_path = folder.join(modules::TOKENIZER);
+        let mut tokenizer = Tokenizer::from_file(&tokenizer_path, settings.max_seq_length)?;
+        if settings.do_lower_case {
+            tokenizer = tokenizer.lowercased()?;
+        }
+        if tokenizer.vocab_size() > config.vocab_size {
+            let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
+            let reason = format!("it has {tokens} tokens, but config.json's vocab_size is {rows}");
+            return Err(Error::Settings { path: tokenizer_path, reason });
+        }
+        let workers = Workers::new(options.threads)?;
+        let weights = WeightsFile::open(folder.join(modules::WEIGHTS))?;
+        let encoder = BertEncoder::load(config, weights, isa, &workers)?;
+        let Pipeline { pooling, normalize, .. } = pipeline;
+        Ok(SentenceTransformer { tokenizer, encoder, pooling, normalize, workers, resolved })
+    }
+
+    /// The vector of one text, [`dimension`](Self::dimension) floats.
+    ///
+    /// A text of more than [`max_seq_length`](Self::max_seq_length) tokens is cut;
+    /// [`encode_batch`](Self::encode_batch) reports it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tokenizer`] if the tokenizer cannot express the text.
+    pub fn encode(&self, text: &str) -> Result<Vec<f32>, Error> {
+        let tokens = self.tokenizer.encode(text)?;
+        let mut vector = vec![0.0; self.dimension()];
+        self.workers.with_arena(|arena| self.run(arena, &[tokens], &mut vector))?;
+        Ok(vector)
+    }
+
+    /// The vectors of many texts, and how many tokens each had.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tokenizer`] if the tokenizer cannot express one of the texts.
+    pub fn encode_batch<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        options: &EncodeOptions,
+    ) -> Result<Embeddings, Error> {
+        let tokens = self.workers.try_map(texts, |text| self.tokenizer.encode(text.as_ref()))?;
+        let counts = tokens.iter().map(|t| TokenCount::new(t.total, t.ids.len())).collect();
+
+        let dimension = self.dimension();
+        let mut data = vec![0.0; texts.len() * dimension];
+        let mut rest = &mut data[..];
+        let mut micro_batch_and_output = Vec::new();
+        for range in micro_batches(tokens.iter().map(|t| t.ids.len()), options.micro_batch_tokens) {
+            let output = rest.split_off_mut(..range.len() * dimension).unwrap_or_default();
+            micro_batch_and_output.push((&tokens[range], output));
+        }
+        self.workers.try_for_each(micro_batch_and_output, |(tokens, output)| {
+            self.workers.with_arena(|arena| self.run(arena, tokens, output))
+        })?;
+        Ok(Embeddings::new(data, dimension, counts))
+    }
+
+    /// The states `[tokens][hidden_size]` of one text after the embeddings and after each layer.
+    ///
+    /// For those who port the model and want to compare step by step.
+    ///
+    /// # Errors
+    ///
+    /// As [`SentenceTransformer::encode`].
+    pub fn hidden_states(&self, text: &str) -> Result<Vec<(Tap, Vec<f32>)>, Error> {
+        let tokens = self.tokenizer.encode(text)?;
+        let mut states = Vec::new();
+        self.workers.with_arena(|arena| {
+            arena.tokens.clear();
+            arena.tokens.push(&tokens.ids);
+            self.encoder.forward_observed(arena, &mut |tap, state| states.push((tap, state.to_vec())))
+        })?;
+        Ok(states)
+    }
+
+    /// The token ids of a text, cut to [`max_seq_length`](Self::max_seq_length), and how many it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tokenizer`] if the tokenizer cannot express the text.
+    pub fn tokenize(&self, text: &str) -> Result<(Vec<u32>, TokenCount), Error> {
+        let Tokens { ids, total, .. } = self.tokenizer.encode(text)?;
+        let count = TokenCount::new(total, ids.len());
+        Ok((ids, count))
+    }
+
+    /// One micro-batch: forward pass, pooling, scaling; into output `[texts][dimension]`.
+    fn run(&self, arena: &mut Arena, texts: &[Tokens], output: &mut [f32]) -> Result<(), Error> {
+        arena.tokens.clear();
+        for tokens in texts {
+            arena.tokens.push(&tokens.ids);
+        }
+        self.encoder.forward(arena)?;
+        let (isa, h) = (self.encoder.isa(), self.dimension());
+        for (sequence, out) in arena.tokens.sequences().zip(output.chunks_exact_mut(h)) {
+            // A tokenizer without special tokens makes nothing of an empty text; its vector stays zero,
+            // as sentence-transformers' does.
+            if sequence.is_empty() {
+                continue;
+            }
+            let states = &arena.hidden()[sequence.start * h..sequence.end * h];
+            match self.pooling {
+                PoolingMode::Mean => mean_pool(isa, states, out),
+                PoolingMode::Max => max_pool(isa, states, out),
+                PoolingMode::Cls => cls_pool(states, out),
+            }
+            if self.normalize {
+                l2_normalize(isa, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of components of a vector: 384 for all-MiniLM-L6-v2.
+    pub fn dimension(&self) -> usize {
+        self.encoder.config().hidden_size
+    }
+
+    /// The most tokens a text may have, special tokens included: 256 for all-MiniLM-L6-v2.
+    pub fn max_seq_length(&self) -> usize {
+        self.tokenizer.max_seq_length()
+    }
+
+    /// How the tokens' vectors become one.
+    pub fn pooling(&self) -> PoolingMode {
+        self.pooling
+    }
+
+    /// Whether vectors are scaled to unit length.
+    pub fn normalizes(&self) -> bool {
+        self.normalize
+    }
+
+    /// The encoder's config.
+    pub fn config(&self) -> &BertConfig {
+        self.encoder.config()
+    }
+
+    /// The instruction set that the model runs on.
+    pub fn isa(&self) -> Isa {
+        self.encoder.isa()
+    }
+
+    /// How many threads it encodes with.
+    pub fn threads(&self) -> usize {
+        self.workers.threads()
+    }
+
+    /// Where the model was found.
+    pub fn resolved(&self) -> &ResolvedModel {
+        &self.resolved
+    }
+}

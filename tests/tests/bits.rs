@@ -1,0 +1,135 @@
+//! The promise: the same text has the same bits alone, in any batch and order, with any number of threads,
+//! in micro-batches of any size, on every instruction set.
+
+use minilm::{DEFAULT_MODEL, EncodeOptions, Isa, LoadOptions, SentenceTransformer};
+use minilm_tests::golden;
+
+fn load(name: &str, isa: Isa, threads: usize) -> SentenceTransformer {
+    let options = LoadOptions::default().isa(isa).threads(threads);
+    let path = if name == "tiny-bert" { golden::tiny_bert() } else { name.into() };
+    SentenceTransformer::load_with(path, &options).expect("the model loads")
+}
+
+fn bits(vector: &[f32]) -> Vec<u32> {
+    vector.iter().map(|x| x.to_bits()).collect()
+}
+
+/// What every other way of encoding is compared with: each text alone, one thread, the fastest
+/// instruction set.
+struct Expected {
+    texts: Vec<String>,
+    vectors: Vec<Vec<u32>>,
+}
+
+impl Expected {
+    fn of(name: &str, texts: Vec<String>) -> Expected {
+        let model = load(name, Isa::best(), 1);
+        let vectors = texts.iter().map(|text| bits(&model.encode(text).unwrap())).collect();
+        Expected { texts, vectors }
+    }
+
+    /// Encodes the texts in that order and compares each with what it was alone.
+    #[track_caller]
+    fn check(&self, model: &SentenceTransformer, order: &[usize], options: &EncodeOptions) {
+        let texts: Vec<&str> = order.iter().map(|&i| self.texts[i].as_str()).collect();
+        let found = model.encode_batch(&texts, options).unwrap();
+        assert_eq!(found.len(), order.len());
+        for (&i, vector) in order.iter().zip(found.rows()) {
+            assert!(
+                bits(vector) == self.vectors[i],
+                "other bits on {}, {} threads, {options:?}: {:?}",
+                model.isa(),
+                model.threads(),
+                self.texts[i]
+            );
+        }
+    }
+}
+
+/// 0 … n − 1 in an order of no pattern: a walk with a step that shares no divisor with n.
+fn shuffled(n: usize) -> Vec<usize> {
+    let gcd = |mut a: usize, mut b: usize| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let step = (n * 2 / 5..).find(|&step| gcd(step, n) == 1).expect("n + 1 is one");
+    (0..n).map(|i| i * step % n).collect()
+}
+
+fn check_all_ways(name: &str, texts: Vec<String>) {
+    let expected = Expected::of(name, texts);
+    let n = expected.texts.len();
+    let in_order: Vec<usize> = (0..n).collect();
+    let reversed: Vec<usize> = (0..n).rev().collect();
+    let orders = [in_order, reversed, shuffled(n)];
+    for isa in Isa::available() {
+        for threads in [1, 2, 5] {
+            let model = load(name, isa, threads);
+            assert_eq!((model.isa(), model.threads()), (isa, threads));
+            for (order, micro_batch_tokens) in orders.iter().zip([128, 1, 1000]) {
+                let options = EncodeOptions::default().micro_batch_tokens(micro_batch_tokens);
+                expected.check(&model, order, &options);
+            }
+            for i in [0, n / 2, n - 1] {
+                assert_eq!(bits(&model.encode(&expected.texts[i]).unwrap()), expected.vectors[i]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_tiny_model_with_all_its_texts() {
+    let texts = golden::texts("tiny-bert").into_iter().map(|t| t.text).collect();
+    check_all_ways("tiny-bert", texts);
+}
+
+/// Of each category of golden texts two, so that the nine combinations stay within a minute; every length
+/// and script is among them.
+#[test]
+fn the_real_model_with_texts_of_every_kind() {
+    let mut of_category = std::collections::HashMap::new();
+    let texts = golden::texts("texts").into_iter().filter(|t| {
+        let seen: &mut usize = of_category.entry(t.category.clone()).or_default();
+        *seen += 1;
+        *seen <= 2
+    });
+    let texts: Vec<String> = texts.map(|t| t.text).collect();
+    assert!(texts.len() >= 40);
+    check_all_ways(DEFAULT_MODEL, texts);
+}
+
+/// All golden texts in one batch on every instruction set.
+#[test]
+fn all_golden_texts_have_the_same_bits_on_every_instruction_set() {
+    let texts: Vec<String> = golden::texts("texts").into_iter().map(|t| t.text).collect();
+    let vectors = |isa| {
+        let model = load(DEFAULT_MODEL, isa, 0);
+        bits(model.encode_batch(&texts, &EncodeOptions::default()).unwrap().as_slice())
+    };
+    let expected = vectors(Isa::best());
+    for isa in Isa::available() {
+        assert!(vectors(isa) == expected, "{isa} has other bits than {}", Isa::best());
+    }
+}
+
+/// One model, many callers: `&self` from eight threads at once.
+#[test]
+fn callers_do_not_disturb_each_other() {
+    let texts: Vec<String> = golden::texts("tiny-bert").into_iter().map(|t| t.text).collect();
+    let expected = Expected::of("tiny-bert", texts);
+    let model = load("tiny-bert", Isa::best(), 2);
+    std::thread::scope(|scope| {
+        for caller in 0..8 {
+            let (model, expected) = (&model, &expected);
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let i = (caller * 7 + round) % expected.texts.len();
+                    assert_eq!(bits(&model.encode(&expected.texts[i]).unwrap()), expected.vectors[i]);
+                    expected.check(model, &shuffled(expected.texts.len()), &EncodeOptions::default());
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,214 @@
+//! The engine against sentence-transformers, PyTorch and the network in float64, over all golden texts: the
+//! real model and the tiny random one.
+
+use minilm::{DEFAULT_MODEL, EncodeOptions, SentenceTransformer, Tap};
+use minilm_tests::golden::{self, GoldenTensors, GoldenText};
+
+/// Every component of every vector, against sentence-transformers.
+const VECTOR_TOLERANCE: f32 = 1e-6;
+
+/// Cosine to sentence-transformers' vector, at least.
+const COSINE: f64 = 0.999_999_5;
+
+struct Case {
+    model: SentenceTransformer,
+    texts: Vec<GoldenText>,
+    vectors: GoldenTensors,
+    taps: GoldenTensors,
+    /// Hidden states (components up to about 10 in the real model) may differ by this much from PyTorch's
+    /// f32, and from float64. Measured: 5.01e-6 and 2.76e-6 in the real model, 7.2e-7 and 4.9e-7 in the tiny one.
+    tap_tolerance: f32,
+    float64_tap_tolerance: f64,
+}
+
+impl Case {
+    fn real() -> Case {
+        Case {
+            model: SentenceTransformer::load(DEFAULT_MODEL).expect("the model is found or fetched"),
+            texts: golden::texts("texts"),
+            vectors: GoldenTensors::open("vectors"),
+            taps: GoldenTensors::open("taps"),
+            tap_tolerance: 6e-6,
+            float64_tap_tolerance: 4e-6,
+        }
+    }
+
+    fn tiny() -> Case {
+        Case {
+            model: SentenceTransformer::load(golden::tiny_bert()).expect("the tiny model is committed"),
+            texts: golden::texts("tiny-bert"),
+            vectors: GoldenTensors::open("tiny-bert"),
+            taps: GoldenTensors::open("tiny-bert"),
+            tap_tolerance: 1e-6,
+            float64_tap_tolerance: 1e-6,
+        }
+    }
+
+    fn encode_all(&self) -> minilm::Embeddings {
+        let texts: Vec<&str> = self.texts.iter().map(|t| t.text.as_str()).collect();
+        self.model.encode_batch(&texts, &EncodeOptions::default()).expect("every text can be encoded")
+    }
+}
+
+#[test]
+fn the_fixtures_are_what_they_should_be() {
+    assert!(golden::texts("texts").len() >= 200);
+    assert!(golden::texts("tiny-bert").len() >= 40);
+    for name in ["我喜欢编程和机器学习", "I like programming and machine learning", ""] {
+        assert!(golden::texts("texts").iter().any(|t| t.text == name), "{name:?} is not among the texts");
+    }
+}
+
+#[test]
+fn token_ids_are_those_of_the_reference_tokenizer() {
+    for case in [Case::real(), Case::tiny()] {
+        for text in &case.texts {
+            let (ids, count) = case.model.tokenize(&text.text).unwrap();
+            assert_eq!(ids, text.ids, "{}: {:?}", text.category, text.text);
+            assert_eq!((count.total, count.used), (text.tokens, text.ids.len()), "{:?}", text.text);
+            assert_eq!(count.truncated(), text.truncated, "{:?}", text.text);
+        }
+    }
+}
+
+#[test]
+fn vectors_are_those_of_sentence_transformers() {
+    for case in [Case::real(), Case::tiny()] {
+        let found = case.encode_all();
+        assert_eq!(found.len(), case.texts.len());
+        let expected = case.vectors.f32("embeddings");
+        let (mut worst, mut worst_cosine) = (0.0f32, 1.0f64);
+        for ((text, found), expected) in
+            case.texts.iter().zip(found.rows()).zip(expected.chunks(case.model.dimension()))
+        {
+            for (f, e) in found.iter().zip(expected) {
+                let difference = (f - e).abs();
+                assert!(difference <= VECTOR_TOLERANCE, "{:?}: {f} is not {e}", text.text);
+                worst = worst.max(difference);
+            }
+            let cosine = cosine(found, expected);
+            assert!(cosine >= COSINE, "{:?}: cosine {cosine}", text.text);
+            worst_cosine = worst_cosine.min(cosine);
+        }
+        println!(
+            "{} texts: differences at most {worst:.3e}, cosine at least {worst_cosine:.12}",
+            found.len()
+        );
+    }
+}
+
+#[test]
+fn token_counts_are_reported_with_the_vectors() {
+    let case = Case::tiny();
+    let found = case.encode_all();
+    for (text, count) in case.texts.iter().zip(found.token_counts()) {
+        assert_eq!((count.total, count.truncated()), (text.tokens, text.truncated), "{:?}", text.text);
+    }
+    assert!(found.token_counts().iter().any(|count| count.truncated()));
+}
+
+#[test]
+fn hidden_states_are_those_of_pytorch_and_of_float64() {
+    for case in [Case::real(), Case::tiny()] {
+        let (mut worst, mut worst_float64) = ((0.0, String::new()), (0.0, String::new()));
+        let mut float64_taps = 0;
+        let names = case.taps.names();
+        let taps: Vec<_> = names.iter().filter_map(|name| Some((name, tap_of(name)?))).collect();
+        assert!(taps.len() >= 4 * 3, "only {} taps", taps.len());
+        for (name, (index, kind, tap)) in taps {
+            let states = case.model.hidden_states(&case.texts[index].text).unwrap();
+            let (_, found) = states.iter().find(|(t, _)| *t == tap).expect("the tap exists");
+            match kind {
+                Float::F32 => {
+                    let expected = case.taps.f32(name);
+                    assert_eq!(found.len(), expected.len(), "{name}");
+                    let differences = found.iter().zip(&expected).map(|(f, e)| (f - e).abs());
+                    worst = larger(worst, differences.fold(0.0, f32::max), name);
+                }
+                Float::F64 => {
+                    float64_taps += 1;
+                    let expected = case.taps.f64(name);
+                    assert_eq!(found.len(), expected.len(), "{name}");
+                    let differences = found.iter().zip(&expected).map(|(&f, e)| (f64::from(f) - e).abs());
+                    worst_float64 = larger(worst_float64, differences.fold(0.0, f64::max), name);
+                }
+            }
+        }
+        println!("hidden states: at most {worst:?} from PyTorch, {worst_float64:?} from float64");
+        assert!(worst.0 <= case.tap_tolerance, "{worst:?}");
+        assert!(float64_taps >= 2 * 3 && worst_float64.0 <= case.float64_tap_tolerance, "{worst_float64:?}");
+    }
+}
+
+fn larger<T: PartialOrd>(worst: (T, String), difference: T, name: &str) -> (T, String) {
+    if difference > worst.0 { (difference, name.to_owned()) } else { worst }
+}
+
+enum Float {
+    F32,
+    F64,
+}
+
+/// The text, the type and the place of "17.embeddings", "17.layer.0", "17.f64.embeddings", "17.f64.layer.0".
+fn tap_of(name: &str) -> Option<(usize, Float, Tap)> {
+    let (index, rest) = name.split_once('.')?;
+    let index = index.parse().ok()?;
+    let (kind, tap) = match rest.strip_prefix("f64.") {
+        Some(tap) => (Float::F64, tap),
+        None => (Float::F32, rest),
+    };
+    match tap.strip_prefix("layer.") {
+        Some(layer) => Some((index, kind, Tap::Layer(layer.parse().ok()?))),
+        None => (tap == "embeddings").then_some((index, kind, Tap::Embeddings)),
+    }
+}
+
+/// Exactness is not accuracy: how far is each f32 implementation from the network in float64?
+#[test]
+fn the_error_against_float64_is_no_larger_than_pytorchs() {
+    let case = Case::real();
+    let float64 = GoldenTensors::open("f64");
+    let (indices, exact) = (float64.i64("indices"), float64.f64("embeddings"));
+    let torch_alone = case.vectors.f32("embeddings_alone");
+    let d = case.model.dimension();
+    assert!(indices.len() >= 48);
+
+    let (mut ours, mut torch) = (Vec::new(), Vec::new());
+    for (&index, exact) in indices.iter().zip(exact.chunks(d)) {
+        let index = usize::try_from(index).unwrap();
+        ours.push(Errors::of(&case.model.encode(&case.texts[index].text).unwrap(), exact));
+        torch.push(Errors::of(&torch_alone[index * d..][..d], exact));
+    }
+    let (ours, torch) = (Errors::over(&ours), Errors::over(&torch));
+    println!("against float64, {} texts: ours {ours:?}, PyTorch {torch:?}", indices.len());
+    assert!(ours.rms <= torch.rms, "root mean square: ours {:e}, PyTorch {:e}", ours.rms, torch.rms);
+    assert!(ours.max <= torch.max, "maximum: ours {:e}, PyTorch {:e}", ours.max, torch.max);
+}
+
+#[derive(Debug)]
+struct Errors {
+    max: f64,
+    rms: f64,
+}
+
+impl Errors {
+    fn of(found: &[f32], exact: &[f64]) -> Errors {
+        let errors = found.iter().zip(exact).map(|(&f, e)| (f64::from(f) - e).abs());
+        let squares: f64 = errors.clone().map(|e| e * e).sum();
+        Errors { max: errors.fold(0.0, f64::max), rms: (squares / exact.len() as f64).sqrt() }
+    }
+
+    fn over(texts: &[Errors]) -> Errors {
+        let squares: f64 = texts.iter().map(|e| e.rms * e.rms).sum();
+        Errors {
+            max: texts.iter().map(|e| e.max).fold(0.0, f64::max),
+            rms: (squares / texts.len() as f64).sqrt(),
+        }
+    }
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum() };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}

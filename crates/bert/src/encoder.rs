@@ -3,7 +3,7 @@ use std::fmt;
 use minilm_kernels::{
     AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, attention, embedding_sum, layer_norm, linear,
 };
-use minilm_weights::{Tensor, WeightsError, WeightsFile};
+use minilm_weights::{FloatType, Tensor, WeightsError, WeightsFile};
 use rayon::prelude::*;
 
 use crate::{Arena, BertConfig, BertError, Workers};
@@ -20,6 +20,7 @@ pub struct BertEncoder {
     weights: WeightsFile,
     /// `[vocab_size][hidden_size]` in `weights`.
     word_embeddings: String,
+    weights_type: FloatType,
     /// `[max_position_embeddings][hidden_size]`
     position_embeddings: Vec<f32>,
     /// `[hidden_size]`: type 0, which every token of a single text has.
@@ -69,7 +70,7 @@ impl BertEncoder {
 
         let embeddings =
             |name: &str, rows| tensors.matrix(&format!("embeddings.{name}_embeddings.weight"), rows, h);
-        embeddings("word", config.vocab_size)?;
+        let weights_type = embeddings("word", config.vocab_size)?.float_type();
         let position_embeddings = embeddings("position", config.max_position_embeddings)?.to_f32();
         let mut token_type_embedding = vec![0.0; h];
         embeddings("token_type", config.type_vocab_size)?.read_f32(0, &mut token_type_embedding);
@@ -81,6 +82,7 @@ impl BertEncoder {
         Ok(BertEncoder {
             isa,
             word_embeddings: format!("{prefix}{WORD_EMBEDDINGS}"),
+            weights_type,
             position_embeddings,
             token_type_embedding,
             embedding_norm,
@@ -173,6 +175,11 @@ impl BertEncoder {
     /// The instruction set the forward pass runs on.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// The type that the word embeddings, the largest tensor, have in the file.
+    pub fn weights_type(&self) -> FloatType {
+        self.weights_type
     }
 
     /// The file that the weights came from.

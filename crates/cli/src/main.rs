@@ -1,2 +1,34 @@
-//! (to be written)
-fn main() {}
+//! `minilm`: the command-line program. Each subcommand has a file; this one only chooses.
+
+mod arguments;
+mod embed;
+mod error;
+mod info;
+mod input;
+mod model;
+mod output;
+mod pull;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+use error::CliError;
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Embed(arguments) => embed::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+        Command::Pull(arguments) => pull::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever was reading has read enough, as with `minilm … | head`.
+        Err(CliError::ClosedPipe) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("minilm: error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

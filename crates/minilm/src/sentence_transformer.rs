@@ -3,7 +3,7 @@ use std::path::Path;
 use minilm_bert::{Arena, BertConfig, BertEncoder, Tap, Workers, micro_batches};
 use minilm_kernels::{Isa, cls_pool, l2_normalize, max_pool, mean_pool};
 use minilm_tokenizer::{Tokenizer, Tokens};
-use minilm_weights::WeightsFile;
+use minilm_weights::{FloatType, WeightsFile};
 
 use crate::modules::{self, Pipeline, TextSettings};
 use crate::resolve::{ResolvedModel, resolve};
@@ -205,6 +205,16 @@ impl SentenceTransformer {
     /// How many threads it encodes with.
     pub fn threads(&self) -> usize {
         self.workers.threads()
+    }
+
+    /// The size of the weights file in bytes.
+    pub fn weights_size(&self) -> usize {
+        self.encoder.weights().size()
+    }
+
+    /// The type that the weights have in the file; they are computed with in f32.
+    pub fn weights_type(&self) -> FloatType {
+        self.encoder.weights_type()
     }
 
     /// Where the model was found.

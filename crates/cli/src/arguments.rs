@@ -1,0 +1,134 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  minilm embed \"I like programming and machine learning\"
+  minilm embed -i texts.txt -o vectors.npy
+  minilm embed -i questions.jsonl --field question --format jsonl
+  minilm info
+  minilm pull
+
+Exit status: 0 if all went well, 1 for an error (its message is on standard error), 2 for wrong arguments.";
+
+/// Sentence embeddings on the CPU: the same bits on every machine.
+#[derive(Parser)]
+#[command(name = "minilm", version, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Embed texts: a vector for each
+    Embed(EmbedArguments),
+    /// Show the instruction sets of this machine and what is known of a model
+    Info(InfoArguments),
+    /// Fetch a model into the local cache and check every file of it
+    Pull(PullArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct EmbedArguments {
+    /// Texts to embed
+    #[arg(value_name = "TEXT", required_unless_present = "input", conflicts_with = "input")]
+    pub(crate) texts: Vec<String>,
+
+    /// Read texts from a file, or from standard input if it is `-`
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// What the input is: txt has a text a line, jsonl a string or an object a line, json an array of
+    /// strings or objects [default: by the file's extension; txt for standard input]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) input_format: Option<InputFormat>,
+
+    /// The field of an input object that holds the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    pub(crate) field: String,
+
+    /// Write to a file, which appears when it is complete [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// What to write: json and jsonl have text, embedding, tokens and truncated of each text, npy is a
+    /// float32 array [n, dimension] [default: by the output file's extension, else jsonl]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<OutputFormat>,
+
+    /// How many threads to use; 0 for as many as there are. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
+    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
+    pub(crate) model: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct InfoArguments {
+    /// The model's name, or its directory
+    #[arg(value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
+    pub(crate) model: PathBuf,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct PullArguments {
+    /// The model's name
+    #[arg(value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
+    pub(crate) model: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct CacheArguments {
+    /// The model's branch, tag or commit [default: main]
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) revision: Option<String>,
+
+    /// The Hugging Face cache [default: as HF_HUB_CACHE or HF_HOME say, else ~/.cache/huggingface/hub]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct SourceArguments {
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
+
+    /// Use only what is on this machine
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    /// No progress bars
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    Txt,
+    Jsonl,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    Json,
+    Jsonl,
+    Npy,
+}

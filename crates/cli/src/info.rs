@@ -1,0 +1,129 @@
+use std::io::{self, Write};
+
+use minilm::{Isa, LoadOptions, SentenceTransformer};
+use serde::Serialize;
+
+use crate::arguments::InfoArguments;
+use crate::error::CliError;
+use crate::model::cache_options;
+use crate::output::Output;
+
+/// What `info --json` prints.
+#[derive(Serialize)]
+struct Info {
+    version: &'static str,
+    isa: IsaInfo,
+    threads: usize,
+    model: Option<ModelInfo>,
+    /// Why there is no model, if there is none.
+    model_error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct IsaInfo {
+    selected: &'static str,
+    available: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ModelInfo {
+    name: Option<String>,
+    directory: String,
+    source: String,
+    snapshot: Option<String>,
+    architecture: String,
+    dimension: usize,
+    max_seq_length: usize,
+    pooling: String,
+    normalize: bool,
+    num_hidden_layers: usize,
+    hidden_size: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    vocab_size: usize,
+    weights_bytes: usize,
+    weights_type: String,
+}
+
+/// Looks at what is on this machine, and fetches nothing.
+pub(crate) fn run(arguments: &InfoArguments) -> Result<(), CliError> {
+    let isa = Isa::from_env()?;
+    let resolve = cache_options(&arguments.cache).offline(true);
+    let loaded = SentenceTransformer::load_with(&arguments.model, &LoadOptions::default().resolve(resolve));
+    let (model, model_error) = match loaded {
+        Ok(model) => (Some(ModelInfo::of(&model)), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let info = Info {
+        version: env!("CARGO_PKG_VERSION"),
+        isa: IsaInfo {
+            selected: isa.name(),
+            available: Isa::available().into_iter().map(Isa::name).collect(),
+        },
+        threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+        model,
+        model_error,
+    };
+    Output::Stdout.write(|to| {
+        if arguments.json {
+            serde_json::to_writer_pretty(&mut *to, &info)?;
+            writeln!(to)
+        } else {
+            info.print(to)
+        }
+    })
+}
+
+impl ModelInfo {
+    fn of(model: &SentenceTransformer) -> ModelInfo {
+        let (config, resolved) = (model.config(), model.resolved());
+        ModelInfo {
+            name: resolved.name().map(str::to_owned),
+            directory: resolved.directory().display().to_string(),
+            source: resolved.source().to_string(),
+            snapshot: resolved.snapshot().map(str::to_owned),
+            architecture: config.model_type.clone(),
+            dimension: model.dimension(),
+            max_seq_length: model.max_seq_length(),
+            pooling: model.pooling().to_string(),
+            normalize: model.normalizes(),
+            num_hidden_layers: config.num_hidden_layers,
+            hidden_size: config.hidden_size,
+            num_attention_heads: config.num_attention_heads,
+            intermediate_size: config.intermediate_size,
+            vocab_size: config.vocab_size,
+            weights_bytes: model.weights_size(),
+            weights_type: model.weights_type().to_string(),
+        }
+    }
+}
+
+impl Info {
+    fn print(&self, to: &mut dyn Write) -> io::Result<()> {
+        let mut line = |name: &str, value: &dyn std::fmt::Display| writeln!(to, "{name:<18} {value}");
+        line("minilm", &self.version)?;
+        line("instruction set", &format!("{} (of {})", self.isa.selected, self.isa.available.join(", ")))?;
+        line("threads", &self.threads)?;
+        if let Some(error) = &self.model_error {
+            line("model", &format!("not loaded: {error}"))?;
+            return writeln!(to, "\n`minilm pull` fetches a model.");
+        }
+        let Some(model) = &self.model else { return Ok(()) };
+        line("model", &model.name.as_deref().unwrap_or("(by path)"))?;
+        line("directory", &model.directory)?;
+        if let Some(snapshot) = &model.snapshot {
+            line("snapshot", snapshot)?;
+        }
+        line("architecture", &model.architecture)?;
+        let shape = format!(
+            "{} layers of {} × {} heads, feed-forward {}",
+            model.num_hidden_layers, model.hidden_size, model.num_attention_heads, model.intermediate_size
+        );
+        line("layers", &shape)?;
+        line("vocabulary", &format!("{} tokens", model.vocab_size))?;
+        line("max_seq_length", &format!("{} tokens", model.max_seq_length))?;
+        let normalize = if model.normalize { ", scaled to unit length" } else { "" };
+        line("vectors", &format!("{} components, {} pooling{normalize}", model.dimension, model.pooling))?;
+        line("weights", &format!("{}, {} bytes", model.weights_type, model.weights_bytes))
+    }
+}

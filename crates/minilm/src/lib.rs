@@ -26,6 +26,7 @@
 
 mod embeddings;
 mod error;
+mod folder;
 mod modules;
 mod options;
 pub mod resolve;

@@ -11,13 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
-
-pub(crate) const MODULES: &str = "modules.json";
-pub(crate) const CONFIG: &str = "config.json";
-pub(crate) const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
-pub(crate) const TOKENIZER: &str = "tokenizer.json";
-pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-pub(crate) const WEIGHTS: &str = "model.safetensors";
+use crate::folder::{CONFIG, MODULES, Module, SENTENCE_CONFIG, TOKENIZER_CONFIG};
 
 /// How the vectors of a text's tokens become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,37 +45,29 @@ pub(crate) struct Pipeline {
     pub(crate) normalize: bool,
 }
 
-/// An entry of `modules.json`.
-#[derive(Deserialize)]
-struct Module {
-    #[serde(rename = "type")]
-    kind: String,
-    path: String,
-}
-
 impl Pipeline {
     /// Reads `modules.json` and the settings of the modules it names. A folder without one is a plain
     /// transformer, whose tokens sentence-transformers pools by their mean.
     pub(crate) fn read(directory: &Path) -> Result<Pipeline, Error> {
         let path = directory.join(MODULES);
-        let Some(modules) = read_optional::<Vec<Module>>(&path)? else {
+        let Some(json) = read_bytes(&path)? else {
             let transformer = directory.to_owned();
             return Ok(Pipeline { transformer, pooling: PoolingMode::Mean, normalize: false });
         };
-        // "sentence_transformers.models.Pooling", or since 5.4 a longer path with the same end.
-        let kinds: Vec<&str> =
-            modules.iter().map(|m| m.kind.rsplit('.').next().unwrap_or_default()).collect();
+        let settings = |reason| Error::Settings { path: path.clone(), reason };
+        let modules = Module::parse_list(&json).map_err(settings)?;
+        let kinds: Vec<&str> = modules.iter().map(Module::kind).collect();
         let normalize = match kinds[..] {
             ["Transformer", "Pooling"] => false,
             ["Transformer", "Pooling", "Normalize"] => true,
             _ => {
                 let known = ["Transformer", "Pooling", "Normalize"];
                 let reason = match modules.iter().zip(&kinds).find(|(_, kind)| !known.contains(kind)) {
-                    Some((module, _)) => format!("the module type \"{}\" is not supported", module.kind),
+                    Some((module, _)) => format!("the module type \"{}\" is not supported", module.class),
                     None => format!("the modules are {}", kinds.join(", ")),
                 };
                 let expected = "expected Transformer, Pooling and perhaps Normalize, in this order";
-                return Err(Error::Settings { path, reason: format!("{reason}; {expected}") });
+                return Err(settings(format!("{reason}; {expected}")));
             }
         };
         Ok(Pipeline {
@@ -172,14 +158,21 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 
 /// `None` if there is no such file.
 fn read_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    let settings = |reason| Error::Settings { path: path.to_owned(), reason };
-    let json = match std::fs::read(path) {
-        Ok(json) => json,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(settings(format!("cannot read the file: {e}"))),
-    };
-    let parsed = serde_json::from_slice(&json);
-    parsed.map(Some).map_err(|e| settings(format!("not the expected JSON: {e}")))
+    let Some(json) = read_bytes(path)? else { return Ok(None) };
+    let parsed = serde_json::from_slice(&json).map(Some);
+    parsed
+        .map_err(|e| Error::Settings { path: path.to_owned(), reason: format!("not the expected JSON: {e}") })
+}
+
+/// `None` if there is no such file.
+fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => {
+            Err(Error::Settings { path: path.to_owned(), reason: format!("cannot read the file: {e}") })
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use minilm_kernels::{Isa, cls_pool, l2_normalize, max_pool, mean_pool};
 use minilm_tokenizer::{Tokenizer, Tokens};
 use minilm_weights::{FloatType, WeightsFile};
 
-use crate::modules::{self, Pipeline, TextSettings};
+use crate::folder;
+use crate::modules::{Pipeline, TextSettings};
 use crate::resolve::{ResolvedModel, resolve};
 use crate::{Embeddings, EncodeOptions, Error, LoadOptions, PoolingMode, TokenCount};
 
@@ -53,11 +54,11 @@ impl SentenceTransformer {
         };
         let resolved = resolve(name_or_path.as_ref(), &options.resolve)?;
         let pipeline = Pipeline::read(resolved.directory())?;
-        let folder = &pipeline.transformer;
+        let transformer = &pipeline.transformer;
 
-        let config = BertConfig::from_file(folder.join(modules::CONFIG))?;
-        let settings = TextSettings::read(folder, config.max_position_embeddings)?;
-        let tokenizer_path = folder.join(modules::TOKENIZER);
+        let config = BertConfig::from_file(transformer.join(folder::CONFIG))?;
+        let settings = TextSettings::read(transformer, config.max_position_embeddings)?;
+        let tokenizer_path = transformer.join(folder::TOKENIZER);
         let mut tokenizer = Tokenizer::from_file(&tokenizer_path, settings.max_seq_length)?;
         if settings.do_lower_case {
             tokenizer = tokenizer.lowercased()?;
@@ -68,7 +69,7 @@ impl SentenceTransformer {
             return Err(Error::Settings { path: tokenizer_path, reason });
         }
         let workers = Workers::new(options.threads)?;
-        let weights = WeightsFile::open(folder.join(modules::WEIGHTS))?;
+        let weights = WeightsFile::open(transformer.join(folder::WEIGHTS))?;
         let encoder = BertEncoder::load(config, weights, isa, &workers)?;
         let Pipeline { pooling, normalize, .. } = pipeline;
         Ok(SentenceTransformer { tokenizer, encoder, pooling, normalize, workers, resolved })

@@ -62,27 +62,15 @@ fn check_offsets(
     tensors: &HashMap<String, TensorInfo>,
     available: usize,
 ) -> Result<(), WeightsError> {
+    // First each by itself: a wild offset should not be reported as a gap before its neighbour.
+    for (name, info) in tensors {
+        check_tensor(path, name, info, available)?;
+    }
     let mut ordered: Vec<(&String, &TensorInfo)> = tensors.iter().collect();
     ordered.sort_by_key(|(name, info)| (info.data_offsets, *name));
-
     let mut expected_start = 0;
     for (name, info) in ordered {
         let (start, end) = info.data_offsets;
-        if end < start || end > available {
-            let reason = format!("offsets {start}..{end} are outside the {available} bytes of data");
-            return Err(invalid_tensor(path, name, reason));
-        }
-        let elements = info.shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
-        let bits = elements.and_then(|n| n.checked_mul(info.dtype.bitsize()));
-        if bits.is_none_or(|bits| bits % 8 != 0 || bits / 8 != end - start) {
-            let reason = format!(
-                "offsets {start}..{end} hold {} bytes, which is not what {} of shape {:?} needs",
-                end - start,
-                info.dtype,
-                info.shape
-            );
-            return Err(invalid_tensor(path, name, reason));
-        }
         if start != expected_start {
             let what = if start < expected_start { "overlaps the tensor before it" } else { "leaves a gap" };
             let reason =
@@ -95,6 +83,25 @@ fn check_offsets(
         let reason =
             format!("its tensors end after {expected_start} bytes of data, but {available} are there");
         return Err(WeightsError::Invalid { path: path.to_owned(), reason });
+    }
+    Ok(())
+}
+
+/// The offsets must be inside the data, and hold as many bytes as type and shape say.
+fn check_tensor(path: &Path, name: &str, info: &TensorInfo, available: usize) -> Result<(), WeightsError> {
+    let (start, end) = info.data_offsets;
+    if end < start || end > available {
+        let reason = format!("offsets {start}..{end} are outside the {available} bytes of data");
+        return Err(invalid_tensor(path, name, reason));
+    }
+    let elements = info.shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
+    let bits = elements.and_then(|n| n.checked_mul(info.dtype.bitsize()));
+    if bits.is_none_or(|bits| bits % 8 != 0 || bits / 8 != end - start) {
+        let (bytes, dtype, shape) = (end - start, info.dtype, &info.shape);
+        let reason = format!(
+            "offsets {start}..{end} hold {bytes} bytes, which is not what {dtype} of shape {shape:?} needs"
+        );
+        return Err(invalid_tensor(path, name, reason));
     }
     Ok(())
 }

@@ -10,10 +10,11 @@ use ureq::{Body, http::Response};
 use super::cache::ModelCache;
 use super::digest::{Expected, hash_in_name};
 use super::error::{Bytes, ResolveError};
-use super::files::{MAX_SMALL_FILE, MODULES, WEIGHTS, Wanted, advice, files_of_modules, wanted};
+use super::files::{MAX_SMALL_FILE, Wanted, advice, files_of_modules, wanted};
 use super::hub::{Announcement, Answer, Failure, Hub, Repeat, Retries, explain, invalid};
 use super::pins::{Pin, pin_of};
 use super::progress::{Progress, Step};
+use crate::folder::{MODULES, WEIGHTS};
 
 /// A download that brings this much between two failures may go on for as long as it takes.
 const WORTH_RETRYING: u64 = 1 << 20;

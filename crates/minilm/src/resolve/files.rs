@@ -4,34 +4,19 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::error::ResolveError;
-use super::name::unsafe_path;
-
-pub(super) const MODULES: &str = "modules.json";
-pub(super) const CONFIG: &str = "config.json";
-pub(super) const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
-pub(super) const TOKENIZER: &str = "tokenizer.json";
-pub(super) const WEIGHTS: &str = "model.safetensors";
+use crate::folder::{
+    CONFIG, MAX_MODULES_BYTES, MODULES, Module, SENTENCE_CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS,
+};
 
 /// Larger than any tokenizer; whatever is read into memory as a whole is limited to this.
 pub(super) const MAX_SMALL_FILE: u64 = 64 << 20;
-const MAX_MODULES_FILE: u64 = 1 << 20;
-const MAX_MODULES: usize = 32;
 
 /// A file to look for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) file: String,
     pub(super) required: bool,
-}
-
-#[derive(Deserialize)]
-struct Module {
-    path: String,
-    #[serde(rename = "type")]
-    kind: String,
 }
 
 /// All files besides `modules.json`, given those its modules add, the weights last so that
@@ -44,7 +29,7 @@ pub(super) fn wanted(of_modules: Vec<Wanted>) -> Vec<Wanted> {
         file(SENTENCE_CONFIG, false),
         file("config_sentence_transformers.json", false),
         file(TOKENIZER, true),
-        file("tokenizer_config.json", false),
+        file(TOKENIZER_CONFIG, false),
         file("special_tokens_map.json", false),
         file("vocab.txt", false),
         file(WEIGHTS, true),
@@ -57,35 +42,24 @@ pub(super) fn wanted(of_modules: Vec<Wanted>) -> Vec<Wanted> {
 pub(super) fn files_of_modules(path: &Path, place: &str) -> Result<Vec<Wanted>, ResolveError> {
     let mut text = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MAX_MODULES_FILE + 1).read_to_end(&mut text))
+        .and_then(|file| file.take(MAX_MODULES_BYTES + 1).read_to_end(&mut text))
         .map_err(ResolveError::io("read", path))?;
-    parse_modules(&text).map_err(|reason| ResolveError::InvalidModules { place: place.to_owned(), reason })
+    let modules = Module::parse_list(&text)
+        .map_err(|reason| ResolveError::InvalidModules { place: place.to_owned(), reason })?;
+    Ok(settings_of(&modules))
 }
 
-fn parse_modules(text: &[u8]) -> Result<Vec<Wanted>, String> {
-    if text.len() as u64 > MAX_MODULES_FILE {
-        return Err(format!("expected at most {MAX_MODULES_FILE} bytes, found more"));
-    }
-    let modules: Vec<Module> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    if modules.len() > MAX_MODULES {
-        return Err(format!("expected at most {MAX_MODULES} modules, found {}", modules.len()));
-    }
+fn settings_of(modules: &[Module]) -> Vec<Wanted> {
     let mut files: Vec<Wanted> = Vec::new();
-    for Module { path, kind } in modules {
-        // The root's own config.json is wanted in any case.
-        if path.is_empty() {
-            continue;
-        }
-        if let Some(reason) = unsafe_path(&path) {
-            return Err(format!("module path {path:?} is refused: {reason}"));
-        }
-        let file = format!("{path}/{CONFIG}");
+    // The root's own config.json is wanted in any case.
+    for module in modules.iter().filter(|module| !module.path.is_empty()) {
+        let file = format!("{}/{CONFIG}", module.path);
         if files.iter().all(|known| known.file != file) {
             // A pooling without its settings would be guessed; a normalisation has none.
-            files.push(Wanted { file, required: kind.ends_with(".Pooling") });
+            files.push(Wanted { file, required: module.kind() == "Pooling" });
         }
     }
-    Ok(files)
+    files
 }
 
 /// All wanted files of a directory, `modules.json` first.
@@ -149,23 +123,9 @@ mod tests {
             {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
             {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
         ]"#;
-        let files = parse_modules(text).unwrap();
+        let files = settings_of(&Module::parse_list(text).unwrap());
         let expected = [("1_Pooling/config.json", true), ("2_Normalize/config.json", false)]
             .map(|(file, required)| Wanted { file: file.to_owned(), required });
         assert_eq!(files, expected);
-    }
-
-    #[test]
-    fn unusable_modules_are_refused() {
-        for path in ["..", "../../x", "/etc", "a\\\\b", "a//b", "C:", "x/./y", " /..", "a\\u0000b"] {
-            let text = format!(r#"[{{"path": "{path}", "type": "x.Pooling"}}]"#);
-            let reason = parse_modules(text.as_bytes()).unwrap_err();
-            assert!(reason.contains("refused"), "{path}: {reason}");
-        }
-        for text in ["", "{}", "[1]", r#"[{"path": 1, "type": ""}]"#, "\u{feff}[]", "[[[["] {
-            assert!(parse_modules(text.as_bytes()).is_err(), "{text}");
-        }
-        let many = format!("[{}]", vec![r#"{"path":"a","type":"b"}"#; 33].join(","));
-        assert!(parse_modules(many.as_bytes()).unwrap_err().contains("at most 32"));
     }
 }

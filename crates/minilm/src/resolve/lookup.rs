@@ -6,9 +6,10 @@ use std::path::Path;
 use super::cache::ModelCache;
 use super::digest::{Expected, hash_in_name};
 use super::error::{HashKind, ResolveError};
-use super::files::{MODULES, WEIGHTS, check_complete};
+use super::files::check_complete;
 use super::package::SNAPSHOT as PACKAGE_SNAPSHOT;
 use super::pins::Pin;
+use crate::folder::{MODULES, WEIGHTS};
 
 /// The snapshot of `revision` that can be used, with the reason why not if there is none.
 pub(super) fn find(

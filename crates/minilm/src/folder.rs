@@ -1,0 +1,100 @@
+//! The files of a sentence-transformers folder, by name, and its list of modules.
+
+use serde::Deserialize;
+
+pub(crate) const MODULES: &str = "modules.json";
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+
+pub(crate) const MAX_MODULES_BYTES: u64 = 1 << 20;
+const MAX_MODULES: usize = 32;
+
+/// An entry of `modules.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Module {
+    /// The Python class, `sentence_transformers.models.Pooling` or, since 5.4, a longer path with the same end.
+    #[serde(rename = "type")]
+    pub(crate) class: String,
+    /// The directory with the module's settings, relative to the folder; empty for the folder itself.
+    pub(crate) path: String,
+}
+
+impl Module {
+    /// The entries of a `modules.json`, which may come from the network and is not trusted: a path that would
+    /// leave the folder is refused.
+    pub(crate) fn parse_list(json: &[u8]) -> Result<Vec<Module>, String> {
+        if json.len() as u64 > MAX_MODULES_BYTES {
+            return Err(format!("expected at most {MAX_MODULES_BYTES} bytes, found more"));
+        }
+        let modules: Vec<Module> =
+            serde_json::from_slice(json).map_err(|error| format!("not the expected JSON: {error}"))?;
+        if modules.len() > MAX_MODULES {
+            return Err(format!("expected at most {MAX_MODULES} modules, found {}", modules.len()));
+        }
+        for Module { path, .. } in modules.iter().filter(|module| !module.path.is_empty()) {
+            if let Some(reason) = unsafe_path(path) {
+                return Err(format!("module path {path:?} is refused: {reason}"));
+            }
+        }
+        Ok(modules)
+    }
+
+    /// The last part of the class: `Pooling`.
+    pub(crate) fn kind(&self) -> &str {
+        self.class.rsplit('.').next().unwrap_or_default()
+    }
+}
+
+/// Says why a relative path or revision from outside must not be joined to a directory.
+pub(crate) fn unsafe_path(path: &str) -> Option<&'static str> {
+    if path.contains('\\') {
+        return Some("it contains a backslash");
+    }
+    if path.starts_with('/') {
+        return Some("it is absolute");
+    }
+    // `C:` is a drive and `name:stream` a hidden part of a file on Windows.
+    if path.contains(':') || path.chars().any(char::is_control) {
+        return Some("it contains a colon or a control character");
+    }
+    if path.len() > 255 {
+        return Some("it is longer than 255 bytes");
+    }
+    path.split('/').find_map(|part| match part {
+        "" => Some("a part of it is empty"),
+        "." | ".." => Some("it contains `.` or `..`"),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsafe_paths_are_seen() {
+        for path in ["..", "a/../b", "/etc", "a//b", "a/", ".", "C:", "C:/x", "a\\b", "a\nb", ""] {
+            assert!(unsafe_path(path).is_some(), "{path}");
+        }
+        for path in ["1_Pooling", "a/b", "main", "refs/pr/1", "v1.0", "..a"] {
+            assert!(unsafe_path(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn unusable_modules_are_refused() {
+        for path in ["..", "../../x", "/etc", "a\\\\b", "a//b", "C:", "x/./y", " /..", "a\\u0000b"] {
+            let text = format!(r#"[{{"path": "{path}", "type": "x.Pooling"}}]"#);
+            let reason = Module::parse_list(text.as_bytes()).unwrap_err();
+            assert!(reason.contains("refused"), "{path}: {reason}");
+        }
+        for text in ["", "{}", "[1]", r#"[{"path": 1, "type": ""}]"#, "\u{feff}[]", "[[[["] {
+            assert!(Module::parse_list(text.as_bytes()).is_err(), "{text}");
+        }
+        let many = format!("[{}]", vec![r#"{"path":"a","type":"b"}"#; 33].join(","));
+        assert!(Module::parse_list(many.as_bytes()).unwrap_err().contains("at most 32"));
+    }
+}

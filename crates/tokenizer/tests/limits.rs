@@ -1,0 +1,79 @@
+//! Limits, truncation and lower-casing, on the tokenizer of the tiny model in `fixtures/`, whose
+//! `tokenizer.json` asks for truncation and padding to 24. (That ids equal the reference's is tested over all
+//! golden texts by the whole engine.)
+
+use std::path::PathBuf;
+
+use minilm_tokenizer::{Tokenizer, TokenizerError};
+
+fn path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert/tokenizer.json")
+}
+
+const CLS: u32 = 9;
+const SEP: u32 = 14;
+
+#[test]
+fn the_limit_is_the_one_given_and_nothing_is_padded() {
+    let text = "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d";
+    for limit in 3..40 {
+        let tokens = Tokenizer::from_file(path(), limit).unwrap().encode(text).unwrap();
+        assert_eq!(tokens.ids.len(), limit.min(32));
+        assert_eq!((tokens.total, tokens.truncated()), (32, limit < 32));
+        assert_eq!((tokens.ids[0], tokens.ids[tokens.ids.len() - 1]), (CLS, SEP));
+    }
+}
+
+#[test]
+fn an_empty_text_is_its_special_tokens() {
+    let tokenizer = Tokenizer::from_file(path(), 32).unwrap();
+    for text in ["", " ", "\t\n \u{a0}"] {
+        let tokens = tokenizer.encode(text).unwrap();
+        assert_eq!((tokens.ids, tokens.total), (vec![CLS, SEP], 2));
+    }
+}
+
+#[test]
+fn a_long_text_is_counted_whole() {
+    let tokens = Tokenizer::from_file(path(), 32).unwrap().encode(&"a ".repeat(100_000)).unwrap();
+    assert_eq!((tokens.ids.len(), tokens.total), (32, 100_002));
+}
+
+#[test]
+fn lower_casing_comes_first_unless_it_is_done_anyway() {
+    let tokenizer = Tokenizer::from_file(path(), 32).unwrap();
+    let lowercased = tokenizer.clone().lowercased().unwrap();
+    assert_eq!(tokenizer.encode("The SAME").unwrap(), lowercased.encode("the same").unwrap());
+
+    let json = std::fs::read_to_string(path()).unwrap();
+    let cased = json.replacen("\"lowercase\": true", "\"lowercase\": false", 1);
+    assert_ne!(json, cased);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokenizer.json");
+    std::fs::write(&path, cased).unwrap();
+    let cased = Tokenizer::from_file(&path, 32).unwrap();
+    assert_ne!(cased.encode("SAME").unwrap(), cased.encode("same").unwrap());
+    let lowercased = cased.lowercased().unwrap();
+    assert_eq!(lowercased.encode("SAME").unwrap(), lowercased.encode("same").unwrap());
+}
+
+#[test]
+fn files_and_limits_that_cannot_be_used() {
+    let error = Tokenizer::from_file("no/such/tokenizer.json", 32).unwrap_err();
+    assert!(matches!(error, TokenizerError::Open { .. }), "{error}");
+    let error = Tokenizer::from_file(env!("CARGO_MANIFEST_DIR"), 32).unwrap_err();
+    assert!(matches!(error, TokenizerError::Open { .. }), "{error}");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokenizer.json");
+    for content in [&b""[..], b"{}", b"\xff\xfe", b"{\"version\": \"1.0\", \"model\": {\"type\": \"Magic\"}}"]
+    {
+        std::fs::write(&path, content).unwrap();
+        let error = Tokenizer::from_file(&path, 32).unwrap_err();
+        assert!(matches!(error, TokenizerError::Invalid { .. }), "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    }
+    for limit in [0, 1, 2] {
+        let error = Tokenizer::from_file(self::path(), limit).unwrap_err();
+        assert!(error.to_string().contains(&format!("max_seq_length is {limit}")), "{error}");
+    }
+}

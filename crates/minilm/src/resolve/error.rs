@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::model::Source;
+use super::source::Source;
 
 /// Why no model folder could be given.
 ///

@@ -7,8 +7,7 @@ use super::cache::ModelCache;
 use super::digest::{Expected, hash_in_name};
 use super::error::{HashKind, ResolveError};
 use super::files::check_complete;
-use super::package::SNAPSHOT as PACKAGE_SNAPSHOT;
-use super::pins::Pin;
+use super::pins::{PACKAGE_SNAPSHOT, Pin};
 use crate::folder::{MODULES, WEIGHTS};
 
 /// The snapshot of `revision` that can be used, with the reason why not if there is none.

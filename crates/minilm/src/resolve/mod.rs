@@ -40,6 +40,7 @@ mod package;
 mod pins;
 mod pip;
 mod progress;
+mod source;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -53,10 +54,11 @@ use pins::{PINS, Pin};
 
 pub use environment::Environment;
 pub use error::{Attempt, Bytes, HashKind, ResolveError};
-pub use model::{Check, ResolvedModel, Source, VerifiedFile};
+pub use model::{Check, ResolvedModel, VerifiedFile};
 pub use options::ResolveOptions;
 pub use pins::DEFAULT_MODEL;
 pub use progress::Progress;
+pub use source::Source;
 
 /// Finds, and if need be downloads, the model that a user calls `name_or_path`.
 ///

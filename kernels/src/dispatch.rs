@@ -4,10 +4,10 @@
 use std::fmt;
 
 #[cfg(target_arch = "x86_64")]
-use crate::simd::Avx2;
+use crate::simd::{Avx2, Avx512};
 use crate::simd::{Scalar, Simd};
 
-/// The environment variable that forces an instruction set: `MINILM_ISA=scalar|avx2`.
+/// The environment variable that forces an instruction set: `MINILM_ISA=scalar|avx2|avx512`.
 pub const ISA_VARIABLE: &str = "MINILM_ISA";
 
 /// An instruction set that this machine has.
@@ -23,6 +23,8 @@ enum Detected {
     Scalar(Scalar),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
 }
 
 /// An instruction set was asked for by name that this machine, or this build, does not have.
@@ -55,6 +57,8 @@ impl Isa {
     pub fn available() -> Vec<Isa> {
         let mut available = Vec::new();
         #[cfg(target_arch = "x86_64")]
+        available.extend(Avx512::detect().map(|token| Isa(Detected::Avx512(token))));
+        #[cfg(target_arch = "x86_64")]
         available.extend(Avx2::detect().map(|token| Isa(Detected::Avx2(token))));
         available.push(Isa::SCALAR);
         available
@@ -65,7 +69,7 @@ impl Isa {
         Isa::available()[0]
     }
 
-    /// The instruction set of that name: `scalar` or `avx2`.
+    /// The instruction set of that name: `scalar`, `avx2` or `avx512`.
     ///
     /// # Errors
     ///
@@ -90,12 +94,14 @@ impl Isa {
         }
     }
 
-    /// `"scalar"`, `"avx2"`.
+    /// `"scalar"`, `"avx2"`, `"avx512"`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Detected::Scalar(_) => "scalar",
             #[cfg(target_arch = "x86_64")]
             Detected::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx512(_) => "avx512",
         }
     }
 
@@ -107,6 +113,9 @@ impl Isa {
             // SAFETY: the token proves that the machine has AVX2 and FMA.
             #[cfg(target_arch = "x86_64")]
             Detected::Avx2(token) => unsafe { run_avx2(token, kernel) },
+            // SAFETY: the token proves that the machine has AVX-512F.
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx512(token) => unsafe { run_avx512(token, kernel) },
         }
     }
 }
@@ -158,6 +167,15 @@ unsafe fn run_scalar_fma<K: Kernel>(token: Scalar, kernel: K) -> K::Output {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn run_avx2<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+/// # Safety
+///
+/// The machine must have AVX-512F, which `token` proves.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn run_avx512<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
     kernel.run(token)
 }
 

@@ -4,7 +4,7 @@
 //! # The sixteen-lane idea
 //!
 //! A kernel is a generic function over the trait `Simd`: a vector of sixteen `f32`, whatever the
-//! machine. With AVX2 that is two `ymm` registers, in plain Rust an array. Implementing `Simd` is all
+//! machine. With AVX-512 that is one `zmm` register, with AVX2 two `ymm`, in plain Rust an array. Implementing `Simd` is all
 //! that an instruction set needs; the kernels, their tests and their benches come for free.
 //!
 //! # The numerics contract

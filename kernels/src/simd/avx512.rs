@@ -1,0 +1,165 @@
+//! Sixteen lanes as one `zmm` register: AVX-512F, nothing beyond the foundation.
+#![allow(unsafe_code, reason = "an instruction set is its intrinsics")]
+
+use std::arch::x86_64::*;
+
+use super::{LANES, Simd};
+
+/// The proof that this machine has AVX-512F (and with it AVX2 and FMA).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Avx512 {
+    _detected: (),
+}
+
+impl Avx512 {
+    /// The proof, if this machine can give it.
+    pub(crate) fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx512f").then_some(Avx512 { _detected: () })
+    }
+}
+
+/// An intrinsic that touches registers alone.
+macro_rules! register {
+    ($($call:tt)+) => {
+        // SAFETY: `self` is the proof that the machine has AVX-512F; the intrinsics touch registers alone.
+        unsafe { $($call)+ }
+    };
+}
+
+/// The mask of the first `n` lanes, n ≤ 16.
+#[inline(always)]
+fn first(n: usize) -> __mmask16 {
+    assert!(n <= LANES, "{n} lanes of {LANES}");
+    // In 32 bits, where a shift by 16 is defined.
+    ((1u32 << n) - 1) as __mmask16
+}
+
+/// The tree of the contract: 16 → 8 → 4 → 2 → 1 lanes.
+macro_rules! tree {
+    ($v:expr, $wide:ident, $narrow:ident, $single:ident) => {
+        register!({
+            let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd($v)));
+            let eight = $wide(_mm512_castps512_ps256($v), upper);
+            let four = $narrow(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = $narrow(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32($single(two, _mm_shuffle_ps::<1>(two, two)))
+        })
+    };
+}
+
+impl Simd for Avx512 {
+    type F32 = __m512;
+
+    // 32 zmm registers: 8 rows × 3 panels, 3 of weights, 1 activation broadcast, 4 to spare.
+    const TILE_ROWS: usize = 8;
+    const ACCUMULATORS: usize = 24;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        register!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> __m512 {
+        // SAFETY: `self` proves the feature; the reference is to sixteen readable f32, and the unaligned
+        // load asks for no alignment.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, v: __m512, to: &mut [f32; LANES]) {
+        // SAFETY: `self` proves the feature; the reference is to sixteen writable f32, and the unaligned
+        // store asks for no alignment.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
+    }
+
+    #[inline(always)]
+    fn load_partial(self, from: &[f32], fill: f32) -> __m512 {
+        let mask = first(from.len());
+        // SAFETY: `self` proves the feature; the mask has as many lanes as the slice has elements, and lanes
+        // outside the mask are not read.
+        unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(fill), mask, from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store_partial(self, v: __m512, to: &mut [f32]) {
+        let mask = first(to.len());
+        // SAFETY: `self` proves the feature; the mask has as many lanes as the slice has elements, and lanes
+        // outside the mask are not written.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), mask, v) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        register!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        register!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        register!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        register!(_mm512_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        register!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    // VMAXPS and VMINPS give the second operand for equal operands and for NaN: the trait's rule.
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        register!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        register!(_mm512_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn select_less(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+        register!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), y, x))
+    }
+
+    #[inline(always)]
+    fn abs(self, a: __m512) -> __m512 {
+        register!(_mm512_abs_ps(a))
+    }
+
+    #[inline(always)]
+    fn copy_sign(self, a: __m512, sign: __m512) -> __m512 {
+        // Bit by bit `mask ? sign : a`, which has the truth table 0xca for (mask, sign, a); AND and OR of
+        // floats would need AVX-512DQ.
+        register!({
+            let mask = _mm512_set1_epi32(i32::MIN);
+            let (a, sign) = (_mm512_castps_si512(a), _mm512_castps_si512(sign));
+            _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xca>(mask, sign, a))
+        })
+    }
+
+    #[inline(always)]
+    fn exp2_integral(self, n: __m512) -> __m512 {
+        // n + 127 in the low bits of the mantissa, then up into the exponent: see the reference.
+        let biased = self.add(n, self.splat(8_388_608.0 + 127.0));
+        register!(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(biased))))
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, v: __m512) -> f32 {
+        tree!(v, _mm256_add_ps, _mm_add_ps, _mm_add_ss)
+    }
+
+    #[inline(always)]
+    fn reduce_max(self, v: __m512) -> f32 {
+        tree!(v, _mm256_max_ps, _mm_max_ps, _mm_max_ss)
+    }
+}

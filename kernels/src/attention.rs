@@ -143,11 +143,11 @@ fn grow<T: Clone>(buffer: &mut Vec<T>, len: usize, fill: T) {
     }
 }
 
-/// Keys into panels of sixteen: lane j of step i of panel p is component i of key 16 p + j, or 0 beyond
-/// the last.
+/// Keys into panels of sixteen: lane j of step i of panel p is component i of key 16 p + j.
+///
+/// Lanes beyond the last key keep whatever they had: their scores are never stored.
 #[inline(always)]
 fn pack_keys(qkv: &[f32], h: usize, offset: usize, head_size: usize, panels: &mut [Lanes]) {
-    panels.fill(Lanes::ZERO);
     for (key, token) in qkv.chunks_exact(3 * h).enumerate() {
         let panel = &mut panels[key / LANES * head_size..][..head_size];
         for (step, &x) in panel.iter_mut().zip(&token[offset..]) {

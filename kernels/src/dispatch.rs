@@ -29,6 +29,7 @@ enum Detected {
 
 /// An instruction set was asked for by name that this machine, or this build, does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UnavailableIsa {
     /// The name asked for.
     pub name: String,
@@ -113,7 +114,7 @@ impl Isa {
             // SAFETY: the token proves that the machine has AVX2 and FMA.
             #[cfg(target_arch = "x86_64")]
             Detected::Avx2(token) => unsafe { run_avx2(token, kernel) },
-            // SAFETY: the token proves that the machine has AVX-512F.
+            // SAFETY: the token proves that the machine has AVX-512F and what it implies.
             #[cfg(target_arch = "x86_64")]
             Detected::Avx512(token) => unsafe { run_avx512(token, kernel) },
         }
@@ -172,7 +173,7 @@ unsafe fn run_avx2<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
 
 /// # Safety
 ///
-/// The machine must have AVX-512F, which `token` proves.
+/// The machine must have AVX-512F, AVX2 and FMA, which `token` proves.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn run_avx512<K: Kernel>(token: Avx512, kernel: K) -> K::Output {

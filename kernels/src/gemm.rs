@@ -81,8 +81,17 @@ impl<'a> Panels<'a> {
 #[inline(always)]
 fn tile<S: Simd, const MR: usize, const NV: usize>(simd: S, a: Rows<'_>, b: Panels<'_>, out: &mut Tile) {
     let k = b.k;
-    assert!((MR - 1) * a.stride + k <= a.data.len(), "tile: {MR} rows of {k} are outside the activations");
-    assert!(NV * k <= b.data.len(), "tile: {NV} panels of {k} are outside the weights");
+    // Checked: a product that wraps would let anything pass.
+    let rows_end = (MR - 1).checked_mul(a.stride).and_then(|start| start.checked_add(k));
+    assert!(
+        rows_end.is_some_and(|end| end <= a.data.len()),
+        "tile: {MR} rows of {k} are outside the activations"
+    );
+    let panels_end = NV.checked_mul(k);
+    assert!(
+        panels_end.is_some_and(|end| end <= b.data.len()),
+        "tile: {NV} panels of {k} are outside the weights"
+    );
     let rows = a.data.as_ptr();
     let panels = b.data.as_ptr();
 
@@ -196,6 +205,7 @@ pub(crate) fn multiply<S: Simd, F: Finish>(
     finish: F,
     out: RowsMut<'_>,
 ) {
+    const { assert!(S::TILE_ROWS <= MAX_ROWS && S::ACCUMULATORS / 7 <= 3, "run_tile has no such shapes") };
     let Some((_, most_rows)) = row_tiles(m, S::TILE_ROWS).next() else { return };
     let total_panels = out.columns.div_ceil(LANES);
     let step = panels_per_tile::<S>(most_rows);
@@ -237,13 +247,15 @@ impl PackedLinear {
     /// If k is 0 or a weight's length is not k times its bias's.
     pub fn pack(parts: &[(&[f32], &[f32])], k: usize) -> PackedLinear {
         assert!(k > 0, "pack: k is 0");
+        for (weight, bias) in parts {
+            let n = bias.len();
+            assert_eq!(Some(weight.len()), n.checked_mul(k), "pack: a weight for {n} outputs of k = {k}");
+        }
         let n = parts.iter().map(|(_, bias)| bias.len()).sum::<usize>();
         let mut panels = vec![Lanes::ZERO; n.div_ceil(LANES) * k];
         let mut packed_bias = vec![Lanes::ZERO; n.div_ceil(LANES)];
         let mut column = 0;
         for (weight, bias) in parts {
-            let n_part = bias.len();
-            assert_eq!(weight.len(), n_part * k, "pack: a weight for {n_part} outputs of k = {k}");
             for (row, &b) in weight.chunks_exact(k).zip(*bias) {
                 let (panel, lane) = (column / LANES, column % LANES);
                 for (step, &w) in panels[panel * k..][..k].iter_mut().zip(row) {

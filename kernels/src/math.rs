@@ -110,6 +110,51 @@ mod tests {
         }
     }
 
+    /// Plain Rust as a machine without FMA would run it: `f32::mul_add` is then a function of the C library.
+    #[test]
+    fn plain_rust_without_the_fma_instruction_has_the_same_bits() {
+        for start in (0..=u32::MAX).step_by(99_991 * LANES) {
+            let x: [f32; LANES] =
+                std::array::from_fn(|j| f32::from_bits(start.wrapping_add(99_991 * j as u32)));
+            let (mut plain, mut dispatched) = (x, x);
+            Apply(Function::Erf, &mut plain).run(crate::simd::Scalar);
+            Isa::SCALAR.run(Apply(Function::Erf, &mut dispatched));
+            for (p, d) in plain.iter().zip(dispatched) {
+                assert!(p.to_bits() == d.to_bits() || p.is_nan() && d.is_nan(), "{p:e} is not {d:e}");
+            }
+        }
+    }
+
+    /// The places where a branch or a bound begins, and their neighbours.
+    #[test]
+    fn the_bits_at_the_edges_of_the_pieces_are_those_of_the_reference() {
+        let edges = [0.0, ERF_SPLIT, ERF_END, EXP_LOW, EXP_HIGH, -87.33655, 88.72284, 0.5 / LOG2_E];
+        let around = |x: f32| [x, -x, x.next_up(), -x.next_up(), x.next_down(), -x.next_down()];
+        let inputs: Vec<f32> = edges.into_iter().flat_map(around).collect();
+        for isa in Isa::available() {
+            for chunk in inputs.as_chunks::<LANES>().0 {
+                let (mut exps, mut erfs) = (*chunk, *chunk);
+                isa.run(Apply(Function::Exp, &mut exps));
+                isa.run(Apply(Function::Erf, &mut erfs));
+                for j in 0..LANES {
+                    assert_eq!(
+                        exps[j].to_bits(),
+                        reference::exp(chunk[j]).to_bits(),
+                        "{isa}: exp({:e})",
+                        chunk[j]
+                    );
+                    assert_eq!(
+                        erfs[j].to_bits(),
+                        reference::erf(chunk[j]).to_bits(),
+                        "{isa}: erf({:e})",
+                        chunk[j]
+                    );
+                }
+            }
+        }
+        assert_eq!(inputs.len() % LANES, 0, "every edge is tried");
+    }
+
     /// Every 997th bit pattern of all 2³² (a prime, so that all exponents and low bits occur), infinities
     /// and NaNs among them.
     #[test]

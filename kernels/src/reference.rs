@@ -4,7 +4,8 @@
 //! This is what somebody who ports the model to another language or device reads, and what the kernels
 //! are compared with, bit by bit. Nothing here is fast. All arrays are row-major `f32`; `mul_add(a, b,
 //! c)` is a·b + c rounded once; all other operations are the plain IEEE ones, denormals kept, and no
-//! compiler may contract or reorder them.
+//! compiler may contract or reorder them. The machine is in its usual state: rounding to nearest even, nothing
+//! flushed to zero. The bits of a NaN are not specified.
 
 use crate::math::{
     ERF_END, ERF_LARGE, ERF_SMALL, ERF_SPLIT, EXP, EXP_HIGH, EXP_LOW, LN2_HIGH, LN2_LOW, LOG2_E, ROUND,

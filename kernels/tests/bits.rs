@@ -56,10 +56,14 @@ fn elementwise_and_row_operations() {
             let expected: Vec<f32> = x.iter().map(|&x| reference::gelu(x)).collect();
             assert_bits("gelu", isa, &y, &expected);
 
-            let (mut y, mut expected) = (x.clone(), x.clone());
-            l2_normalize(isa, &mut y);
-            reference::l2_normalize(&mut expected);
-            assert_bits("l2_normalize", isa, &y, &expected);
+            // Norms on both sides of the least one that is divided by, 1e-12, and ordinary ones.
+            for scale in [1.0, 1e-11, 1e-12, 1e-13, 1e-15] {
+                let mut y: Vec<f32> = x.iter().map(|x| x * scale).collect();
+                let mut expected = y.clone();
+                l2_normalize(isa, &mut y);
+                reference::l2_normalize(&mut expected);
+                assert_bits("l2_normalize", isa, &y, &expected);
+            }
 
             if n == 0 {
                 continue;
@@ -70,13 +74,19 @@ fn elementwise_and_row_operations() {
             expected.chunks_mut(n).for_each(reference::softmax);
             assert_bits("softmax", isa, &y, &expected);
 
-            let parameters = LayerNorm { gamma: numbers(n, 3), beta: numbers(n, 4), eps: 1e-12 };
-            let (mut y, mut expected) = (x.clone(), x.clone());
-            layer_norm(isa, &mut y, &parameters);
-            for row in expected.chunks_mut(n) {
-                reference::layer_norm(row, &parameters.gamma, &parameters.beta, parameters.eps);
+            for eps in [0.0, 1e-12, 0.1] {
+                let parameters = LayerNorm { gamma: numbers(n, 3), beta: numbers(n, 4), eps };
+                // One element has no variance, which eps 0 cannot stand.
+                if eps == 0.0 && n == 1 {
+                    continue;
+                }
+                let (mut y, mut expected) = (x.clone(), x.clone());
+                layer_norm(isa, &mut y, &parameters);
+                for row in expected.chunks_mut(n) {
+                    reference::layer_norm(row, &parameters.gamma, &parameters.beta, parameters.eps);
+                }
+                assert_bits("layer_norm", isa, &y, &expected);
             }
-            assert_bits("layer_norm", isa, &y, &expected);
 
             let (token_type, positions) = (numbers(n, 5), numbers(3 * n, 6));
             let mut y = x.clone();

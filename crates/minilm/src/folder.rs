@@ -5,6 +5,8 @@ use serde::Deserialize;
 pub(crate) const MODULES: &str = "modules.json";
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
+/// Prompts and the similarity function.
+pub(crate) const PROMPTS_CONFIG: &str = "config_sentence_transformers.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
@@ -42,6 +44,11 @@ impl Module {
         Ok(modules)
     }
 
+    /// Where a list's transformer has its files, relative to the folder: most often the folder itself.
+    pub(crate) fn transformer_path(modules: &[Module]) -> &str {
+        modules.first().map_or("", |first| &first.path)
+    }
+
     /// The last part of the class: `Pooling`.
     pub(crate) fn kind(&self) -> &str {
         self.class.rsplit('.').next().unwrap_or_default()
@@ -66,6 +73,8 @@ pub(crate) fn unsafe_path(path: &str) -> Option<&'static str> {
     path.split('/').find_map(|part| match part {
         "" => Some("a part of it is empty"),
         "." | ".." => Some("it contains `.` or `..`"),
+        // Windows drops them, so that `.. ` is `..`.
+        _ if part.ends_with([' ', '.']) => Some("a part of it ends with a space or a dot"),
         _ => None,
     })
 }
@@ -76,7 +85,9 @@ mod tests {
 
     #[test]
     fn unsafe_paths_are_seen() {
-        for path in ["..", "a/../b", "/etc", "a//b", "a/", ".", "C:", "C:/x", "a\\b", "a\nb", ""] {
+        for path in
+            ["..", "a/../b", "/etc", "a//b", "a/", ".", "C:", "C:/x", "a\\b", "a\nb", "", ".. ", "a./b"]
+        {
             assert!(unsafe_path(path).is_some(), "{path}");
         }
         for path in ["1_Pooling", "a/b", "main", "refs/pr/1", "v1.0", "..a"] {

@@ -19,7 +19,8 @@ impl WeightsFile {
     /// Opens a file and checks its header: every tensor's bytes must be inside the file, as many as its
     /// type and shape say, without overlap or gap.
     ///
-    /// The file must not be changed or truncated while it is open; replacing it by a rename is fine.
+    /// The caller sees to it that the file is not changed or truncated while it is open. Replacing it by a
+    /// rename is fine (Windows refuses that while it is open).
     ///
     /// # Errors
     ///

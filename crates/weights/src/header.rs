@@ -35,6 +35,9 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Header, WeightsError> {
     else {
         return Err(invalid(match foreign_format(bytes) {
             Some(format) => format!("it looks like {format}"),
+            None if length > MAX_HEADER as u64 && length <= rest.len() as u64 => {
+                format!("the header is {length} bytes long, expected at most {MAX_HEADER}")
+            }
             None => {
                 format!("the header should be {length} bytes long, but only {} follow its length", rest.len())
             }

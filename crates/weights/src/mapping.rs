@@ -14,20 +14,20 @@ pub(crate) struct Mapping(Mmap);
 impl Mapping {
     /// Maps a regular file that is not empty.
     pub(crate) fn open(path: &Path) -> io::Result<Mapping> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
+        // Before it is opened: opening a pipe waits for somebody to write to it.
+        if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
-        if metadata.len() == 0 {
+        let file = File::open(path)?;
+        if file.metadata()?.len() == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is empty"));
         }
-        // SAFETY: the mapping is private and read-only, and the bytes are only ever read as bytes (floats
-        // are decoded from them), so no value of them can be invalid. What Rust cannot rule out is that
-        // another process changes or truncates the file while it is mapped: changed bytes would be
-        // changed weights, and a truncated file would end the process with SIGBUS. Model files are
-        // written once, under another name, and renamed into place; the documentation of
-        // `WeightsFile::open` passes the duty on.
+        // SAFETY: the mapping is read-only and its bytes are only ever read as bytes (floats are decoded
+        // from them), so no value of them can be invalid. It is shared with the file: nobody may change
+        // or truncate that while it is mapped, or bytes would change behind a shared reference, and reading
+        // behind a new end would end the process with SIGBUS. Rust cannot rule that out; the
+        // documentation of `WeightsFile::open` makes it the caller's duty, and everything in this engine
+        // that writes model files writes them under another name and renames them.
         Ok(Mapping(unsafe { Mmap::map(&file) }?))
     }
 }

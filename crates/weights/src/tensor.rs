@@ -5,6 +5,7 @@ use safetensors::Dtype;
 
 /// The types of elements that the engine reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FloatType {
     /// IEEE single precision, 4 bytes.
     F32,

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::{LANES, Simd};
 
-/// The proof that this machine has AVX-512F (and with it AVX2 and FMA).
+/// The proof that this machine has AVX-512F, AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Avx512 {
     _detected: (),
@@ -14,7 +14,11 @@ pub(crate) struct Avx512 {
 impl Avx512 {
     /// The proof, if this machine can give it.
     pub(crate) fn detect() -> Option<Self> {
-        is_x86_feature_detected!("avx512f").then_some(Avx512 { _detected: () })
+        // AVX-512F implies the other two for the compiler, but a hypervisor may have masked them.
+        let all = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma");
+        all.then_some(Avx512 { _detected: () })
     }
 }
 

@@ -2,12 +2,14 @@
 //! that link to them, references from branches to snapshots, and locks.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::ResolveError;
 use super::name::{ModelName, is_file_name};
+
+/// How the names of what is about to be renamed begin.
+const NEW: &str = ".new-";
 
 /// One model's part of the cache.
 #[derive(Debug)]
@@ -16,11 +18,18 @@ pub(super) struct ModelCache {
     locks: PathBuf,
 }
 
-/// A lock on one blob, held until dropped. Where the file system has no locks it is empty:
-/// everything that is downloaded is verified, so the lock only saves doing it twice.
+/// A lock on one blob, held until dropped. Where the file system has no locks it is empty, and two processes
+/// that download the same file at the same time may disturb each other; what is verified decides.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: Option<File>,
+    file: Option<File>,
+}
+
+impl Lock {
+    /// Whether nobody else is at work on the same thing.
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.file.is_some()
+    }
 }
 
 impl ModelCache {
@@ -90,9 +99,9 @@ impl ModelCache {
                 // Python removes the lock's file when it is done with it; a lock on a file that
                 // nobody else can find any more protects nothing.
                 Ok(()) if !is_still_at(&file, &path) => {}
-                Ok(()) => return Ok(Lock { _file: Some(file) }),
+                Ok(()) => return Ok(Lock { file: Some(file) }),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Ok(Lock { _file: None }),
+                Err(_) => return Ok(Lock { file: None }),
             }
         }
     }
@@ -129,9 +138,14 @@ impl ModelCache {
         let mut target: PathBuf = file.split('/').map(|_| "..").collect();
         target.extend(["..", "blobs", etag]);
         // Under another name first: the entry changes at once, and an old one is replaced.
-        let new = unused_name(folder);
-        if symlink(&target, &new).is_ok() {
-            return fs::rename(&new, &pointer).map_err(ResolveError::io("link", &pointer));
+        let new = tempfile::Builder::new().prefix(NEW).make_in(folder, |new| symlink(&target, new));
+        match new {
+            Ok(new) => {
+                let renamed = new.into_temp_path().persist(&pointer);
+                return renamed.map_err(|error| ResolveError::io("link", &pointer)(error.error));
+            }
+            Err(error) if !has_no_symlinks(&error) => return Err(ResolveError::io("link", &pointer)(error)),
+            Err(_) => {}
         }
         match fs::rename(self.blob(etag), &pointer) {
             // Another process was faster.
@@ -166,9 +180,13 @@ impl ModelCache {
         let path = join(self.folder.join("refs"), revision);
         create_folder(path.parent().unwrap_or(&self.folder))?;
         // Not in `refs`, where every file is taken for a reference.
-        let new = unused_name(&self.folder);
-        fs::write(&new, commit).map_err(ResolveError::io("write", &new))?;
-        fs::rename(&new, &path).map_err(ResolveError::io("write", &path))
+        let new = tempfile::Builder::new().prefix(NEW).make_in(&self.folder, |new| {
+            // Not tempfile's own: other users of a shared cache are to read it.
+            File::create_new(new)?.write_all(commit.as_bytes())
+        });
+        let new = new.map_err(ResolveError::io("write", &path))?;
+        let renamed = new.into_temp_path().persist(&path);
+        renamed.map_err(|error| ResolveError::io("write", &path)(error.error))
     }
 }
 
@@ -182,10 +200,12 @@ fn create_folder(path: &Path) -> Result<(), ResolveError> {
     fs::create_dir_all(path).map_err(ResolveError::io("create the directory", path))
 }
 
-fn unused_name(folder: &Path) -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    folder.join(format!(".new-{}-{count}", std::process::id()))
+/// Whether the file system or the user's rights rule out symbolic links for good.
+fn has_no_symlinks(error: &io::Error) -> bool {
+    // 1314: the right to make symbolic links is not held (Windows).
+    const PRIVILEGE_NOT_HELD: i32 = 1314;
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+        || cfg!(windows) && error.raw_os_error() == Some(PRIVILEGE_NOT_HELD)
 }
 
 #[cfg(unix)]

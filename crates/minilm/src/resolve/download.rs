@@ -10,11 +10,11 @@ use ureq::{Body, http::Response};
 use super::cache::ModelCache;
 use super::digest::{Expected, hash_in_name};
 use super::error::{Bytes, ResolveError};
-use super::files::{MAX_SMALL_FILE, Wanted, advice, files_of_modules, wanted};
+use super::files::{MAX_SMALL_FILE, Wanted, advice, read_modules, wanted};
 use super::hub::{Announcement, Answer, Failure, Hub, Repeat, Retries, explain, invalid};
 use super::pins::{Pin, pin_of};
 use super::progress::{Progress, Step};
-use crate::folder::{MODULES, WEIGHTS};
+use crate::folder::{MODULES, Module, WEIGHTS};
 
 /// A download that brings this much between two failures may go on for as long as it takes.
 const WORTH_RETRYING: u64 = 1 << 20;
@@ -45,9 +45,9 @@ impl Download<'_> {
         // are of one commit even if the branch moves on meanwhile.
         let mut commit = None;
         let modules_required = self.pin(MODULES).is_some_and(|pin| pin.required);
-        let modules = Wanted { file: MODULES.to_owned(), required: modules_required };
-        let fetched = self.fetch(revision, &modules, &mut commit)?;
-        let of_modules = match (&fetched, &commit) {
+        let wanted_modules = Wanted { file: MODULES.to_owned(), required: modules_required };
+        let fetched = self.fetch(revision, &wanted_modules, &mut commit)?;
+        let modules = match (&fetched, &commit) {
             (Fetched::Blob(etag), _) => self.read_modules(&self.cache.blob(etag), revision)?,
             (Fetched::InPlace, Some(commit)) => {
                 self.read_modules(&self.cache.pointer(commit, MODULES), revision)?
@@ -55,7 +55,7 @@ impl Download<'_> {
             _ => Vec::new(),
         };
         let mut all = vec![(MODULES.to_owned(), fetched)];
-        for mut wanted in wanted(of_modules) {
+        for mut wanted in wanted(&modules) {
             wanted.required |= self.pin(&wanted.file).is_some_and(|pin| pin.required);
             let fetched = self.fetch(revision, &wanted, &mut commit)?;
             all.push((wanted.file, fetched));
@@ -76,8 +76,8 @@ impl Download<'_> {
         Ok(commit)
     }
 
-    fn read_modules(&self, path: &Path, revision: &str) -> Result<Vec<Wanted>, ResolveError> {
-        files_of_modules(path, &self.hub.url(revision, MODULES))
+    fn read_modules(&self, path: &Path, revision: &str) -> Result<Vec<Module>, ResolveError> {
+        read_modules(path, &self.hub.url(revision, MODULES))
     }
 
     /// The pin that the hub's file must have.

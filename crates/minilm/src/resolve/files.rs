@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::error::ResolveError;
 use crate::folder::{
-    CONFIG, MAX_MODULES_BYTES, MODULES, Module, SENTENCE_CONFIG, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS,
+    CONFIG, MAX_MODULES_BYTES, MODULES, Module, PROMPTS_CONFIG, SENTENCE_CONFIG, TOKENIZER, TOKENIZER_CONFIG,
+    WEIGHTS,
 };
 
 /// Larger than any tokenizer; whatever is read into memory as a whole is limited to this.
@@ -19,39 +20,16 @@ pub(super) struct Wanted {
     pub(super) required: bool,
 }
 
-/// All files besides `modules.json`, given those its modules add, the weights last so that
-/// whatever is wrong with the others is known before the large download.
-pub(super) fn wanted(of_modules: Vec<Wanted>) -> Vec<Wanted> {
-    let file = |name: &str, required| Wanted { file: name.to_owned(), required };
-    let mut files = vec![file(CONFIG, true)];
-    files.extend(of_modules);
-    files.extend([
-        file(SENTENCE_CONFIG, false),
-        file("config_sentence_transformers.json", false),
-        file(TOKENIZER, true),
-        file(TOKENIZER_CONFIG, false),
-        file("special_tokens_map.json", false),
-        file("vocab.txt", false),
-        file(WEIGHTS, true),
-    ]);
-    files
-}
-
-/// Reads the `modules.json` at `path` and lists the files its modules add. `place` is where it
-/// came from. The paths in it come from the network and are not trusted.
-pub(super) fn files_of_modules(path: &Path, place: &str) -> Result<Vec<Wanted>, ResolveError> {
-    let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_MODULES_BYTES + 1).read_to_end(&mut text))
-        .map_err(ResolveError::io("read", path))?;
-    let modules = Module::parse_list(&text)
-        .map_err(|reason| ResolveError::InvalidModules { place: place.to_owned(), reason })?;
-    Ok(settings_of(&modules))
-}
-
-fn settings_of(modules: &[Module]) -> Vec<Wanted> {
-    let mut files: Vec<Wanted> = Vec::new();
-    // The root's own config.json is wanted in any case.
+/// All files besides `modules.json`, given what that says, the weights last so that whatever is wrong with
+/// the others is known before the large download.
+pub(super) fn wanted(modules: &[Module]) -> Vec<Wanted> {
+    let at_root = |name: &str, required| Wanted { file: name.to_owned(), required };
+    let transformer = Module::transformer_path(modules);
+    let of_transformer = |name: &str, required| match transformer {
+        "" => at_root(name, required),
+        path => at_root(&format!("{path}/{name}"), required),
+    };
+    let mut files = vec![of_transformer(CONFIG, true)];
     for module in modules.iter().filter(|module| !module.path.is_empty()) {
         let file = format!("{}/{CONFIG}", module.path);
         if files.iter().all(|known| known.file != file) {
@@ -59,19 +37,39 @@ fn settings_of(modules: &[Module]) -> Vec<Wanted> {
             files.push(Wanted { file, required: module.kind() == "Pooling" });
         }
     }
+    files.extend([
+        of_transformer(SENTENCE_CONFIG, false),
+        at_root(PROMPTS_CONFIG, false),
+        of_transformer(TOKENIZER, true),
+        of_transformer(TOKENIZER_CONFIG, false),
+        of_transformer("special_tokens_map.json", false),
+        of_transformer("vocab.txt", false),
+        of_transformer(WEIGHTS, true),
+    ]);
     files
+}
+
+/// Reads the `modules.json` at `path`. `place` is where it came from. The paths in it come from the network
+/// and are not trusted.
+pub(super) fn read_modules(path: &Path, place: &str) -> Result<Vec<Module>, ResolveError> {
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_MODULES_BYTES + 1).read_to_end(&mut text))
+        .map_err(ResolveError::io("read", path))?;
+    Module::parse_list(&text)
+        .map_err(|reason| ResolveError::InvalidModules { place: place.to_owned(), reason })
 }
 
 /// All wanted files of a directory, `modules.json` first.
 pub(super) fn wanted_in(directory: &Path) -> Result<Vec<Wanted>, ResolveError> {
     let modules = directory.join(MODULES);
-    let of_modules = if modules.is_file() {
-        files_of_modules(&modules, &directory.display().to_string())?
+    let modules = if modules.is_file() {
+        read_modules(&modules, &directory.display().to_string())?
     } else {
         Vec::new()
     };
     let mut files = vec![Wanted { file: MODULES.to_owned(), required: false }];
-    files.extend(wanted(of_modules));
+    files.extend(wanted(&modules));
     Ok(files)
 }
 
@@ -91,7 +89,7 @@ pub(super) fn check_complete(directory: &Path) -> Result<(), ResolveError> {
 
 /// What to do about missing files, judged by the files that are there instead.
 pub(super) fn advice(missing: &[String], exists: impl Fn(&str) -> bool) -> Option<String> {
-    let lacks = |file: &str| missing.iter().any(|name| name == file);
+    let lacks = |file: &str| missing.iter().any(|name| name.rsplit('/').next() == Some(file));
     let weights = lacks(WEIGHTS).then(|| {
         if exists("model.safetensors.index.json") {
             Some("The weights are split into several files, which is not supported.")
@@ -117,15 +115,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_transformer_may_have_a_directory_of_its_own() {
+        let text = br#"[{"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}]"#;
+        let files = wanted(&Module::parse_list(text).unwrap());
+        let required: Vec<&str> = files.iter().filter(|w| w.required).map(|w| w.file.as_str()).collect();
+        let expected =
+            ["config.json", "tokenizer.json", "model.safetensors"].map(|f| format!("0_Transformer/{f}"));
+        assert_eq!(required, expected);
+    }
+
+    #[test]
     fn modules_name_their_settings() {
         let text = br#"[
             {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
             {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
             {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
         ]"#;
-        let files = settings_of(&Module::parse_list(text).unwrap());
-        let expected = [("1_Pooling/config.json", true), ("2_Normalize/config.json", false)]
-            .map(|(file, required)| Wanted { file: file.to_owned(), required });
-        assert_eq!(files, expected);
+        let files = wanted(&Module::parse_list(text).unwrap());
+        let of = |name: &str| files.iter().find(|wanted| wanted.file == name).map(|wanted| wanted.required);
+        assert_eq!((of("1_Pooling/config.json"), of("2_Normalize/config.json")), (Some(true), Some(false)));
+        assert_eq!(
+            (of("config.json"), of("model.safetensors"), of("vocab.txt")),
+            (Some(true), Some(true), Some(false))
+        );
     }
 }

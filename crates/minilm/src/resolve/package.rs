@@ -34,11 +34,13 @@ pub(super) struct Package<'a> {
 impl Package<'_> {
     /// Brings the package, makes a snapshot of its files and gives back the snapshot's name.
     pub(super) fn run(&self) -> Result<String, ResolveError> {
-        let _lock = self.lock(PACKAGE_SNAPSHOT)?;
+        let lock = self.lock(PACKAGE_SNAPSHOT)?;
         // Another process may have been faster.
         if lookup::check(self.cache, PACKAGE_SNAPSHOT, Some(self.pins)).is_err() {
             let work = self.cache.create_work_folder()?;
-            remove_leftovers(work);
+            if lock.is_exclusive() {
+                remove_leftovers(work);
+            }
             let folder = tempfile::Builder::new()
                 .prefix(WORK_FOLDER_START)
                 .tempdir_in(work)

@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use crate::BertError;
 
-/// The fields of `config.json` that the arithmetic depends on.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+/// The fields of `config.json` that the arithmetic depends on. A value has been checked: no size is 0, and the
+/// heads divide the hidden size.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BertConfig {
     /// The architecture's name; `"bert"`.
@@ -28,13 +29,24 @@ pub struct BertConfig {
     pub layer_norm_eps: f32,
     /// The activation function of the feed-forward network; `"gelu"`, the erf form.
     pub hidden_act: String,
-    /// How positions enter; `"absolute"`.
-    #[serde(default = "absolute")]
-    pub position_embedding_type: String,
 }
 
-fn absolute() -> String {
-    "absolute".to_owned()
+/// `config.json` as it is read. Defaults are those of transformers' `BertConfig` and `PretrainedConfig`.
+#[derive(Deserialize)]
+struct ConfigFile {
+    model_type: String,
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    max_position_embeddings: usize,
+    type_vocab_size: usize,
+    layer_norm_eps: f32,
+    hidden_act: String,
+    position_embedding_type: Option<String>,
+    #[serde(default)]
+    is_decoder: bool,
 }
 
 impl BertConfig {
@@ -47,25 +59,48 @@ impl BertConfig {
         let path = path.as_ref();
         let json =
             std::fs::read(path).map_err(|source| BertError::OpenConfig { path: path.to_owned(), source })?;
-        let invalid = |source| BertError::InvalidConfig { path: path.to_owned(), source };
+        let invalid =
+            |e: serde_json::Error| BertError::InvalidConfig { path: path.to_owned(), reason: e.to_string() };
         // The architecture first: another one's config may lack BERT's fields, and the error should say
         // which architecture it is rather than which field is missing.
         let value: serde_json::Value = serde_json::from_slice(&json).map_err(invalid)?;
         if let Some(model_type) = value.get("model_type").filter(|&t| t != "bert") {
             return Err(unsupported(path, "model_type", model_type, "\"bert\""));
         }
-        let config: BertConfig = serde_json::from_slice(&json).map_err(invalid)?;
-        config.check(path)?;
-        Ok(config)
+        let file: ConfigFile = serde_json::from_slice(&json).map_err(invalid)?;
+        file.check(path)?;
+        Ok(BertConfig {
+            model_type: file.model_type,
+            vocab_size: file.vocab_size,
+            hidden_size: file.hidden_size,
+            num_hidden_layers: file.num_hidden_layers,
+            num_attention_heads: file.num_attention_heads,
+            intermediate_size: file.intermediate_size,
+            max_position_embeddings: file.max_position_embeddings,
+            type_vocab_size: file.type_vocab_size,
+            layer_norm_eps: file.layer_norm_eps,
+            hidden_act: file.hidden_act,
+        })
     }
 
+    /// The size of one head's queries, keys and values.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+}
+
+impl ConfigFile {
     fn check(&self, path: &Path) -> Result<(), BertError> {
         if self.hidden_act != "gelu" {
             return Err(unsupported(path, "hidden_act", format!("{:?}", self.hidden_act), "\"gelu\""));
         }
-        if self.position_embedding_type != "absolute" {
-            let found = format!("{:?}", self.position_embedding_type);
+        if let Some(other) = self.position_embedding_type.as_deref().filter(|&t| t != "absolute") {
+            let found = format!("{other:?}");
             return Err(unsupported(path, "position_embedding_type", found, "\"absolute\""));
+        }
+        if self.is_decoder {
+            // Its attention would be causal.
+            return Err(unsupported(path, "is_decoder", true, "false"));
         }
         for (field, value) in [
             ("vocab_size", self.vocab_size),
@@ -87,11 +122,6 @@ impl BertConfig {
             return Err(unsupported(path, "layer_norm_eps", self.layer_norm_eps, "a number from 0 on"));
         }
         Ok(())
-    }
-
-    /// The size of one head's queries, keys and values.
-    pub fn head_size(&self) -> usize {
-        self.hidden_size / self.num_attention_heads
     }
 }
 

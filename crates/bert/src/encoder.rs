@@ -4,7 +4,6 @@ use minilm_kernels::{
     AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, attention, embedding_sum, layer_norm, linear,
 };
 use minilm_weights::{FloatType, Tensor, WeightsError, WeightsFile};
-use rayon::prelude::*;
 
 use crate::{Arena, BertConfig, BertError, Workers};
 
@@ -75,9 +74,8 @@ impl BertEncoder {
         let mut token_type_embedding = vec![0.0; h];
         embeddings("token_type", config.type_vocab_size)?.read_f32(0, &mut token_type_embedding);
         let embedding_norm = tensors.layer_norm("embeddings.LayerNorm")?;
-        let layers = workers.install(|| {
-            (0..config.num_hidden_layers).into_par_iter().map(|i| tensors.layer(i)).collect::<Result<_, _>>()
-        })?;
+        let indices: Vec<usize> = (0..config.num_hidden_layers).collect();
+        let layers = workers.try_map(&indices, |&i| tensors.layer(i))?;
 
         Ok(BertEncoder {
             isa,

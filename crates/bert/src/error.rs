@@ -16,12 +16,12 @@ pub enum BertError {
     },
 
     /// The config is not JSON, or lacks a field, or has one of another type.
-    #[error("{path} is not a valid model config: {source}", path = path.display())]
+    #[error("{path} is not a valid model config: {reason}", path = path.display())]
     InvalidConfig {
         /// The file.
         path: PathBuf,
         /// What is wrong, and where.
-        source: serde_json::Error,
+        reason: String,
     },
 
     /// The config asks for something that this engine does not compute, or contradicts itself.

@@ -62,10 +62,10 @@ impl Workers {
         items: Vec<T>,
         f: impl Fn(T) -> Result<(), E> + Send + Sync,
     ) -> Result<(), E> {
-        if self.pool.is_none() || items.len() <= 1 {
-            return items.into_iter().try_for_each(f);
+        match &self.pool {
+            Some(pool) if items.len() > 1 => pool.install(|| items.into_par_iter().try_for_each(f)),
+            _ => items.into_iter().try_for_each(f),
         }
-        self.install(|| items.into_par_iter().try_for_each(f))
     }
 
     /// `f` of every item, in the items' order, on all threads.
@@ -78,17 +78,9 @@ impl Workers {
         items: &[T],
         f: impl Fn(&T) -> Result<U, E> + Send + Sync,
     ) -> Result<Vec<U>, E> {
-        if self.pool.is_none() || items.len() <= 1 {
-            return items.iter().map(f).collect();
-        }
-        self.install(|| items.par_iter().map(f).collect())
-    }
-
-    /// Runs `f` where rayon's parallel iterators use these threads.
-    pub(crate) fn install<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
         match &self.pool {
-            Some(pool) => pool.install(f),
-            None => f(),
+            Some(pool) if items.len() > 1 => pool.install(|| items.par_iter().map(f).collect()),
+            _ => items.iter().map(f).collect(),
         }
     }
 }

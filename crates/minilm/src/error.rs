@@ -19,11 +19,11 @@ pub enum Error {
     #[error(transparent)]
     Isa(#[from] UnavailableIsa),
 
-    /// The encoder's config or weights do not fit, or a token does not fit the encoder.
+    /// The encoder's config is not understood, or a token does not fit the encoder.
     #[error(transparent)]
-    Bert(#[from] BertError),
+    Bert(BertError),
 
-    /// The weights file is malformed.
+    /// The weights file is malformed, or a tensor is missing, of another type or of another shape.
     #[error(transparent)]
     Weights(#[from] WeightsError),
 
@@ -39,4 +39,14 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
+}
+
+/// What is wrong with the weights is found in one place, whoever noticed it.
+impl From<BertError> for Error {
+    fn from(error: BertError) -> Error {
+        match error {
+            BertError::Weights(error) => Error::Weights(error),
+            error => Error::Bert(error),
+        }
+    }
 }

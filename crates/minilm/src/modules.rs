@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::folder::{CONFIG, MODULES, Module, SENTENCE_CONFIG, TOKENIZER_CONFIG};
+use crate::folder::{CONFIG, MODULES, Module, PROMPTS_CONFIG, SENTENCE_CONFIG, TOKENIZER_CONFIG};
 
 /// How the vectors of a text's tokens become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ impl Pipeline {
     /// Reads `modules.json` and the settings of the modules it names. A folder without one is a plain
     /// transformer, whose tokens sentence-transformers pools by their mean.
     pub(crate) fn read(directory: &Path) -> Result<Pipeline, Error> {
+        check_prompts(directory)?;
         let path = directory.join(MODULES);
         let Some(json) = read_bytes(&path)? else {
             let transformer = directory.to_owned();
@@ -75,6 +76,23 @@ impl Pipeline {
             pooling: pooling_mode(&directory.join(&modules[1].path).join(CONFIG))?,
             normalize,
         })
+    }
+}
+
+/// A prompt that sentence-transformers would put before every text is not left out silently.
+fn check_prompts(directory: &Path) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct PromptsConfig {
+        default_prompt_name: Option<String>,
+    }
+    let path = directory.join(PROMPTS_CONFIG);
+    match read_optional::<PromptsConfig>(&path)?.and_then(|config| config.default_prompt_name) {
+        None => Ok(()),
+        Some(name) => {
+            let reason =
+                format!("default_prompt_name is {name:?}; models with a default prompt are not supported");
+            Err(Error::Settings { path, reason })
+        }
     }
 }
 
@@ -128,21 +146,31 @@ struct SentenceConfig {
 struct TokenizerConfig {
     /// "No limit" is written as 1e30, so not an integer.
     model_max_length: Option<f64>,
+    truncation_side: Option<String>,
 }
 
 impl TextSettings {
     /// `max_seq_length`, else the tokenizer's `model_max_length`; never more than there are positions. Limits inside
     /// `tokenizer.json` do not count.
     pub(crate) fn read(transformer: &Path, max_position_embeddings: usize) -> Result<TextSettings, Error> {
-        let sentence: SentenceConfig = read_optional(&transformer.join(SENTENCE_CONFIG))?.unwrap_or_default();
-        let limit = match sentence.max_seq_length {
-            Some(limit) => limit,
-            None => {
-                let tokenizer: TokenizerConfig =
-                    read_optional(&transformer.join(TOKENIZER_CONFIG))?.unwrap_or_default();
-                // A conversion that saturates: 1e30 is as many as can be.
-                tokenizer.model_max_length.map_or(usize::MAX, |limit| limit as usize)
+        let sentence_path = transformer.join(SENTENCE_CONFIG);
+        let sentence: SentenceConfig = read_optional(&sentence_path)?.unwrap_or_default();
+        let tokenizer_path = transformer.join(TOKENIZER_CONFIG);
+        let tokenizer: TokenizerConfig = read_optional(&tokenizer_path)?.unwrap_or_default();
+
+        if let Some(side) = tokenizer.truncation_side.filter(|side| side != "right") {
+            let reason = format!("truncation_side is {side:?}, expected \"right\"");
+            return Err(Error::Settings { path: tokenizer_path, reason });
+        }
+        let limit = match (sentence.max_seq_length, tokenizer.model_max_length) {
+            (Some(limit), _) => limit,
+            (None, Some(limit)) if limit < 1.0 => {
+                let reason = format!("model_max_length is {limit}, expected at least 1");
+                return Err(Error::Settings { path: tokenizer_path, reason });
             }
+            // A conversion that saturates: 1e30 is as many as can be.
+            (None, Some(limit)) => limit as usize,
+            (None, None) => usize::MAX,
         };
         Ok(TextSettings {
             max_seq_length: limit.min(max_position_embeddings),
@@ -238,6 +266,19 @@ mod tests {
         assert!(error.contains("\"sentence_transformers.models.Dense\" is not supported"), "{error}");
         let error = Pipeline::read(folder(&[("modules.json", "[]")]).path()).unwrap_err().to_string();
         assert!(error.contains("expected Transformer, Pooling"), "{error}");
+    }
+
+    #[test]
+    fn settings_that_would_change_vectors_are_refused() {
+        let settings = |files: &[(&str, &str)]| TextSettings::read(folder(files).path(), 512);
+        let error = settings(&[("tokenizer_config.json", r#"{"truncation_side": "left"}"#)]).unwrap_err();
+        assert!(error.to_string().contains("truncation_side is \"left\""), "{error}");
+        let error = settings(&[("tokenizer_config.json", r#"{"model_max_length": -5}"#)]).unwrap_err();
+        assert!(error.to_string().contains("model_max_length is -5"), "{error}");
+        let prompts = r#"{"prompts": {"query": "query: "}, "default_prompt_name": "query"}"#;
+        let folder = folder(&[("config_sentence_transformers.json", prompts)]);
+        let error = Pipeline::read(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("default_prompt_name is \"query\""), "{error}");
     }
 
     #[test]

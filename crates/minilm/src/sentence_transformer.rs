@@ -82,7 +82,8 @@ impl SentenceTransformer {
     ///
     /// # Errors
     ///
-    /// [`Error::Tokenizer`] if the tokenizer cannot express the text.
+    /// [`Error::Tokenizer`] if the tokenizer cannot express the text; [`Error::Bert`] if it gives an id that the
+    /// encoder has no embedding for, which a model's own tokenizer does not.
     pub fn encode(&self, text: &str) -> Result<Vec<f32>, Error> {
         let tokens = self.tokenizer.encode(text)?;
         let mut vector = vec![0.0; self.dimension()];
@@ -94,7 +95,7 @@ impl SentenceTransformer {
     ///
     /// # Errors
     ///
-    /// [`Error::Tokenizer`] if the tokenizer cannot express one of the texts.
+    /// As [`SentenceTransformer::encode`], for the first text found that cannot be encoded.
     pub fn encode_batch<T: AsRef<str> + Sync>(
         &self,
         texts: &[T],
@@ -155,8 +156,8 @@ impl SentenceTransformer {
         self.encoder.forward(arena)?;
         let (isa, h) = (self.encoder.isa(), self.dimension());
         for (sequence, out) in arena.tokens.sequences().zip(output.chunks_exact_mut(h)) {
-            // A tokenizer without special tokens makes nothing of an empty text; its vector stays zero,
-            // as sentence-transformers' does.
+            // A tokenizer without special tokens makes nothing of an empty text: its vector stays zero, which
+            // is also what sentence-transformers' mean pooling gives.
             if sequence.is_empty() {
                 continue;
             }

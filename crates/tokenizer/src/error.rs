@@ -24,11 +24,14 @@ pub enum TokenizerError {
 
     /// The limit leaves no room for a text.
     #[error(
-        "max_seq_length is {max_seq_length}, but the tokenizer puts {special_tokens} special tokens around \
-         every text: expected at least {least}",
+        "max_seq_length is {max_seq_length}, but {path} puts {special_tokens} special tokens around every text: \
+         expected at least {least}",
+        path = path.display(),
         least = special_tokens + 1
     )]
     MaxSeqLength {
+        /// The tokenizer's file.
+        path: PathBuf,
         /// The limit asked for.
         max_seq_length: usize,
         /// How many tokens of it are taken.

@@ -9,6 +9,7 @@
 //! `sentence_bert_config.json`, and so does [`Tokenizer::from_file`].
 
 mod error;
+mod template;
 
 use std::path::Path;
 
@@ -54,15 +55,14 @@ impl Tokenizer {
         let path = path.as_ref();
         let json =
             std::fs::read(path).map_err(|source| TokenizerError::Open { path: path.to_owned(), source })?;
-        let invalid = |reason: tokenizers::Error| TokenizerError::Invalid {
-            path: path.to_owned(),
-            reason: reason.to_string(),
-        };
-        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(invalid)?;
-        inner.with_padding(None).with_truncation(None).map_err(invalid)?;
+        let invalid = |reason: String| TokenizerError::Invalid { path: path.to_owned(), reason };
+        let mut inner = tokenizers::Tokenizer::from_bytes(&json).map_err(|e| invalid(e.to_string()))?;
+        template::check(&json).map_err(invalid)?;
+        inner.with_padding(None).with_truncation(None).map_err(|e| invalid(e.to_string()))?;
         let special_tokens = inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
         if max_seq_length <= special_tokens {
-            return Err(TokenizerError::MaxSeqLength { max_seq_length, special_tokens });
+            let path = path.to_owned();
+            return Err(TokenizerError::MaxSeqLength { path, max_seq_length, special_tokens });
         }
         Ok(Tokenizer { inner, max_seq_length, special_tokens })
     }
@@ -97,6 +97,7 @@ impl Tokenizer {
             drop(encoding.take_overflowing());
         }
         let encoding = self.inner.post_process(encoding, None, true).map_err(TokenizerError::encode)?;
+        debug_assert_eq!(encoding.len(), total.min(self.max_seq_length));
         Ok(Tokens { ids: encoding.get_ids().to_vec(), total })
     }
 

@@ -57,6 +57,37 @@ fn lower_casing_comes_first_unless_it_is_done_anyway() {
     assert_eq!(lowercased.encode("SAME").unwrap(), lowercased.encode("same").unwrap());
 }
 
+/// The `tokenizers` crate loads each of these, and panics or miscounts at the first text.
+#[test]
+fn templates_that_cannot_be_applied_are_refused() {
+    let json = std::fs::read_to_string(path()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["post_processor"]["type"], "TemplateProcessing");
+    let piece =
+        |kind: &str, id: &str, type_id: usize| serde_json::json!({kind: {"id": id, "type_id": type_id}});
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokenizer.json");
+    for (single, says) in [
+        (vec![piece("Sequence", "B", 0)], "has the piece"),
+        (vec![piece("SpecialToken", "[NEW]", 0), piece("Sequence", "A", 0)], "\"[NEW]\" without defining it"),
+        (vec![piece("Sequence", "A", 0); 40], "the text 40 times"),
+        (vec![piece("SpecialToken", "[CLS]", 0)], "the text 0 times"),
+        (vec![piece("Sequence", "A", 1)], "another type than 0"),
+    ] {
+        let mut json = json.clone();
+        json["post_processor"]["single"] = single.into();
+        std::fs::write(&path, json.to_string()).unwrap();
+        let error = Tokenizer::from_file(&path, 32).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains(path.to_str().unwrap()), "{error}");
+    }
+    let mut twice = json.clone();
+    let template = &json["post_processor"];
+    twice["post_processor"] = serde_json::json!({"type": "Sequence", "processors": [template, template]});
+    std::fs::write(&path, twice.to_string()).unwrap();
+    let error = Tokenizer::from_file(&path, 32).unwrap_err().to_string();
+    assert!(error.contains("more than one post-processor"), "{error}");
+}
+
 #[test]
 fn files_and_limits_that_cannot_be_used() {
     let error = Tokenizer::from_file("no/such/tokenizer.json", 32).unwrap_err();

@@ -123,3 +123,113 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The maximum of the lanes by the same tree, each step [`Simd::max`] of the lower and the upper.
     fn reduce_max(self, v: Self::F32) -> f32;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::{Isa, Kernel};
+
+    /// Every pair of these meets in some lane: signs, zeros, denormals, infinities, neighbours.
+    const NUMBERS: [f32; 17] = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        1.5,
+        -2.25,
+        1e-40,
+        -1e-40,
+        f32::MIN_POSITIVE,
+        3.0e38,
+        -3.0e38,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        0.1,
+        1.0 + f32::EPSILON,
+        1e-20,
+        -7.0,
+    ];
+
+    /// All methods on one triple of vectors, in a fixed order.
+    struct AllMethods {
+        a: [f32; LANES],
+        b: [f32; LANES],
+        c: [f32; LANES],
+    }
+
+    impl Kernel for AllMethods {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Vec<f32> {
+            let (a, b, c) = (simd.load(&self.a), simd.load(&self.b), simd.load(&self.c));
+            let mut out = Vec::new();
+            for v in [
+                simd.splat(self.a[3]),
+                simd.add(a, b),
+                simd.sub(a, b),
+                simd.mul(a, b),
+                simd.div(a, b),
+                simd.mul_add(a, b, c),
+                simd.max(a, b),
+                simd.min(a, b),
+                simd.select_less(a, b, c, a),
+                simd.abs(a),
+                simd.copy_sign(a, b),
+            ] {
+                let mut lanes = [0.0; LANES];
+                simd.store(v, &mut lanes);
+                out.extend(lanes);
+            }
+            out.extend([simd.reduce_add(c), simd.reduce_max(a)]);
+            for n in 0..=LANES {
+                let mut lanes = [7.0; LANES];
+                simd.store_partial(simd.load_partial(&self.a[..n], 2.0), &mut lanes);
+                out.extend(lanes);
+                let mut lanes = [7.0; LANES];
+                simd.store_partial(a, &mut lanes[..n]);
+                out.extend(lanes);
+            }
+            out
+        }
+    }
+
+    struct PowersOfTwo(f32);
+
+    impl Kernel for PowersOfTwo {
+        type Output = [f32; LANES];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [f32; LANES] {
+            let mut lanes = [0.0; LANES];
+            simd.store(simd.exp2_integral(simd.splat(self.0)), &mut lanes);
+            lanes
+        }
+    }
+
+    #[test]
+    fn every_method_has_the_bits_of_plain_rust() {
+        let n = NUMBERS.len();
+        for isa in Isa::available() {
+            for shift in 0..n * n {
+                let from = |offset: usize| std::array::from_fn(|j| NUMBERS[(j + offset) % n]);
+                let methods = || AllMethods { a: from(0), b: from(shift % n), c: from(shift / n) };
+                let (found, expected) = (isa.run(methods()), methods().run(Scalar));
+                assert_eq!(found.len(), expected.len());
+                for (i, (f, e)) in found.iter().zip(&expected).enumerate() {
+                    let same = f.to_bits() == e.to_bits() || f.is_nan() && e.is_nan();
+                    assert!(same, "{isa}, shift {shift}, value {i}: {f:e} is not {e:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn powers_of_two_are_exact() {
+        for isa in Isa::available() {
+            for n in -126..=127 {
+                assert_eq!(isa.run(PowersOfTwo(n as f32)), [2f32.powi(n); LANES], "{isa}: 2^{n}");
+            }
+        }
+    }
+}

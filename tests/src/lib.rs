@@ -1,4 +1,5 @@
 //! What the whole-engine tests share. The tests are in `tests/tests/`.
 
 pub mod golden;
+pub mod hub_client;
 pub mod hub_server;

@@ -18,9 +18,9 @@ mod processes;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use minilm::resolve::{Environment, ResolveError, ResolveOptions, ResolvedModel, resolve};
+use minilm_tests::hub_client::options;
 use minilm_tests::hub_server::{Access, File, HubServer, Model, Storage};
 use tempfile::TempDir;
 
@@ -116,15 +116,6 @@ impl Setup {
         assert_eq!(names(&self.path("snapshots")), Vec::<String>::new());
         assert_eq!(names(&self.path("refs")), Vec::<String>::new());
     }
-}
-
-fn options(cache: &Path, endpoint: &str) -> ResolveOptions {
-    ResolveOptions::new()
-        .environment(Environment::of(BTreeMap::<String, String>::new(), None))
-        .cache_dir(cache)
-        .endpoint(endpoint)
-        .read_timeout(Duration::from_secs(10))
-        .package_index(false)
 }
 
 /// The names in a directory, sorted; none if it is not there.

@@ -1,6 +1,6 @@
 //! Several at once, and some that do not come to an end.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
@@ -8,23 +8,11 @@ use minilm_tests::hub_server::Fault;
 
 use super::*;
 
-const CACHE: &str = "MINILM_TEST_CACHE";
-const ENDPOINT: &str = "MINILM_TEST_ENDPOINT";
-
-#[test]
-#[ignore = "run by other tests, in a process of its own"]
-fn resolve_in_a_process_of_its_own() {
-    // Nothing to do if somebody runs all ignored tests.
-    let (Ok(cache), Ok(endpoint)) = (std::env::var(CACHE), std::env::var(ENDPOINT)) else { return };
-    resolve(NAME, &options(Path::new(&cache), &endpoint)).unwrap();
-}
-
 fn process(setup: &Setup) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "processes::resolve_in_a_process_of_its_own", "--ignored"])
-        .env(CACHE, setup.cache.path())
-        .env(ENDPOINT, setup.server.endpoint())
-        .stdout(Stdio::null())
+    Command::new(env!("CARGO_BIN_EXE_resolve_model"))
+        .arg(NAME)
+        .arg(setup.cache.path())
+        .arg(setup.server.endpoint())
         .spawn()
         .unwrap()
 }

@@ -122,8 +122,8 @@ struct Scale(f32);
 
 impl Finish for Scale {
     #[inline(always)]
-    fn finish<S: Simd>(self, simd: S, chains: S::F32, _row: usize, _column: usize, _width: usize) -> S::F32 {
-        simd.mul(chains, simd.splat(self.0))
+    fn finish<S: Simd>(self, simd: S, sums: S::F32, _row: usize, _column: usize, _width: usize) -> S::F32 {
+        simd.mul(sums, simd.splat(self.0))
     }
 }
 
@@ -132,8 +132,8 @@ struct AsIs;
 
 impl Finish for AsIs {
     #[inline(always)]
-    fn finish<S: Simd>(self, _: S, chains: S::F32, _row: usize, _column: usize, _width: usize) -> S::F32 {
-        chains
+    fn finish<S: Simd>(self, _: S, sums: S::F32, _row: usize, _column: usize, _width: usize) -> S::F32 {
+        sums
     }
 }
 

@@ -189,10 +189,10 @@ pub(crate) fn row_tiles(m: usize, tile_rows: usize) -> impl Iterator<Item = (usi
         .filter(|tile| tile.1 > 0)
 }
 
-/// What becomes of sixteen chains (the first `width` of them, if the matrix ends there) before they are
+/// What becomes of sixteen sums over k (the first `width` of them, if the matrix ends there) before they are
 /// stored in that row, from that column on.
 pub(crate) trait Finish: Copy {
-    fn finish<S: Simd>(self, simd: S, chains: S::F32, row: usize, column: usize, width: usize) -> S::F32;
+    fn finish<S: Simd>(self, simd: S, sums: S::F32, row: usize, column: usize, width: usize) -> S::F32;
 }
 
 /// `m` rows of a · the panels of b, finished, → out.
@@ -205,7 +205,7 @@ pub(crate) fn multiply<S: Simd, F: Finish>(
     finish: F,
     out: RowsMut<'_>,
 ) {
-    const { assert!(S::TILE_ROWS <= MAX_ROWS && S::ACCUMULATORS / 7 <= 3, "run_tile has no such shapes") };
+    const { assert!(S::TILE_ROWS <= MAX_ROWS && S::ACCUMULATORS / 7 <= 3, "run_tile lacks shapes") };
     let Some((_, most_rows)) = row_tiles(m, S::TILE_ROWS).next() else { return };
     let total_panels = out.columns.div_ceil(LANES);
     let step = panels_per_tile::<S>(most_rows);
@@ -217,10 +217,10 @@ pub(crate) fn multiply<S: Simd, F: Finish>(
         for (first_row, rows) in row_tiles(m, S::TILE_ROWS) {
             run_tile(simd, rows, panels, a.skip(first_row), b.skip(first_panel), &mut tile);
             for (r, tile_row) in tile[..rows].iter().enumerate() {
-                for (v, chains) in tile_row[..panels].iter().enumerate() {
+                for (v, sums) in tile_row[..panels].iter().enumerate() {
                     let (row, column) = (first_row + r, (first_panel + v) * LANES);
                     let width = LANES.min(out.columns - column);
-                    let y = finish.finish(simd, simd.load(&chains.0), row, column, width);
+                    let y = finish.finish(simd, simd.load(&sums.0), row, column, width);
                     simd.store_partial(y, &mut out.data[row * out.stride + column..][..width]);
                 }
             }
@@ -279,14 +279,14 @@ impl PackedLinear {
     }
 }
 
-/// What [`linear`] does with each element after its chain.
+/// What [`linear`] makes of each element's sum over k.
 #[derive(Clone, Copy, Debug)]
 pub enum Epilogue<'a> {
-    /// chain + bias
+    /// sum + bias
     Bias,
-    /// gelu(chain + bias), the erf form
+    /// gelu(sum + bias), the erf form
     Gelu,
-    /// (chain + bias) + residual, which is `[m][n]`
+    /// (sum + bias) + residual, which is `[m][n]`
     Residual(&'a [f32]),
 }
 
@@ -327,27 +327,27 @@ impl Kernel for Linear<'_> {
         let Linear { x, weight, epilogue, out, m } = self;
         let a = Rows { data: x, stride: weight.k };
         let b = Panels { data: &weight.panels, k: weight.k };
-        let finish = AfterChain { bias: &weight.bias, epilogue, n: weight.n };
+        let finish = BiasAndEpilogue { bias: &weight.bias, epilogue, n: weight.n };
         multiply(simd, m, a, b, finish, RowsMut { data: out, stride: weight.n, columns: weight.n });
     }
 }
 
 #[derive(Clone, Copy)]
-struct AfterChain<'a> {
+struct BiasAndEpilogue<'a> {
     bias: &'a [Lanes],
     epilogue: Epilogue<'a>,
     n: usize,
 }
 
-impl Finish for AfterChain<'_> {
+impl Finish for BiasAndEpilogue<'_> {
     #[inline(always)]
-    fn finish<S: Simd>(self, simd: S, chains: S::F32, row: usize, column: usize, width: usize) -> S::F32 {
-        let sum = simd.add(chains, simd.load(&self.bias[column / LANES].0));
+    fn finish<S: Simd>(self, simd: S, sums: S::F32, row: usize, column: usize, width: usize) -> S::F32 {
+        let biased = simd.add(sums, simd.load(&self.bias[column / LANES].0));
         match self.epilogue {
-            Epilogue::Bias => sum,
-            Epilogue::Gelu => gelu_lanes(simd, sum),
+            Epilogue::Bias => biased,
+            Epilogue::Gelu => gelu_lanes(simd, biased),
             Epilogue::Residual(residual) => {
-                simd.add(sum, simd.load_partial(&residual[row * self.n + column..][..width], 0.0))
+                simd.add(biased, simd.load_partial(&residual[row * self.n + column..][..width], 0.0))
             }
         }
     }

@@ -17,7 +17,8 @@ const MAX_MODULES: usize = 32;
 /// An entry of `modules.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Module {
-    /// The Python class, `sentence_transformers.models.Pooling` or, since 5.4, a longer path with the same end.
+    /// The Python class, `sentence_transformers.models.Pooling`, or in newer files a longer path with
+    /// the same end.
     #[serde(rename = "type")]
     pub(crate) class: String,
     /// The directory with the module's settings, relative to the folder; empty for the folder itself.

@@ -96,7 +96,7 @@ fn check_prompts(directory: &Path) -> Result<(), Error> {
     }
 }
 
-/// `1_Pooling/config.json`. Up to sentence-transformers 5.3 a flag a mode, since then one name.
+/// `1_Pooling/config.json`: a flag for each mode, or in newer files one name (or a list of them).
 #[derive(Deserialize)]
 struct PoolingConfig {
     pooling_mode: Option<serde_json::Value>,

@@ -21,7 +21,7 @@ impl Avx2 {
 
 /// Lanes 0 … 7 and lanes 8 … 15.
 #[derive(Clone, Copy)]
-pub(crate) struct F32x16(__m256, __m256);
+pub(crate) struct F32x16(pub(super) __m256, pub(super) __m256);
 
 /// Applies an intrinsic to both halves.
 macro_rules! halves {

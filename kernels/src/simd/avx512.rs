@@ -3,22 +3,22 @@
 
 use std::arch::x86_64::*;
 
+use super::avx2::{Avx2, F32x16};
 use super::{LANES, Simd};
 
 /// The proof that this machine has AVX-512F, AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Avx512 {
-    _detected: (),
+    /// A part of the proof, and the way to the last steps of a reduction.
+    avx2: Avx2,
 }
 
 impl Avx512 {
     /// The proof, if this machine can give it.
     pub(crate) fn detect() -> Option<Self> {
-        // AVX-512F implies the other two for the compiler, but a hypervisor may have masked them.
-        let all = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma");
-        all.then_some(Avx512 { _detected: () })
+        // AVX-512F implies AVX2 and FMA for the compiler, but a hypervisor may have masked them.
+        let avx2 = Avx2::detect()?;
+        is_x86_feature_detected!("avx512f").then_some(Avx512 { avx2 })
     }
 }
 
@@ -38,17 +38,16 @@ fn first(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as __mmask16
 }
 
-/// The tree of the contract: 16 → 8 → 4 → 2 → 1 lanes.
-macro_rules! tree {
-    ($v:expr, $wide:ident, $narrow:ident, $single:ident) => {
+impl Avx512 {
+    /// Lanes 0 … 7 and 8 … 15, for the last steps of a reduction.
+    #[inline(always)]
+    fn halves(self, v: __m512) -> F32x16 {
+        // The upper half as doubles: as floats it would need AVX-512DQ.
         register!({
-            let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd($v)));
-            let eight = $wide(_mm512_castps512_ps256($v), upper);
-            let four = $narrow(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
-            let two = $narrow(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32($single(two, _mm_shuffle_ps::<1>(two, two)))
+            let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
+            F32x16(_mm512_castps512_ps256(v), upper)
         })
-    };
+    }
 }
 
 impl Simd for Avx512 {
@@ -159,11 +158,11 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn reduce_add(self, v: __m512) -> f32 {
-        tree!(v, _mm256_add_ps, _mm_add_ps, _mm_add_ss)
+        self.avx2.reduce_add(self.halves(v))
     }
 
     #[inline(always)]
     fn reduce_max(self, v: __m512) -> f32 {
-        tree!(v, _mm256_max_ps, _mm_max_ps, _mm_max_ss)
+        self.avx2.reduce_max(self.halves(v))
     }
 }

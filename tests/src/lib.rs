@@ -3,3 +3,4 @@
 pub mod golden;
 pub mod hub_client;
 pub mod hub_server;
+pub mod model_folder;

@@ -1,78 +1,9 @@
 //! Model folders that are broken, each in one way: a clear error that names the file, what was expected and
 //! what was found; never a panic, never a vector.
 
-use std::path::{Path, PathBuf};
-
 use minilm::{Error, SentenceTransformer};
-use minilm_tests::golden;
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
-
-/// A copy of the tiny model to break.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Folder {
-        let folder = Folder(tempfile::tempdir().unwrap());
-        copy(&golden::tiny_bert(), folder.0.path());
-        SentenceTransformer::load(folder.0.path()).expect("the copy loads before it is broken");
-        folder
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.0.path().join(file)
-    }
-
-    fn replace(&self, file: &str, from: &str, to: &str) -> &Folder {
-        let text = std::fs::read_to_string(self.path(file)).unwrap();
-        assert!(text.contains(from), "{file} has no {from:?}");
-        std::fs::write(self.path(file), text.replacen(from, to, 1)).unwrap();
-        self
-    }
-
-    /// Writes the weights again, each tensor as `change` gives it back, or without it.
-    fn change_weights(&self, change: impl Fn(&str, OwnedTensor) -> Option<OwnedTensor>) -> &Folder {
-        let bytes = std::fs::read(self.path("model.safetensors")).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let tensors: Vec<(String, OwnedTensor)> = file
-            .tensors()
-            .into_iter()
-            .filter_map(|(name, view)| {
-                let tensor = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
-                Some((name.clone(), change(&name, tensor)?))
-            })
-            .collect();
-        let views = tensors.iter().map(|(name, (dtype, shape, data))| {
-            (name, TensorView::new(*dtype, shape.clone(), data).unwrap())
-        });
-        std::fs::write(self.path("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
-        self
-    }
-
-    #[track_caller]
-    fn refuses(&self, says: &[&str]) -> Error {
-        let error = SentenceTransformer::load(self.0.path()).expect_err("the folder is broken");
-        for part in says {
-            assert!(error.to_string().contains(part), "the error should say {part:?}: {error}");
-        }
-        error
-    }
-}
-
-type OwnedTensor = (Dtype, Vec<usize>, Vec<u8>);
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-        }
-    }
-}
+use minilm_tests::model_folder::Folder;
+use safetensors::Dtype;
 
 #[test]
 fn a_missing_directory() {
@@ -85,7 +16,7 @@ fn a_directory_that_lacks_a_file() {
     for file in ["config.json", "tokenizer.json", "model.safetensors", "1_Pooling/config.json"] {
         let folder = Folder::new();
         std::fs::remove_file(folder.path(file)).unwrap();
-        folder.refuses(&["lacks", file, folder.0.path().to_str().unwrap()]);
+        folder.refuses(&["lacks", file, folder.directory().to_str().unwrap()]);
     }
 }
 
@@ -192,6 +123,7 @@ fn a_config_that_does_not_fit_the_weights() {
 fn an_unknown_architecture_and_what_is_not_computed() {
     for (from, to, says) in [
         ("\"model_type\": \"bert\"", "\"model_type\": \"deberta-v2\"", "model_type is \"deberta-v2\""),
+        ("\"model_type\": \"bert\"", "\"model_type\": \"bert\", \"is_decoder\": true", "is_decoder is true"),
         ("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"silu\"", "hidden_act is \"silu\""),
         ("\"num_attention_heads\": 5", "\"num_attention_heads\": 7", "num_attention_heads is 7"),
         ("\"hidden_size\": 40", "\"hidden_size\": 0", "hidden_size is 0"),
@@ -264,8 +196,8 @@ fn weights_of_half_precision_are_read() {
             }
             _ => Some((found, shape, data)),
         });
-        let half = SentenceTransformer::load(as_half.0.path()).unwrap();
-        let single = SentenceTransformer::load(as_single.0.path()).unwrap();
+        let half = SentenceTransformer::load(as_half.directory()).unwrap();
+        let single = SentenceTransformer::load(as_single.directory()).unwrap();
         assert_ne!(half.weights_type(), single.weights_type());
         let text = "the same numbers, in whatever type they are kept";
         assert_eq!(half.encode(text).unwrap(), single.encode(text).unwrap());

@@ -72,6 +72,7 @@ mod tests {
     fn micro_batches_keep_to_the_budget_and_lose_nothing() {
         assert_eq!(micro_batches([], 10), []);
         assert_eq!(micro_batches([4, 6, 1, 20, 3, 3], 10), [0..2, 2..3, 3..4, 4..6]);
+        assert_eq!(micro_batches([6, 6, 4, 1], 10), [0..1, 1..3, 3..4]);
         assert_eq!(micro_batches([20, 20], 10), [0..1, 1..2]);
         assert_eq!(micro_batches([0, 0, 10, 0, 1], 10), [0..4, 4..5]);
         assert_eq!(micro_batches([1, 1], 0), [0..1, 1..2]);

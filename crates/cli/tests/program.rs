@@ -184,6 +184,9 @@ fn an_unwritable_output_is_refused_and_an_existing_file_stays() {
     let files = Files::new();
     refuses(embed(&["x", "-o", &files.path("no/such/directory.npy")]), &["cannot write", "directory.npy"]);
     refuses(embed(&["x", "-o", &files.path("")]), &["cannot write", "it is a directory"]);
+    // Before the model is looked for: nobody should wait for a download to hear of it.
+    let output = files.path("no/such/directory.npy");
+    refuses(minilm(&["embed", "x", "--model", "./no/such/model", "-o", &output]), &["cannot write"]);
 
     // A model that cannot be loaded, once the output is open: what was there stays, and nothing is added.
     let existing = files.write("existing.jsonl", "precious");

@@ -124,6 +124,7 @@ fn offsets_are_checked() {
     let cases = [
         ("[0,8]", "[2]", 4, "outside the 4 bytes"),
         ("[8,0]", "[2]", 8, "outside the 8 bytes"),
+        ("[0,8]", "[1]", 8, "not what F32 of shape [1] needs"),
         ("[0,8]", "[3]", 8, "not what F32 of shape [3] needs"),
         ("[4,8]", "[1]", 8, "leaves a gap"),
         ("[0,4]", "[1]", 8, "end after 4 bytes of data, but 8 are there"),

@@ -1,0 +1,102 @@
+//! Settings of a model folder that change its vectors, each in the way it should.
+
+use minilm::SentenceTransformer;
+use minilm_tests::model_folder::Folder;
+
+const TEXT: &str = "the cat sat on the red mat";
+
+/// The vectors of the text's tokens after the last layer.
+fn last_states(model: &SentenceTransformer) -> Vec<f32> {
+    model.hidden_states(TEXT).unwrap().pop().expect("there are layers").1
+}
+
+fn without_normalize(folder: &Folder) -> &Folder {
+    let json = std::fs::read_to_string(folder.path("modules.json")).unwrap();
+    let mut modules: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(modules.len(), 3);
+    modules.pop();
+    std::fs::write(folder.path("modules.json"), serde_json::to_string(&modules).unwrap()).unwrap();
+    folder
+}
+
+#[test]
+fn each_pooling_mode_does_what_its_name_says() {
+    for mode in ["mean", "max", "cls"] {
+        let folder = Folder::new();
+        let config = format!("{{\"pooling_mode\": \"{mode}\"}}");
+        std::fs::write(folder.path("1_Pooling/config.json"), config).unwrap();
+        let model = without_normalize(&folder).load();
+        assert!(!model.normalizes());
+        let states = last_states(&model);
+        let (h, n) = (model.dimension(), states.len() / model.dimension());
+        let found = model.encode(TEXT).unwrap();
+        for i in 0..h {
+            let column = states.iter().skip(i).step_by(h).copied();
+            let expected = match mode {
+                "mean" => column.sum::<f32>() / n as f32,
+                "max" => column.fold(f32::NEG_INFINITY, f32::max),
+                _ => states[i],
+            };
+            assert_eq!(found[i], expected, "{mode}, component {i}");
+        }
+    }
+}
+
+#[test]
+fn without_the_normalize_module_vectors_keep_their_length() {
+    let length = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let (scaled, raw) = (Folder::new(), Folder::new());
+    let (scaled, raw) =
+        (scaled.load().encode(TEXT).unwrap(), without_normalize(&raw).load().encode(TEXT).unwrap());
+    assert!((length(&scaled) - 1.0).abs() < 1e-6);
+    assert!((length(&raw) - 1.0).abs() > 0.1, "{}", length(&raw));
+    for (scaled, raw_component) in scaled.iter().zip(&raw) {
+        assert!((scaled - raw_component / length(&raw)).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn do_lower_case_lower_cases() {
+    let folder = Folder::new();
+    folder.replace("tokenizer.json", "\"lowercase\": true", "\"lowercase\": false");
+    let cased = folder.load();
+    assert_ne!(cased.encode("THE CAT").unwrap(), cased.encode("the cat").unwrap());
+    let config = "{\"max_seq_length\": 32, \"do_lower_case\": true}";
+    std::fs::write(folder.path("sentence_bert_config.json"), config).unwrap();
+    let lowercased = folder.load();
+    assert_eq!(lowercased.encode("THE CAT").unwrap(), lowercased.encode("the cat").unwrap());
+}
+
+#[test]
+fn a_text_of_no_tokens_at_all_has_a_vector_of_zeros() {
+    let folder = Folder::new();
+    let json = std::fs::read_to_string(folder.path("tokenizer.json")).unwrap();
+    let mut tokenizer: serde_json::Value = serde_json::from_str(&json).unwrap();
+    tokenizer["post_processor"] = serde_json::Value::Null;
+    std::fs::write(folder.path("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let model = folder.load();
+    let both = model.encode_batch(&["", "a"], &Default::default()).unwrap();
+    assert_eq!(both.row(0), [0.0; 40]);
+    assert_ne!(both.row(1), [0.0; 40]);
+}
+
+#[test]
+fn weights_may_be_named_with_the_prefix_bert() {
+    let (plain, prefixed) = (Folder::new(), Folder::new());
+    prefixed.prefix_weights("bert.");
+    assert_eq!(prefixed.load().encode(TEXT).unwrap(), plain.load().encode(TEXT).unwrap());
+}
+
+#[test]
+fn a_transformer_may_have_a_directory_of_its_own() {
+    let (plain, nested) = (Folder::new(), Folder::new());
+    std::fs::create_dir(nested.path("0_Transformer")).unwrap();
+    for file in ["config.json", "sentence_bert_config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::rename(nested.path(file), nested.path("0_Transformer").join(file)).unwrap();
+    }
+    let json = std::fs::read_to_string(nested.path("modules.json")).unwrap();
+    let mut modules: serde_json::Value = serde_json::from_str(&json).unwrap();
+    modules[0]["path"] = "0_Transformer".into();
+    std::fs::write(nested.path("modules.json"), modules.to_string()).unwrap();
+    assert_eq!(nested.load().encode(TEXT).unwrap(), plain.load().encode(TEXT).unwrap());
+}

@@ -1,0 +1,8 @@
+//! Every operation, on every instruction set of this machine, has the bits of the reference.
+//!
+//! Never only the best instruction set: a test that dispatches by itself would leave the others untested.
+
+mod attention;
+mod linear;
+mod numbers;
+mod rows;

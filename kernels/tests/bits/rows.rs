@@ -1,0 +1,105 @@
+//! Operations on single elements and on rows.
+
+use minilm_kernels::{
+    Isa, LayerNorm, embedding_sum, gelu, l2_normalize, layer_norm, max_pool, mean_pool, reference, softmax,
+};
+
+use crate::numbers::{assert_bits, lengths, numbers};
+
+#[test]
+fn elementwise_and_row_operations() {
+    for isa in Isa::available() {
+        for n in lengths() {
+            let x = numbers(n, n as u64 + 1);
+
+            let mut y = x.clone();
+            gelu(isa, &mut y);
+            let expected: Vec<f32> = x.iter().map(|&x| reference::gelu(x)).collect();
+            assert_bits("gelu", isa, &y, &expected);
+
+            // Norms on both sides of the least one that is divided by, 1e-12, and ordinary ones.
+            for scale in [1.0, 1e-11, 1e-12, 1e-13, 1e-15] {
+                let mut y: Vec<f32> = x.iter().map(|x| x * scale).collect();
+                let mut expected = y.clone();
+                l2_normalize(isa, &mut y);
+                reference::l2_normalize(&mut expected);
+                assert_bits("l2_normalize", isa, &y, &expected);
+            }
+
+            if n == 0 {
+                continue;
+            }
+            let x = numbers(3 * n, n as u64 + 2);
+            let (mut y, mut expected) = (x.clone(), x.clone());
+            softmax(isa, &mut y, n);
+            expected.chunks_mut(n).for_each(reference::softmax);
+            assert_bits("softmax", isa, &y, &expected);
+
+            for eps in [0.0, 1e-12, 0.1] {
+                let parameters = LayerNorm { gamma: numbers(n, 3), beta: numbers(n, 4), eps };
+                // One element has no variance, which eps 0 cannot stand.
+                if eps == 0.0 && n == 1 {
+                    continue;
+                }
+                let (mut y, mut expected) = (x.clone(), x.clone());
+                layer_norm(isa, &mut y, &parameters);
+                for row in expected.chunks_mut(n) {
+                    reference::layer_norm(row, &parameters.gamma, &parameters.beta, parameters.eps);
+                }
+                assert_bits("layer_norm", isa, &y, &expected);
+            }
+
+            let (token_type, positions) = (numbers(n, 5), numbers(3 * n, 6));
+            let mut y = x.clone();
+            embedding_sum(isa, &mut y, &token_type, &positions);
+            let rows = x.chunks(n).zip(positions.chunks(n));
+            let expected: Vec<f32> = rows
+                .flat_map(|(word, position)| reference::embedding_sum(word, &token_type, position))
+                .collect();
+            assert_bits("embedding_sum", isa, &y, &expected);
+
+            for tokens in 1..=3 {
+                let mut y = vec![f32::NAN; n];
+                mean_pool(isa, &x[..tokens * n], &mut y);
+                assert_bits("mean_pool", isa, &y, &reference::mean_pool(&x[..tokens * n], n));
+                max_pool(isa, &x[..tokens * n], &mut y);
+                assert_bits("max_pool", isa, &y, &reference::max_pool(&x[..tokens * n], n));
+            }
+        }
+    }
+}
+
+#[test]
+fn softmax_of_equal_and_of_extreme_scores() {
+    for isa in Isa::available() {
+        for n in 1..=33 {
+            let mut y = vec![-3.0e38; n];
+            softmax(isa, &mut y, n);
+            let mut expected = vec![-3.0e38; n];
+            reference::softmax(&mut expected);
+            assert_bits("softmax of equal scores", isa, &y, &expected);
+            assert_eq!(y[0], 1.0 / n as f32);
+
+            let mut y = vec![-1.0e30; n];
+            y[n - 1] = 1.0e30;
+            softmax(isa, &mut y, n);
+            assert_eq!(y[n - 1], 1.0);
+            assert!(y[..n - 1].iter().all(|&p| p == 0.0));
+        }
+    }
+}
+
+/// A row of zeros has no variance, so eps alone divides; a vector of zeros has no length.
+#[test]
+fn rows_of_zeros() {
+    for isa in Isa::available() {
+        let parameters = LayerNorm { gamma: vec![2.0; 20], beta: vec![0.5; 20], eps: 1e-12 };
+        let mut y = vec![0.0; 20];
+        layer_norm(isa, &mut y, &parameters);
+        assert_eq!(y, vec![0.5; 20]);
+
+        let mut y = vec![0.0; 20];
+        l2_normalize(isa, &mut y);
+        assert_eq!(y, vec![0.0; 20]);
+    }
+}

@@ -13,9 +13,10 @@
 //! The scores of a few queries at a time stay in L1, whatever the length of the sequence.
 
 use crate::dispatch::{Isa, Kernel};
-use crate::gemm::{Finish, MAX_ROWS, Panels, Rows, RowsMut, multiply, row_tiles};
+use crate::gemm::{Product, Unfinished};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::softmax::softmax_row;
+use crate::tile::{MAX_ROWS, Panels, Rows, RowsMut};
 
 /// The sizes that attention needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +90,7 @@ impl Kernel for Attention<'_> {
         // Only ever larger: a shorter sequence uses the beginning.
         grow(&mut scratch.keys, key_panels * head_size, Lanes::ZERO);
         grow(&mut scratch.values, value_panels * s, Lanes::ZERO);
-        grow(&mut scratch.scores, MAX_ROWS * s, 0.0);
+        grow(&mut scratch.scores, MAX_ROWS * key_panels * LANES, 0.0);
         let scale = 1.0 / (head_size as f32).sqrt();
 
         for head in 0..heads {
@@ -100,40 +101,33 @@ impl Kernel for Attention<'_> {
             pack_values(simd, qkv, h, 2 * h + column, head_size, values);
             let queries = Rows { data: &qkv[column..], stride: 3 * h };
 
-            for (first_row, rows) in row_tiles(s, S::TILE_ROWS) {
-                let scores = &mut scratch.scores[..rows * s];
-                let a = queries.skip(first_row);
-                let b = Panels { data: keys, k: head_size };
-                multiply(simd, rows, a, b, Scale(scale), RowsMut { data: scores, stride: s, columns: s });
-                for row in scores.chunks_exact_mut(s) {
-                    softmax_row(simd, row);
+            for first_row in (0..s).step_by(MAX_ROWS) {
+                let rows = MAX_ROWS.min(s - first_row);
+                let stride = key_panels * LANES;
+                let scores = &mut scratch.scores[..rows * stride];
+                let product = Product {
+                    m: rows,
+                    n: stride,
+                    a: queries.skip(first_row, 0),
+                    b: Panels { data: keys, k: head_size },
+                    bias: None,
+                    out: RowsMut { data: scores, stride },
+                };
+                product.run(simd, Unfinished);
+                for row in scores.chunks_exact_mut(stride) {
+                    softmax_row(simd, &mut row[..s], scale);
                 }
-                let a = Rows { data: scores, stride: s };
-                let b = Panels { data: values, k: s };
-                let data = &mut out[first_row * h + column..];
-                multiply(simd, rows, a, b, AsIs, RowsMut { data, stride: h, columns: head_size });
+                let product = Product {
+                    m: rows,
+                    n: head_size,
+                    a: Rows { data: scores, stride },
+                    b: Panels { data: values, k: s },
+                    bias: None,
+                    out: RowsMut { data: &mut out[first_row * h + column..], stride: h },
+                };
+                product.run(simd, Unfinished);
             }
         }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Scale(f32);
-
-impl Finish for Scale {
-    #[inline(always)]
-    fn finish<S: Simd>(self, simd: S, sums: S::F32, _row: usize, _column: usize, _width: usize) -> S::F32 {
-        simd.mul(sums, simd.splat(self.0))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct AsIs;
-
-impl Finish for AsIs {
-    #[inline(always)]
-    fn finish<S: Simd>(self, _: S, sums: S::F32, _row: usize, _column: usize, _width: usize) -> S::F32 {
-        sums
     }
 }
 

@@ -1,5 +1,4 @@
-//! Which instruction set runs a kernel: detection, choice, and one trampoline an instruction set.
-#![allow(unsafe_code, reason = "a trampoline calls a function whose features were detected")]
+//! Which instruction set runs a kernel: detection and choice.
 
 use std::fmt;
 
@@ -110,13 +109,11 @@ impl Isa {
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
-            Detected::Scalar(token) => run_scalar(token, kernel),
-            // SAFETY: the token proves that the machine has AVX2 and FMA.
+            Detected::Scalar(token) => token.call(kernel),
             #[cfg(target_arch = "x86_64")]
-            Detected::Avx2(token) => unsafe { run_avx2(token, kernel) },
-            // SAFETY: the token proves that the machine has AVX-512F and what it implies.
+            Detected::Avx2(token) => token.call(kernel),
             #[cfg(target_arch = "x86_64")]
-            Detected::Avx512(token) => unsafe { run_avx512(token, kernel) },
+            Detected::Avx512(token) => token.call(kernel),
         }
     }
 }
@@ -140,44 +137,6 @@ pub(crate) trait Kernel {
     type Output;
 
     fn run<S: Simd>(self, simd: S) -> Self::Output;
-}
-
-/// On x86-64 without the FMA feature `f32::mul_add` is a call into the C library. Where the machine has
-/// the instruction, the same plain Rust is compiled with it: the same bits, about twenty times the speed.
-fn run_scalar<K: Kernel>(token: Scalar, kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("fma") {
-        // SAFETY: FMA has just been detected.
-        return unsafe { run_scalar_fma(token, kernel) };
-    }
-    kernel.run(token)
-}
-
-/// # Safety
-///
-/// The machine must have FMA.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "fma")]
-unsafe fn run_scalar_fma<K: Kernel>(token: Scalar, kernel: K) -> K::Output {
-    kernel.run(token)
-}
-
-/// # Safety
-///
-/// The machine must have AVX2 and FMA, which `token` proves.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn run_avx2<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
-    kernel.run(token)
-}
-
-/// # Safety
-///
-/// The machine must have AVX-512F, AVX2 and FMA, which `token` proves.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn run_avx512<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
-    kernel.run(token)
 }
 
 #[cfg(test)]

@@ -26,23 +26,24 @@ impl Kernel for Softmax<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         for row in self.x.chunks_exact_mut(self.width) {
-            softmax_row(simd, row);
+            softmax_row(simd, row, 1.0);
         }
     }
 }
 
 /// One row, in place. Three passes over a row that is in L1.
 #[inline(always)]
-pub(crate) fn softmax_row<S: Simd>(simd: S, row: &mut [f32]) {
+pub(crate) fn softmax_row<S: Simd>(simd: S, row: &mut [f32], scale: f32) {
+    let scale = simd.splat(scale);
     let mut maxima = simd.splat(f32::NEG_INFINITY);
     for chunk in row.chunks(LANES) {
-        maxima = simd.max(maxima, simd.load_partial(chunk, f32::NEG_INFINITY));
+        maxima = simd.max(maxima, simd.mul(simd.load_partial(chunk, f32::NEG_INFINITY), scale));
     }
     let maximum = simd.splat(simd.reduce_max(maxima));
 
     let mut sums = simd.splat(0.0);
     for chunk in row.chunks_mut(LANES) {
-        let e = exp(simd, simd.sub(simd.load_partial(chunk, 0.0), maximum));
+        let e = exp(simd, simd.sub(simd.mul(simd.load_partial(chunk, 0.0), scale), maximum));
         simd.store_partial(e, chunk);
         // Read again, so that lanes beyond the row count as 0.
         sums = simd.add(sums, simd.load_partial(chunk, 0.0));

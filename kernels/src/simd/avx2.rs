@@ -4,6 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::{LANES, Simd};
+use crate::dispatch::Kernel;
 
 /// The proof that this machine has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,14 @@ impl Avx2 {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
             .then_some(Avx2 { _detected: () })
     }
+}
+
+/// # Safety
+///
+/// The machine must have AVX2 and FMA, which `token` proves.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn trampoline<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+    kernel.run(token)
 }
 
 /// Lanes 0 … 7 and lanes 8 … 15.
@@ -51,6 +60,12 @@ impl Simd for Avx2 {
     // 16 ymm registers: 6 rows × 2 accumulators, 2 of weights, 1 activation broadcast, 1 to spare.
     const TILE_ROWS: usize = 6;
     const ACCUMULATORS: usize = 6;
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: `self` is the proof that the machine has AVX2 and FMA.
+        unsafe { trampoline(self, kernel) }
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> F32x16 {

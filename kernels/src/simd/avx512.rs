@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use super::avx2::{Avx2, F32x16};
 use super::{LANES, Simd};
+use crate::dispatch::Kernel;
 
 /// The proof that this machine has AVX-512F, AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,14 @@ impl Avx512 {
         let avx2 = Avx2::detect()?;
         is_x86_feature_detected!("avx512f").then_some(Avx512 { avx2 })
     }
+}
+
+/// # Safety
+///
+/// The machine must have AVX-512F, AVX2 and FMA, which `token` proves.
+#[target_feature(enable = "avx512f")]
+unsafe fn trampoline<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+    kernel.run(token)
 }
 
 /// An intrinsic that touches registers alone.
@@ -56,6 +65,12 @@ impl Simd for Avx512 {
     // 32 zmm registers: 8 rows × 3 panels, 3 of weights, 1 activation broadcast, 4 to spare.
     const TILE_ROWS: usize = 8;
     const ACCUMULATORS: usize = 24;
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: `self` is the proof that the machine has AVX-512F, AVX2 and FMA.
+        unsafe { trampoline(self, kernel) }
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {

@@ -15,6 +15,8 @@ pub(crate) use avx2::Avx2;
 pub(crate) use avx512::Avx512;
 pub(crate) use scalar::Scalar;
 
+use crate::dispatch::Kernel;
+
 /// How many `f32` a vector holds, on every machine.
 pub(crate) const LANES: usize = 16;
 
@@ -47,6 +49,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// How many vectors of sixteen lanes fit in registers as accumulators of a product tile, beside
     /// one vector of weights and the broadcast activations.
     const ACCUMULATORS: usize;
+
+    /// Runs `kernel` as a function of its own, compiled for this instruction set: the way into it from outside
+    /// ([`Isa::run`](crate::Isa)), and inside of it the way not to inline something large at every call.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// All lanes are `x`.
     fn splat(self, x: f32) -> Self::F32;
@@ -127,7 +133,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::{Isa, Kernel};
+    use crate::dispatch::Isa;
 
     /// Every pair of these meets in some lane: signs, zeros, denormals, infinities, neighbours.
     const NUMBERS: [f32; 17] = [

@@ -1,0 +1,154 @@
+//! Dense layers: products with packed weights.
+
+use std::ops::Range;
+
+use crate::dispatch::{Isa, Kernel};
+use crate::gelu::gelu_lanes;
+use crate::gemm::{Finish, Product, Unfinished};
+use crate::simd::{LANES, Lanes, Simd};
+use crate::tile::{Panels, Rows, RowsMut};
+
+/// A weight matrix with its bias, packed once into panels for [`linear`].
+pub struct PackedLinear {
+    /// `[⌈n / 16⌉][k][16]`; columns from n on are zero.
+    panels: Vec<Lanes>,
+    /// `[⌈n / 16⌉][16]`
+    bias: Vec<Lanes>,
+    n: usize,
+    k: usize,
+}
+
+impl PackedLinear {
+    /// Packs parts, each a weight `[n_i][k]` (row-major, as PyTorch's `nn.Linear` keeps it) with its bias
+    /// `[n_i]`, into one matrix of n = Σ n_i outputs: their outputs stand side by side.
+    ///
+    /// # Panics
+    ///
+    /// If k is 0 or a weight's length is not k times its bias's.
+    pub fn pack(parts: &[(&[f32], &[f32])], k: usize) -> PackedLinear {
+        assert!(k > 0, "pack: k is 0");
+        for (weight, bias) in parts {
+            let n = bias.len();
+            assert_eq!(Some(weight.len()), n.checked_mul(k), "pack: a weight for {n} outputs of k = {k}");
+        }
+        let n = parts.iter().map(|(_, bias)| bias.len()).sum::<usize>();
+        let mut panels = vec![Lanes::ZERO; n.div_ceil(LANES) * k];
+        let mut packed_bias = vec![Lanes::ZERO; n.div_ceil(LANES)];
+        let mut column = 0;
+        for (weight, bias) in parts {
+            for (row, &b) in weight.chunks_exact(k).zip(*bias) {
+                let (panel, lane) = (column / LANES, column % LANES);
+                for (step, &w) in panels[panel * k..][..k].iter_mut().zip(row) {
+                    step.0[lane] = w;
+                }
+                packed_bias[panel].0[lane] = b;
+                column += 1;
+            }
+        }
+        PackedLinear { panels, bias: packed_bias, n, k }
+    }
+
+    /// The number of outputs.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// The number of inputs.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+}
+
+/// What [`linear`] makes of each element's sum over k.
+#[derive(Clone, Copy, Debug)]
+pub enum Epilogue<'a> {
+    /// sum + bias
+    Bias,
+    /// gelu(sum + bias), the erf form
+    Gelu,
+    /// (sum + bias) + residual, which is `[m][n]`
+    Residual(&'a [f32]),
+}
+
+/// x `[m][k]` · weightᵀ + bias, then the epilogue → out `[m][n]`. See [`crate::reference::linear`].
+///
+/// # Panics
+///
+/// If x is not a multiple of k long, or out or the residual is not m · n long.
+pub fn linear(isa: Isa, x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>, out: &mut [f32]) {
+    let (n, k) = (weight.n, weight.k);
+    assert_eq!(x.len() % k, 0, "linear: x has {} elements, no multiple of k = {k}", x.len());
+    let m = x.len() / k;
+    assert_eq!(out.len(), m * n, "linear: out has {} elements for m = {m}, n = {n}", out.len());
+    if let Epilogue::Residual(residual) = epilogue {
+        assert_eq!(
+            residual.len(),
+            m * n,
+            "linear: the residual has {} elements for m = {m}, n = {n}",
+            residual.len()
+        );
+    }
+    isa.run(Linear { x, weight, epilogue, out, m });
+}
+
+struct Linear<'a> {
+    x: &'a [f32],
+    weight: &'a PackedLinear,
+    epilogue: Epilogue<'a>,
+    out: &'a mut [f32],
+    m: usize,
+}
+
+impl Kernel for Linear<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Linear { x, weight: PackedLinear { panels, bias, n, k }, epilogue, out, m } = self;
+        let product = Product {
+            m,
+            n: *n,
+            a: Rows { data: x, stride: *k },
+            b: Panels { data: panels, k: *k },
+            bias: Some(bias),
+            out: RowsMut { data: out, stride: *n },
+        };
+        match epilogue {
+            Epilogue::Bias => product.run(simd, Unfinished),
+            Epilogue::Gelu => product.run(simd, Activate(m)),
+            Epilogue::Residual(residual) => product.run(simd, AddResidual(m, residual)),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Activate(usize);
+
+impl Finish for Activate {
+    #[inline(always)]
+    fn finish<S: Simd>(self, simd: S, mut out: RowsMut<'_>, columns: Range<usize>) {
+        for row in 0..self.0 {
+            for chunk in out.skip(row, columns.start).data[..columns.len()].chunks_mut(LANES) {
+                let y = gelu_lanes(simd, simd.load_partial(chunk, 0.0));
+                simd.store_partial(y, chunk);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct AddResidual<'a>(usize, &'a [f32]);
+
+impl Finish for AddResidual<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(self, simd: S, mut out: RowsMut<'_>, columns: Range<usize>) {
+        for row in 0..self.0 {
+            let residual = &self.1[row * out.stride..][columns.clone()];
+            let out = &mut out.skip(row, columns.start).data[..columns.len()];
+            for (chunk, residual) in out.chunks_mut(LANES).zip(residual.chunks(LANES)) {
+                let y = simd.add(simd.load_partial(chunk, 0.0), simd.load_partial(residual, 0.0));
+                simd.store_partial(y, chunk);
+            }
+        }
+    }
+}

@@ -4,19 +4,23 @@
 //! for each head:
 //!     pack the keys   into panels of sixteen keys:        [⌈s / 16⌉][head_size][16]
 //!     pack the values into panels of sixteen components:  [⌈head_size / 16⌉][s][16]
-//!     for each few queries (rows of a tile):
-//!         scores [rows][s]       = tile(queries, key panels) · 1/√head_size
-//!         scores                 = softmax of each row
-//!         out [rows][head_size]  = tile(scores, value panels)
+//!     for each sixteen queries:
+//!         scores [16][s]       = queries · key panels
+//!         scores               = softmax of each row, scaled by 1/√head_size
+//!         out [16][head_size]  = scores · value panels
 //! ```
 //!
-//! The scores of a few queries at a time stay in L1, whatever the length of the sequence.
+//! The scores of a few queries at a time stay in L1. Their rows are as wide as the key panels, so that all tiles are
+//! whole; what lies beyond the last key is never read.
 
 use crate::dispatch::{Isa, Kernel};
 use crate::gemm::{Product, Unfinished};
 use crate::simd::{LANES, Lanes, Simd};
-use crate::softmax::softmax_row;
-use crate::tile::{MAX_ROWS, Panels, Rows, RowsMut};
+use crate::softmax::softmax_rows;
+use crate::tile::{Panels, Rows, RowsMut};
+
+/// How many queries are answered at a time. With 256 keys their scores are 16 KB.
+const QUERIES: usize = 16;
 
 /// The sizes that attention needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +94,7 @@ impl Kernel for Attention<'_> {
         // Only ever larger: a shorter sequence uses the beginning.
         grow(&mut scratch.keys, key_panels * head_size, Lanes::ZERO);
         grow(&mut scratch.values, value_panels * s, Lanes::ZERO);
-        grow(&mut scratch.scores, MAX_ROWS * key_panels * LANES, 0.0);
+        grow(&mut scratch.scores, QUERIES * key_panels * LANES, 0.0);
         let scale = 1.0 / (head_size as f32).sqrt();
 
         for head in 0..heads {
@@ -101,8 +105,8 @@ impl Kernel for Attention<'_> {
             pack_values(simd, qkv, h, 2 * h + column, head_size, values);
             let queries = Rows { data: &qkv[column..], stride: 3 * h };
 
-            for first_row in (0..s).step_by(MAX_ROWS) {
-                let rows = MAX_ROWS.min(s - first_row);
+            for first_row in (0..s).step_by(QUERIES) {
+                let rows = QUERIES.min(s - first_row);
                 let stride = key_panels * LANES;
                 let scores = &mut scratch.scores[..rows * stride];
                 let product = Product {
@@ -114,9 +118,7 @@ impl Kernel for Attention<'_> {
                     out: RowsMut { data: scores, stride },
                 };
                 product.run(simd, Unfinished);
-                for row in scores.chunks_exact_mut(stride) {
-                    softmax_row(simd, &mut row[..s], scale);
-                }
+                softmax_rows(simd, scores, stride, s, scale);
                 let product = Product {
                     m: rows,
                     n: head_size,
@@ -139,7 +141,7 @@ fn grow<T: Clone>(buffer: &mut Vec<T>, len: usize, fill: T) {
 
 /// Keys into panels of sixteen: lane j of step i of panel p is component i of key 16 p + j.
 ///
-/// Lanes beyond the last key keep whatever they had: their scores are never stored.
+/// Lanes beyond the last key keep whatever they had: their scores are never read.
 #[inline(always)]
 fn pack_keys(qkv: &[f32], h: usize, offset: usize, head_size: usize, panels: &mut [Lanes]) {
     for (key, token) in qkv.chunks_exact(3 * h).enumerate() {

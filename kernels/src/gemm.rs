@@ -8,7 +8,7 @@
 //!                 chains in registers over the block (tile.rs)
 //!                 out = or += the chains; after the last block += bias
 //!     finish the group's columns: activation, residual
-//! finish the rows: LayerNorm
+//! finish the rows: LayerNorm                        (linear.rs)
 //! ```
 //!
 //! Each panel is read from memory once and then, row tile after row tile, from L1; activations come from L2.
@@ -55,8 +55,8 @@ impl RowSplit {
 
 /// What becomes of the sums of all k, group of columns by group of columns, while they are in a cache.
 pub(crate) trait Finish: Copy {
-    /// Finishes `columns` of all rows of `out`.
-    fn finish<S: Simd>(self, simd: S, out: RowsMut<'_>, columns: Range<usize>);
+    /// Finishes `columns` of the `m` rows of `out`.
+    fn finish<S: Simd>(self, simd: S, out: RowsMut<'_>, m: usize, columns: Range<usize>);
 }
 
 /// The sums are all that is wanted.
@@ -65,7 +65,7 @@ pub(crate) struct Unfinished;
 
 impl Finish for Unfinished {
     #[inline(always)]
-    fn finish<S: Simd>(self, _simd: S, _out: RowsMut<'_>, _columns: Range<usize>) {}
+    fn finish<S: Simd>(self, _simd: S, _out: RowsMut<'_>, _m: usize, _columns: Range<usize>) {}
 }
 
 /// One product: `m` rows of `a` · the panels of `b`, plus `bias`, → `n` columns of as many rows of `out`.
@@ -97,12 +97,12 @@ impl Product<'_> {
                 if left < nv { (left, 1) } else { (nv, (left / nv).min((L1_PANELS / nv).max(1))) };
             self.group(simd, split, panel, nv, tiles);
             let end = panel + tiles * nv;
-            finish.finish(simd, self.out.skip(0, 0), panel * LANES..end * LANES);
+            finish.finish(simd, self.out.skip(0, 0), self.m, panel * LANES..end * LANES);
             panel = end;
         }
         if whole_panels * LANES < self.n {
             self.last_columns(simd, split);
-            finish.finish(simd, self.out.skip(0, 0), whole_panels * LANES..self.n);
+            finish.finish(simd, self.out.skip(0, 0), self.m, whole_panels * LANES..self.n);
         }
     }
 

@@ -14,6 +14,17 @@ pub struct LayerNorm {
     pub eps: f32,
 }
 
+impl LayerNorm {
+    /// # Panics
+    ///
+    /// If it is not one of rows of h elements, or h is 0.
+    pub(crate) fn assert_width(&self, h: usize) {
+        assert!(h > 0, "layer_norm: rows of width 0");
+        assert_eq!(self.gamma.len(), h, "layer_norm: gamma has another length than the rows");
+        assert_eq!(self.beta.len(), h, "layer_norm: beta has another length than the rows");
+    }
+}
+
 /// x `[rows][h]`, each row in place, by [`crate::reference::layer_norm`].
 ///
 /// # Panics
@@ -21,8 +32,7 @@ pub struct LayerNorm {
 /// If h is 0, gamma and beta differ in length, or x is not a multiple of h long.
 pub fn layer_norm(isa: Isa, x: &mut [f32], parameters: &LayerNorm) {
     let h = parameters.gamma.len();
-    assert!(h > 0, "layer_norm: rows of width 0");
-    assert_eq!(parameters.beta.len(), h, "layer_norm: beta has another length than gamma");
+    parameters.assert_width(h);
     assert_eq!(x.len() % h, 0, "layer_norm: x has {} elements, no multiple of {h}", x.len());
     isa.run(Rows { x, parameters });
 }
@@ -37,40 +47,73 @@ impl Kernel for Rows<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        for row in self.x.chunks_exact_mut(self.parameters.gamma.len()) {
-            layer_norm_row(simd, row, self.parameters);
-        }
+        normalize_rows(simd, self.x, self.parameters);
+    }
+}
+
+/// How many rows are normalised at once: a row is two chains of sums, whose latencies the other rows hide.
+const ROWS_AT_ONCE: usize = 4;
+
+#[inline(always)]
+pub(crate) fn normalize_rows<S: Simd>(simd: S, x: &mut [f32], parameters: &LayerNorm) {
+    let h = parameters.gamma.len();
+    let mut groups = x.chunks_exact_mut(ROWS_AT_ONCE * h);
+    for group in &mut groups {
+        at_once::<S, ROWS_AT_ONCE>(simd, group, parameters);
+    }
+    for row in groups.into_remainder().chunks_exact_mut(h) {
+        at_once::<S, 1>(simd, row, parameters);
     }
 }
 
 #[inline(always)]
-fn layer_norm_row<S: Simd>(simd: S, row: &mut [f32], parameters: &LayerNorm) {
-    let h = row.len() as f32;
+fn at_once<S: Simd, const R: usize>(simd: S, x: &mut [f32], parameters: &LayerNorm) {
+    let h = parameters.gamma.len();
+    let (gammas, gamma_tail) = parameters.gamma.as_chunks::<LANES>();
+    let (betas, beta_tail) = parameters.beta.as_chunks::<LANES>();
+    let mut rows = x.chunks_exact_mut(h);
+    let mut rows: [_; R] =
+        std::array::from_fn(|_| rows.next().expect("R rows, says the caller").as_chunks_mut::<LANES>());
 
-    let mut sums = simd.splat(0.0);
-    for chunk in row.chunks(LANES) {
-        sums = simd.add(sums, simd.load_partial(chunk, 0.0));
+    let mut sums = [simd.splat(0.0); R];
+    for i in 0..gammas.len() {
+        for r in 0..R {
+            sums[r] = simd.add(sums[r], simd.load(&rows[r].0[i]));
+        }
     }
-    let mean_scalar = simd.reduce_add(sums) / h;
-    let mean = simd.splat(mean_scalar);
+    let mut means = [0.0; R];
+    for r in 0..R {
+        let sum = simd.add(sums[r], simd.load_partial(rows[r].1, 0.0));
+        means[r] = simd.reduce_add(sum) / h as f32;
+    }
 
-    let mut squares = simd.splat(0.0);
-    for chunk in row.chunks(LANES) {
+    let mut squares = [simd.splat(0.0); R];
+    for i in 0..gammas.len() {
+        for r in 0..R {
+            let deviation = simd.sub(simd.load(&rows[r].0[i]), simd.splat(means[r]));
+            squares[r] = simd.mul_add(deviation, deviation, squares[r]);
+        }
+    }
+    let mut factors = [0.0; R];
+    for r in 0..R {
         // Filled with the mean, lanes beyond the row deviate by 0.
-        let deviation = simd.sub(simd.load_partial(chunk, mean_scalar), mean);
-        squares = simd.mul_add(deviation, deviation, squares);
+        let deviation = simd.sub(simd.load_partial(rows[r].1, means[r]), simd.splat(means[r]));
+        let sum = simd.reduce_add(simd.mul_add(deviation, deviation, squares[r]));
+        factors[r] = 1.0 / (sum / h as f32 + parameters.eps).sqrt();
     }
-    let factor = simd.splat(1.0 / (simd.reduce_add(squares) / h + parameters.eps).sqrt());
 
-    let gammas = parameters.gamma.chunks(LANES);
-    let betas = parameters.beta.chunks(LANES);
-    for ((chunk, gamma), beta) in row.chunks_mut(LANES).zip(gammas).zip(betas) {
-        let deviation = simd.sub(simd.load_partial(chunk, 0.0), mean);
-        let y = simd.mul_add(
-            simd.mul(deviation, factor),
-            simd.load_partial(gamma, 0.0),
-            simd.load_partial(beta, 0.0),
-        );
-        simd.store_partial(y, chunk);
+    for i in 0..gammas.len() {
+        let (gamma, beta) = (simd.load(&gammas[i]), simd.load(&betas[i]));
+        for r in 0..R {
+            let chunk = &mut rows[r].0[i];
+            let deviation = simd.sub(simd.load(chunk), simd.splat(means[r]));
+            simd.store(simd.mul_add(simd.mul(deviation, simd.splat(factors[r])), gamma, beta), chunk);
+        }
+    }
+    let (gamma, beta) = (simd.load_partial(gamma_tail, 0.0), simd.load_partial(beta_tail, 0.0));
+    for r in 0..R {
+        let tail = &mut rows[r].1;
+        let deviation = simd.sub(simd.load_partial(tail, 0.0), simd.splat(means[r]));
+        simd.store_partial(simd.mul_add(simd.mul(deviation, simd.splat(factors[r])), gamma, beta), tail);
     }
 }

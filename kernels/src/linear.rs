@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::dispatch::{Isa, Kernel};
 use crate::gelu::gelu_lanes;
 use crate::gemm::{Finish, Product, Unfinished};
+use crate::layer_norm::{LayerNorm, normalize_rows};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::tile::{Panels, Rows, RowsMut};
 
@@ -68,6 +69,8 @@ pub enum Epilogue<'a> {
     Gelu,
     /// (sum + bias) + residual, which is `[m][n]`
     Residual(&'a [f32]),
+    /// LayerNorm of the rows of (sum + bias) + residual, which is `[m][n]`
+    ResidualLayerNorm(&'a [f32], &'a LayerNorm),
 }
 
 /// x `[m][k]` · weightᵀ + bias, then the epilogue → out `[m][n]`. See [`crate::reference::linear`].
@@ -80,13 +83,12 @@ pub fn linear(isa: Isa, x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>
     assert_eq!(x.len() % k, 0, "linear: x has {} elements, no multiple of k = {k}", x.len());
     let m = x.len() / k;
     assert_eq!(out.len(), m * n, "linear: out has {} elements for m = {m}, n = {n}", out.len());
-    if let Epilogue::Residual(residual) = epilogue {
-        assert_eq!(
-            residual.len(),
-            m * n,
-            "linear: the residual has {} elements for m = {m}, n = {n}",
-            residual.len()
-        );
+    if let Epilogue::Residual(residual) | Epilogue::ResidualLayerNorm(residual, _) = epilogue {
+        let len = residual.len();
+        assert_eq!(len, m * n, "linear: the residual has {len} elements for m = {m}, n = {n}");
+    }
+    if let Epilogue::ResidualLayerNorm(_, norm) = epilogue {
+        norm.assert_width(n);
     }
     isa.run(Linear { x, weight, epilogue, out, m });
 }
@@ -111,23 +113,27 @@ impl Kernel for Linear<'_> {
             a: Rows { data: x, stride: *k },
             b: Panels { data: panels, k: *k },
             bias: Some(bias),
-            out: RowsMut { data: out, stride: *n },
+            out: RowsMut { data: &mut *out, stride: *n },
         };
         match epilogue {
             Epilogue::Bias => product.run(simd, Unfinished),
-            Epilogue::Gelu => product.run(simd, Activate(m)),
-            Epilogue::Residual(residual) => product.run(simd, AddResidual(m, residual)),
+            Epilogue::Gelu => product.run(simd, Activate),
+            Epilogue::Residual(residual) => product.run(simd, AddResidual(residual)),
+            Epilogue::ResidualLayerNorm(residual, norm) => {
+                product.run(simd, AddResidual(residual));
+                normalize_rows(simd, out, norm);
+            }
         }
     }
 }
 
 #[derive(Clone, Copy)]
-struct Activate(usize);
+struct Activate;
 
 impl Finish for Activate {
     #[inline(always)]
-    fn finish<S: Simd>(self, simd: S, mut out: RowsMut<'_>, columns: Range<usize>) {
-        for row in 0..self.0 {
+    fn finish<S: Simd>(self, simd: S, mut out: RowsMut<'_>, m: usize, columns: Range<usize>) {
+        for row in 0..m {
             for chunk in out.skip(row, columns.start).data[..columns.len()].chunks_mut(LANES) {
                 let y = gelu_lanes(simd, simd.load_partial(chunk, 0.0));
                 simd.store_partial(y, chunk);
@@ -137,13 +143,13 @@ impl Finish for Activate {
 }
 
 #[derive(Clone, Copy)]
-struct AddResidual<'a>(usize, &'a [f32]);
+struct AddResidual<'a>(&'a [f32]);
 
 impl Finish for AddResidual<'_> {
     #[inline(always)]
-    fn finish<S: Simd>(self, simd: S, mut out: RowsMut<'_>, columns: Range<usize>) {
-        for row in 0..self.0 {
-            let residual = &self.1[row * out.stride..][columns.clone()];
+    fn finish<S: Simd>(self, simd: S, mut out: RowsMut<'_>, m: usize, columns: Range<usize>) {
+        for row in 0..m {
+            let residual = &self.0[row * out.stride..][columns.clone()];
             let out = &mut out.skip(row, columns.start).data[..columns.len()];
             for (chunk, residual) in out.chunks_mut(LANES).zip(residual.chunks(LANES)) {
                 let y = simd.add(simd.load_partial(chunk, 0.0), simd.load_partial(residual, 0.0));

@@ -63,9 +63,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     let p = simd.mul_add(simd.mul(r, r), q, r);
     let p = simd.add(p, simd.splat(1.0));
 
-    let half = simd.sub(simd.mul_add(n, simd.splat(0.5), round), round);
-    let rest = simd.sub(n, half);
-    simd.mul(simd.mul(p, simd.exp2_integral(half)), simd.exp2_integral(rest))
+    simd.mul_exp2(p, n)
 }
 
 /// erf(x), see [`crate::reference::erf`].

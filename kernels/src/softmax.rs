@@ -25,33 +25,76 @@ impl Kernel for Softmax<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        for row in self.x.chunks_exact_mut(self.width) {
-            softmax_row(simd, row, 1.0);
-        }
+        softmax_rows(simd, self.x, self.width, self.width, 1.0);
     }
 }
 
-/// One row, in place. Three passes over a row that is in L1.
+/// The first `width` elements of each row of `x`, whose rows are `stride` apart, times `scale`: softmax in place.
 #[inline(always)]
-pub(crate) fn softmax_row<S: Simd>(simd: S, row: &mut [f32], scale: f32) {
+pub(crate) fn softmax_rows<S: Simd>(simd: S, x: &mut [f32], stride: usize, width: usize, scale: f32) {
+    let mut groups = x.chunks_exact_mut(ROWS_AT_ONCE * stride);
+    for group in &mut groups {
+        at_once::<S, ROWS_AT_ONCE>(simd, group, stride, width, scale);
+    }
+    for row in groups.into_remainder().chunks_exact_mut(stride) {
+        at_once::<S, 1>(simd, row, stride, width, scale);
+    }
+}
+
+/// A row is a chain of maxima, then one of sums: several rows at once hide their latencies.
+const ROWS_AT_ONCE: usize = 4;
+
+/// R rows. Three passes over rows that are in L1.
+#[inline(always)]
+fn at_once<S: Simd, const R: usize>(simd: S, x: &mut [f32], stride: usize, width: usize, scale: f32) {
+    let mut rows = x.chunks_exact_mut(stride);
+    let mut rows: [_; R] = std::array::from_fn(|_| {
+        let row = rows.next().expect("as many rows as the caller says");
+        row[..width].as_chunks_mut::<LANES>()
+    });
+    let full = width / LANES;
     let scale = simd.splat(scale);
-    let mut maxima = simd.splat(f32::NEG_INFINITY);
-    for chunk in row.chunks(LANES) {
-        maxima = simd.max(maxima, simd.mul(simd.load_partial(chunk, f32::NEG_INFINITY), scale));
-    }
-    let maximum = simd.splat(simd.reduce_max(maxima));
 
-    let mut sums = simd.splat(0.0);
-    for chunk in row.chunks_mut(LANES) {
-        let e = exp(simd, simd.sub(simd.mul(simd.load_partial(chunk, 0.0), scale), maximum));
-        simd.store_partial(e, chunk);
-        // Read again, so that lanes beyond the row count as 0.
-        sums = simd.add(sums, simd.load_partial(chunk, 0.0));
+    let mut maxima = [simd.splat(f32::NEG_INFINITY); R];
+    for i in 0..full {
+        for r in 0..R {
+            maxima[r] = simd.max(maxima[r], simd.mul(simd.load(&rows[r].0[i]), scale));
+        }
     }
-    let scale = simd.splat(1.0 / simd.reduce_add(sums));
+    for r in 0..R {
+        let tail = simd.mul(simd.load_partial(rows[r].1, f32::NEG_INFINITY), scale);
+        maxima[r] = simd.splat(simd.reduce_max(simd.max(maxima[r], tail)));
+    }
 
-    for chunk in row.chunks_mut(LANES) {
-        let y = simd.mul(simd.load_partial(chunk, 0.0), scale);
-        simd.store_partial(y, chunk);
+    let mut sums = [simd.splat(0.0); R];
+    for i in 0..full {
+        for r in 0..R {
+            let chunk = &mut rows[r].0[i];
+            let e = exp(simd, simd.sub(simd.mul(simd.load(chunk), scale), maxima[r]));
+            simd.store(e, chunk);
+            sums[r] = simd.add(sums[r], e);
+        }
+    }
+    let mut factors = [scale; R];
+    for r in 0..R {
+        let tail = &mut rows[r].1;
+        if !tail.is_empty() {
+            let e = exp(simd, simd.sub(simd.mul(simd.load_partial(tail, 0.0), scale), maxima[r]));
+            simd.store_partial(e, tail);
+            // Read again, so that lanes beyond the row count as 0.
+            sums[r] = simd.add(sums[r], simd.load_partial(tail, 0.0));
+        }
+        factors[r] = simd.splat(1.0 / simd.reduce_add(sums[r]));
+    }
+
+    for i in 0..full {
+        for r in 0..R {
+            let chunk = &mut rows[r].0[i];
+            simd.store(simd.mul(simd.load(chunk), factors[r]), chunk);
+        }
+    }
+    for r in 0..R {
+        let tail = &mut rows[r].1;
+        simd.store_partial(simd.mul(simd.load_partial(tail, 0.0), factors[r]), tail);
     }
 }

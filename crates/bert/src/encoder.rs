@@ -157,12 +157,12 @@ impl BertEncoder {
             let out = &mut context[s.start * h..s.end * h];
             attention(isa, &qkv[s.start * 3 * h..s.end * 3 * h], shape, scratch, out);
         }
-        linear(isa, context, &layer.attention_output, Epilogue::Residual(hidden), attended);
-        layer_norm(isa, attended, &layer.attention_norm);
+        let epilogue = Epilogue::ResidualLayerNorm(hidden, &layer.attention_norm);
+        linear(isa, context, &layer.attention_output, epilogue, attended);
 
         linear(isa, attended, &layer.intermediate, Epilogue::Gelu, intermediate);
-        linear(isa, intermediate, &layer.output, Epilogue::Residual(attended), hidden);
-        layer_norm(isa, hidden, &layer.output_norm);
+        let epilogue = Epilogue::ResidualLayerNorm(attended, &layer.output_norm);
+        linear(isa, intermediate, &layer.output, epilogue, hidden);
     }
 
     /// The config the encoder was loaded with.

@@ -172,6 +172,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn mul_exp2(self, p: __m512, n: __m512) -> __m512 {
+        register!(_mm512_scalef_ps(p, n))
+    }
+
+    #[inline(always)]
     fn reduce_add(self, v: __m512) -> f32 {
         self.avx2.reduce_add(self.halves(v))
     }

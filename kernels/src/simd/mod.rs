@@ -16,6 +16,7 @@ pub(crate) use avx512::Avx512;
 pub(crate) use scalar::Scalar;
 
 use crate::dispatch::Kernel;
+use crate::math::ROUND;
 
 /// How many `f32` a vector holds, on every machine.
 pub(crate) const LANES: usize = 16;
@@ -121,6 +122,16 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// 2ⁿ for integral n in −126 … 127; any bits, without a fault, for anything else.
     fn exp2_integral(self, n: Self::F32) -> Self::F32;
+
+    /// p · 2ⁿ, rounded once, for 1/√2 ≤ p ≤ 2 and integral n in −152 … 128: two exact powers of two, of which the
+    /// first product is exact. An instruction set that can scale at once does so.
+    #[inline(always)]
+    fn mul_exp2(self, p: Self::F32, n: Self::F32) -> Self::F32 {
+        let round = self.splat(ROUND);
+        let half = self.sub(self.mul_add(n, self.splat(0.5), round), round);
+        let rest = self.sub(n, half);
+        self.mul(self.mul(p, self.exp2_integral(half)), self.exp2_integral(rest))
+    }
 
     /// The sum of the lanes by the one tree of the contract: lane j adds lane j + 8, then j + 4,
     /// then j + 2, then j + 1.

@@ -1,6 +1,6 @@
 //! Products with packed weights.
 
-use minilm_kernels::{Epilogue, Isa, PackedLinear, linear, reference};
+use minilm_kernels::{Epilogue, Isa, LayerNorm, PackedLinear, linear, reference};
 
 use crate::numbers::{assert_bits, numbers};
 
@@ -23,6 +23,16 @@ fn check_linear(isa: Isa, m: usize, n: usize, k: usize) {
     linear(isa, &x, &packed, Epilogue::Residual(&residual), &mut y);
     let with_residual: Vec<f32> = expected.iter().zip(&residual).map(|(y, r)| y + r).collect();
     assert_bits(&format!("{what} with residual"), isa, &y, &with_residual);
+
+    if n > 0 {
+        let norm = LayerNorm { gamma: numbers(n, 11), beta: numbers(n, 12), eps: 1e-12 };
+        linear(isa, &x, &packed, Epilogue::ResidualLayerNorm(&residual, &norm), &mut y);
+        let mut normalized = with_residual;
+        for row in normalized.chunks_mut(n) {
+            reference::layer_norm(row, &norm.gamma, &norm.beta, norm.eps);
+        }
+        assert_bits(&format!("{what} with residual and LayerNorm"), isa, &y, &normalized);
+    }
 }
 
 #[test]

@@ -1,0 +1,140 @@
+//! Every operation at every offset into a cache line, between guards that must not be touched.
+//!
+//! A kernel that reads beyond a slice has its result changed by the guards (NaN); one that writes beyond it changes
+//! the guards.
+
+use minilm_kernels::{
+    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, attention, embedding_sum, gelu,
+    l2_normalize, layer_norm, linear, max_pool, mean_pool, reference, softmax,
+};
+
+use crate::numbers::{assert_bits, numbers};
+
+/// A cache line of f32.
+const LINE: usize = 16;
+
+/// A NaN that no operation produces.
+const GUARD: u32 = 0x7fc1_2345;
+
+/// A slice that begins `offset` f32 into a cache line, between guards.
+struct Guarded {
+    buffer: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Guarded {
+    fn new(x: &[f32], offset: usize) -> Guarded {
+        let mut buffer = vec![f32::from_bits(GUARD); x.len() + 4 * LINE];
+        let aligned = buffer.as_ptr().align_offset(LINE * size_of::<f32>());
+        let start = LINE + aligned + offset;
+        buffer[start..][..x.len()].copy_from_slice(x);
+        assert_eq!(buffer[start..].as_ptr() as usize % 64, offset * size_of::<f32>());
+        Guarded { buffer, start, len: x.len() }
+    }
+
+    fn slice(&mut self) -> &mut [f32] {
+        &mut self.buffer[self.start..][..self.len]
+    }
+
+    #[track_caller]
+    fn check(mut self, what: &str, isa: Isa, expected: &[f32]) {
+        assert_bits(what, isa, self.slice(), expected);
+        let (before, after) = (&self.buffer[..self.start], &self.buffer[self.start + self.len..]);
+        let untouched = before.iter().chain(after).all(|x| x.to_bits() == GUARD);
+        assert!(untouched, "{what} on {isa} wrote outside its slice");
+    }
+}
+
+/// Lengths around the lanes, and a real one.
+const LENGTHS: [usize; 7] = [1, 15, 16, 17, 31, 33, 384];
+
+#[test]
+fn rows_at_every_offset() {
+    for isa in Isa::available() {
+        for offset in 0..LINE {
+            for n in LENGTHS {
+                // Five rows: four are taken at once, then one.
+                let x = numbers(5 * n, n as u64 + 31);
+
+                let mut y = Guarded::new(&x, offset);
+                gelu(isa, y.slice());
+                let expected: Vec<f32> = x.iter().map(|&x| reference::gelu(x)).collect();
+                y.check("gelu", isa, &expected);
+
+                let (mut y, mut expected) = (Guarded::new(&x, offset), x.clone());
+                l2_normalize(isa, y.slice());
+                reference::l2_normalize(&mut expected);
+                y.check("l2_normalize", isa, &expected);
+
+                let (mut y, mut expected) = (Guarded::new(&x, offset), x.clone());
+                softmax(isa, y.slice(), n);
+                expected.chunks_mut(n).for_each(reference::softmax);
+                y.check("softmax", isa, &expected);
+
+                let norm = LayerNorm { gamma: numbers(n, 32), beta: numbers(n, 33), eps: 1e-12 };
+                let (mut y, mut expected) = (Guarded::new(&x, offset), x.clone());
+                layer_norm(isa, y.slice(), &norm);
+                expected
+                    .chunks_mut(n)
+                    .for_each(|row| reference::layer_norm(row, &norm.gamma, &norm.beta, norm.eps));
+                y.check("layer_norm", isa, &expected);
+
+                let mut token_type = Guarded::new(&numbers(n, 34), (offset + 5) % LINE);
+                let mut positions = Guarded::new(&numbers(5 * n, 35), (offset + 10) % LINE);
+                let mut y = Guarded::new(&x, offset);
+                embedding_sum(isa, y.slice(), token_type.slice(), positions.slice());
+                let expected: Vec<f32> = x
+                    .chunks(n)
+                    .zip(positions.slice().chunks(n))
+                    .flat_map(|(word, position)| reference::embedding_sum(word, token_type.slice(), position))
+                    .collect();
+                y.check("embedding_sum", isa, &expected);
+
+                let mut tokens = Guarded::new(&x, offset);
+                let mut y = Guarded::new(&vec![0.0; n], (offset + 5) % LINE);
+                mean_pool(isa, tokens.slice(), y.slice());
+                y.check("mean_pool", isa, &reference::mean_pool(&x, n));
+                let mut y = Guarded::new(&vec![0.0; n], (offset + 5) % LINE);
+                max_pool(isa, tokens.slice(), y.slice());
+                y.check("max_pool", isa, &reference::max_pool(&x, n));
+            }
+        }
+    }
+}
+
+#[test]
+fn products_at_every_offset() {
+    for isa in Isa::available() {
+        for (m, n, k) in [(1, 16, 130), (3, 17, 33), (8, 48, 129), (9, 50, 5)] {
+            let (x, weight, bias) = (numbers(m * k, 36), numbers(n * k, 37), numbers(n, 38));
+            let packed = PackedLinear::pack(&[(&weight, &bias)], k);
+            let expected = reference::linear(&x, &weight, &bias, m, n, k);
+            for offset in 0..LINE {
+                let mut x = Guarded::new(&x, offset);
+                let mut y = Guarded::new(&vec![f32::NAN; m * n], (offset + 7) % LINE);
+                linear(isa, x.slice(), &packed, Epilogue::Bias, y.slice());
+                y.check(&format!("linear {m}×{n}×{k}"), isa, &expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_at_every_offset() {
+    for isa in Isa::available() {
+        let mut scratch = AttentionScratch::default();
+        for (s, heads, head_size) in [(5, 2, 16), (17, 1, 20), (33, 3, 32)] {
+            let shape = AttentionShape { heads, head_size };
+            let h = shape.hidden_size();
+            let qkv: Vec<f32> = numbers(s * 3 * h, 39).iter().map(|x| x * 0.5).collect();
+            let expected = reference::attention(&qkv, s, heads, head_size);
+            for offset in 0..LINE {
+                let mut qkv = Guarded::new(&qkv, offset);
+                let mut y = Guarded::new(&vec![f32::NAN; s * h], (offset + 9) % LINE);
+                attention(isa, qkv.slice(), shape, &mut scratch, y.slice());
+                y.check(&format!("attention of {s} tokens"), isa, &expected);
+            }
+        }
+    }
+}

@@ -71,8 +71,15 @@ def erfc_log(t):
     return mpmath.log(mpmath.erfc(t)) / t
 
 
+def tanh_small(s):
+    """p with tanh(x) = x + x p(x^2)."""
+    x = mpmath.sqrt(s)
+    return mpmath.tanh(x) / x - 1
+
+
 if __name__ == "__main__":
     half_ln2 = 0.5 * np.log(2.0)
     fit("exp, r in ±ln2/2", exp_tail, -half_ln2 * 1.0001, half_ln2 * 1.0001, 4, lambda r: r**2 * mpmath.exp(-r))
     fit("erf, x^2 for |x| < 0.9375", erf_small, 1e-9, 0.9375**2, 5, lambda s: 1 / (1 + erf_small(s)))
     fit("erf, |x| in 0.9375..4", erfc_log, 0.9375, 4.0, 6, lambda t: t * mpmath.erfc(t) / mpmath.erf(t))
+    fit("tanh, x^2 for |x| < 0.75", tanh_small, 1e-9, 0.75**2, 5, lambda s: 1 / (1 + tanh_small(s)))

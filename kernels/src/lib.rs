@@ -15,9 +15,9 @@
 //! 1. Every element of a product is summed over k = 0, 1, 2 … **in that order**: a chain of fused
 //!    multiply-adds from zero for each block of 128, the blocks' chains added one after the other. The
 //!    bias is added last.
-//! 2. Every other sum runs in **sixteen virtual lanes**: lane j adds elements j, j + 16, j + 32 … in
-//!    that order, then one fixed tree 16 → 8 → 4 → 2 → 1.
-//! 3. exp and erf are polynomials of this crate, evaluated by explicit fused multiply-adds. `/` and
+//! 2. Every other sum runs in **sixteen virtual lanes**: lane j
+//!    adds elements j, j + 16, j + 32 … in that order, then one fixed tree 16 → 8 → 4 → 2 → 1.
+//! 3. exp, erf and tanh are polynomials of this crate, evaluated by explicit fused multiply-adds. `/` and
 //!    `sqrt` are the exact IEEE operations. No estimates, no library functions.
 //!
 //! # Use
@@ -44,10 +44,10 @@
     reason = "rows, panels and lanes are indices into several arrays at once"
 )]
 
+mod activation;
 mod attention;
 mod dispatch;
 mod embedding;
-mod gelu;
 mod gemm;
 mod layer_norm;
 mod linear;
@@ -59,10 +59,10 @@ mod simd;
 mod softmax;
 mod tile;
 
+pub use activation::{Activation, activate};
 pub use attention::{AttentionScratch, AttentionShape, attention};
 pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa};
 pub use embedding::embedding_sum;
-pub use gelu::gelu;
 pub use layer_norm::{LayerNorm, layer_norm};
 pub use linear::{Epilogue, PackedLinear, linear};
 pub use normalize::l2_normalize;

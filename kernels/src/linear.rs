@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use crate::activation::{ActivateRows, Activation};
 use crate::dispatch::{Isa, Kernel};
-use crate::gelu::gelu_lanes;
 use crate::gemm::{Finish, Product, Unfinished};
 use crate::layer_norm::{LayerNorm, normalize_rows};
 use crate::simd::{LANES, Lanes, Simd};
@@ -65,8 +65,8 @@ impl PackedLinear {
 pub enum Epilogue<'a> {
     /// sum + bias
     Bias,
-    /// gelu(sum + bias), the erf form
-    Gelu,
+    /// activation(sum + bias)
+    Activation(Activation),
     /// (sum + bias) + residual, which is `[m][n]`
     Residual(&'a [f32]),
     /// LayerNorm of the rows of (sum + bias) + residual, which is `[m][n]`
@@ -117,7 +117,7 @@ impl Kernel for Linear<'_> {
         };
         match epilogue {
             Epilogue::Bias => product.run(simd, Unfinished),
-            Epilogue::Gelu => product.run(simd, Activate),
+            Epilogue::Activation(activation) => product.run(simd, Activate(activation)),
             Epilogue::Residual(residual) => product.run(simd, AddResidual(residual)),
             Epilogue::ResidualLayerNorm(residual, norm) => {
                 product.run(simd, AddResidual(residual));
@@ -128,17 +128,13 @@ impl Kernel for Linear<'_> {
 }
 
 #[derive(Clone, Copy)]
-struct Activate;
+struct Activate(Activation);
 
 impl Finish for Activate {
     #[inline(always)]
     fn finish<S: Simd>(self, simd: S, mut out: RowsMut<'_>, m: usize, columns: Range<usize>) {
-        for row in 0..m {
-            for chunk in out.skip(row, columns.start).data[..columns.len()].chunks_mut(LANES) {
-                let y = gelu_lanes(simd, simd.load_partial(chunk, 0.0));
-                simd.store_partial(y, chunk);
-            }
-        }
+        let RowsMut { data, stride } = out.skip(0, columns.start);
+        simd.call(ActivateRows { x: data, rows: m, stride, width: columns.len(), activation: self.0 });
     }
 }
 

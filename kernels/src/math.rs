@@ -1,7 +1,8 @@
-//! exp and erf over sixteen lanes, and the constants that the reference shares.
+//! exp, erf and tanh over sixteen lanes, and the constants that the reference shares.
 //!
-//! Both equal [`crate::reference::exp`] and [`crate::reference::erf`] bit for bit. Their coefficients
-//! come from `fit/polynomials.py`; their errors in ULP are measured by `tests/ulp.rs`.
+//! They equal [`crate::reference::exp`], [`crate::reference::erf`] and [`crate::reference::tanh`] bit for
+//! bit. Their coefficients come from `fit/polynomials.py`; their errors in ULP are measured by
+//! `tests/ulp.rs`.
 
 use crate::simd::Simd;
 
@@ -36,6 +37,13 @@ pub(crate) const ERF_SMALL: [f32; 6] =
 /// q; relative error of erf 6.5e-10.
 pub(crate) const ERF_LARGE: [f32; 7] =
     [-1.1286585, -0.63511074, -0.10630367, 0.023819333, -0.0036694212, 0.00032940847, -1.1888705e-5];
+
+/// Below this |x|, tanh(|x|) = |x| + |x| p(x²); from it on, 1 − 2 / (exp(2 |x|) + 1).
+pub(crate) const TANH_SPLIT: f32 = 0.75;
+
+/// p; relative error of tanh 2.9e-8.
+pub(crate) const TANH: [f32; 6] =
+    [-2.8986234e-8, -0.3333296, 0.13325405, -0.053344388, 0.019582825, -0.0047161994];
 
 /// c₀ + x (c₁ + x (c₂ + …)): Horner's rule, one fused step a coefficient.
 #[inline(always)]
@@ -80,6 +88,19 @@ pub(crate) fn erf<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     simd.select_less(t, simd.splat(ERF_SPLIT), small, large)
 }
 
+/// tanh(x), see [`crate::reference::tanh`].
+#[inline(always)]
+pub(crate) fn tanh<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    let t = simd.abs(x);
+    let small = simd.mul_add(polynomial(simd, simd.mul(t, t), &TANH), t, t);
+
+    let one = simd.splat(1.0);
+    let e = exp(simd, simd.add(t, t));
+    let large = simd.sub(one, simd.div(simd.splat(2.0), simd.add(e, one)));
+
+    simd.copy_sign(simd.select_less(t, simd.splat(TANH_SPLIT), small, large), x)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +111,7 @@ mod tests {
     enum Function {
         Exp,
         Erf,
+        Tanh,
     }
 
     struct Apply<'a>(Function, &'a mut [f32; LANES]);
@@ -103,6 +125,7 @@ mod tests {
             let v = match self.0 {
                 Function::Exp => exp(simd, v),
                 Function::Erf => erf(simd, v),
+                Function::Tanh => tanh(simd, v),
             };
             simd.store(v, self.1);
         }
@@ -127,43 +150,39 @@ mod tests {
     #[test]
     fn the_bits_at_the_edges_of_the_pieces_are_those_of_the_reference() {
         let edges = [0.0, ERF_SPLIT, ERF_END, EXP_LOW, EXP_HIGH, -87.33655, 88.72284, 0.5 / LOG2_E];
+        let tanh_edges = [TANH_SPLIT, 9.010913, 44.36142, 0.25 / LOG2_E];
         let around = |x: f32| [x, -x, x.next_up(), -x.next_up(), x.next_down(), -x.next_down()];
-        let inputs: Vec<f32> = edges.into_iter().flat_map(around).collect();
+        let mut inputs: Vec<f32> = edges.into_iter().chain(tanh_edges).flat_map(around).collect();
+        inputs.resize(inputs.len().next_multiple_of(LANES), 1.0);
         for isa in Isa::available() {
             for chunk in inputs.as_chunks::<LANES>().0 {
-                let (mut exps, mut erfs) = (*chunk, *chunk);
+                let (mut exps, mut erfs, mut tanhs) = (*chunk, *chunk, *chunk);
                 isa.run(Apply(Function::Exp, &mut exps));
                 isa.run(Apply(Function::Erf, &mut erfs));
+                isa.run(Apply(Function::Tanh, &mut tanhs));
                 for j in 0..LANES {
-                    assert_eq!(
-                        exps[j].to_bits(),
-                        reference::exp(chunk[j]).to_bits(),
-                        "{isa}: exp({:e})",
-                        chunk[j]
-                    );
-                    assert_eq!(
-                        erfs[j].to_bits(),
-                        reference::erf(chunk[j]).to_bits(),
-                        "{isa}: erf({:e})",
-                        chunk[j]
-                    );
+                    let x = chunk[j];
+                    assert_eq!(exps[j].to_bits(), reference::exp(x).to_bits(), "{isa}: exp({x:e})");
+                    assert_eq!(erfs[j].to_bits(), reference::erf(x).to_bits(), "{isa}: erf({x:e})");
+                    assert_eq!(tanhs[j].to_bits(), reference::tanh(x).to_bits(), "{isa}: tanh({x:e})");
                 }
             }
         }
-        assert_eq!(inputs.len() % LANES, 0, "every edge is tried");
     }
 
     /// Every 997th bit pattern of all 2³² (a prime, so that all exponents and low bits occur), infinities
     /// and NaNs among them.
     #[test]
-    fn exp_and_erf_have_the_bits_of_the_reference() {
+    fn exp_erf_and_tanh_have_the_bits_of_the_reference() {
         for isa in Isa::available() {
             for start in (0..=u32::MAX).step_by(997 * LANES) {
                 let x: [f32; LANES] =
                     std::array::from_fn(|j| f32::from_bits(start.wrapping_add(997 * j as u32)));
-                for (function, expected) in
-                    [(Function::Exp, x.map(reference::exp)), (Function::Erf, x.map(reference::erf))]
-                {
+                for (function, expected) in [
+                    (Function::Exp, x.map(reference::exp)),
+                    (Function::Erf, x.map(reference::erf)),
+                    (Function::Tanh, x.map(reference::tanh)),
+                ] {
                     let mut found = x;
                     isa.run(Apply(function, &mut found));
                     for j in 0..LANES {

@@ -8,11 +8,18 @@
 //! flushed to zero. The bits of a NaN are not specified.
 
 use crate::math::{
-    ERF_END, ERF_LARGE, ERF_SMALL, ERF_SPLIT, EXP, EXP_HIGH, EXP_LOW, LN2_HIGH, LN2_LOW, LOG2_E, ROUND,
+    ERF_END, ERF_LARGE, ERF_SMALL, ERF_SPLIT, EXP, EXP_HIGH, EXP_LOW, LN2_HIGH, LN2_LOW, LOG2_E, ROUND, TANH,
+    TANH_SPLIT,
 };
 
 /// How many virtual lanes every sum runs in that is not a product's chain.
 pub const LANES: usize = 16;
+
+/// √(2/π), of the tanh form of GELU.
+pub const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+
+/// The factor of x³ in the tanh form of GELU.
+pub const GELU_CUBIC: f32 = 0.044715;
 
 /// a > b ? a : b; so b where they are equal or one is NaN.
 pub fn max(a: f32, b: f32) -> f32 {
@@ -95,9 +102,34 @@ pub fn erf(x: f32) -> f32 {
     }
 }
 
-/// GELU in the erf form: ½ x (1 + erf(x / √2)).
+/// tanh(x), for every f32, at most 1.18 ULP off; ±0 for ±0, ±1 from ±9.02 on, NaN for NaN.
+///
+/// With t = |x|: t + t p(t²) for t < 0.75, else 1 − 2 / (exp(2t) + 1); then the sign of x.
+pub fn tanh(x: f32) -> f32 {
+    let t = x.abs();
+    let magnitude =
+        if t < TANH_SPLIT { polynomial(t * t, &TANH).mul_add(t, t) } else { 1.0 - 2.0 / (exp(t + t) + 1.0) };
+    magnitude.copysign(x)
+}
+
+/// GELU in the erf form: ½ x (1 + erf(x / √2)); NaN for −∞, which is −∞ · 0.
 pub fn gelu(x: f32) -> f32 {
     (0.5 * x) * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// GELU in the tanh form, as PyTorch defines it: ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))); NaN for −∞, as in
+/// the erf form.
+///
+/// x³ is (x · x) · x; it is scaled and added to x by one fused step.
+pub fn gelu_tanh(x: f32) -> f32 {
+    let cube = (x * x) * x;
+    let inner = SQRT_2_OVER_PI * cube.mul_add(GELU_CUBIC, x);
+    (0.5 * x) * (1.0 + tanh(inner))
+}
+
+/// max(0, x), by [`max`](fn@max) with the operands in this order: NaN stays NaN, −0 stays −0.
+pub fn relu(x: f32) -> f32 {
+    max(0.0, x)
 }
 
 /// How many steps of k a chain of fused multiply-adds has before it is added to the sum.

@@ -1,7 +1,8 @@
 use std::fmt;
 
 use minilm_kernels::{
-    AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, attention, embedding_sum, layer_norm, linear,
+    Activation, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, attention, embedding_sum, layer_norm,
+    linear,
 };
 use minilm_weights::{FloatType, Tensor, WeightsError, WeightsFile};
 
@@ -160,7 +161,7 @@ impl BertEncoder {
         let epilogue = Epilogue::ResidualLayerNorm(hidden, &layer.attention_norm);
         linear(isa, context, &layer.attention_output, epilogue, attended);
 
-        linear(isa, attended, &layer.intermediate, Epilogue::Gelu, intermediate);
+        linear(isa, attended, &layer.intermediate, Epilogue::Activation(Activation::Gelu), intermediate);
         let epilogue = Epilogue::ResidualLayerNorm(attended, &layer.output_norm);
         linear(isa, intermediate, &layer.output, epilogue, hidden);
     }

@@ -4,8 +4,8 @@
 //! the guards.
 
 use minilm_kernels::{
-    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, attention, embedding_sum, gelu,
-    l2_normalize, layer_norm, linear, max_pool, mean_pool, reference, softmax,
+    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, activate,
+    attention, embedding_sum, l2_normalize, layer_norm, linear, max_pool, mean_pool, reference, softmax,
 };
 
 use crate::numbers::{assert_bits, numbers};
@@ -58,7 +58,7 @@ fn rows_at_every_offset() {
                 let x = numbers(5 * n, n as u64 + 31);
 
                 let mut y = Guarded::new(&x, offset);
-                gelu(isa, y.slice());
+                activate(isa, y.slice(), Activation::Gelu);
                 let expected: Vec<f32> = x.iter().map(|&x| reference::gelu(x)).collect();
                 y.check("gelu", isa, &expected);
 

@@ -2,6 +2,7 @@
 
 use minilm_kernels::{Epilogue, Isa, LayerNorm, PackedLinear, linear, reference};
 
+use crate::activations::ACTIVATIONS;
 use crate::numbers::{assert_bits, numbers};
 
 fn check_linear(isa: Isa, m: usize, n: usize, k: usize) {
@@ -16,9 +17,11 @@ fn check_linear(isa: Isa, m: usize, n: usize, k: usize) {
     linear(isa, &x, &packed, Epilogue::Bias, &mut y);
     assert_bits(&what, isa, &y, &expected);
 
-    linear(isa, &x, &packed, Epilogue::Gelu, &mut y);
-    let with_gelu: Vec<f32> = expected.iter().map(|&x| reference::gelu(x)).collect();
-    assert_bits(&format!("{what} with GELU"), isa, &y, &with_gelu);
+    for (activation, specified) in ACTIVATIONS {
+        linear(isa, &x, &packed, Epilogue::Activation(activation), &mut y);
+        let activated: Vec<f32> = expected.iter().map(|&x| specified(x)).collect();
+        assert_bits(&format!("{what} with {activation:?}"), isa, &y, &activated);
+    }
 
     linear(isa, &x, &packed, Epilogue::Residual(&residual), &mut y);
     let with_residual: Vec<f32> = expected.iter().zip(&residual).map(|(y, r)| y + r).collect();

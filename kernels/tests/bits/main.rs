@@ -2,6 +2,7 @@
 //!
 //! Never only the best instruction set: a test that dispatches by itself would leave the others untested.
 
+mod activations;
 mod alignment;
 mod attention;
 mod linear;

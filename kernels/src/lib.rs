@@ -15,7 +15,7 @@
 //! 1. Every element of a product is summed over k = 0, 1, 2 … **in that order**: a chain of fused
 //!    multiply-adds from zero for each block of 128, the blocks' chains added one after the other. The
 //!    bias is added last.
-//! 2. Every other sum runs in **sixteen virtual lanes**: lane j
+//! 2. Every other sum, the dot product of two embeddings among them, runs in **sixteen virtual lanes**: lane j
 //!    adds elements j, j + 16, j + 32 … in that order, then one fixed tree 16 → 8 → 4 → 2 → 1.
 //! 3. exp, erf and tanh are polynomials of this crate, evaluated by explicit fused multiply-adds. `/` and
 //!    `sqrt` are the exact IEEE operations. No estimates, no library functions.
@@ -56,6 +56,7 @@ mod normalize;
 mod pooling;
 pub mod reference;
 mod simd;
+mod similarity;
 mod softmax;
 mod tile;
 
@@ -67,4 +68,5 @@ pub use layer_norm::{LayerNorm, layer_norm};
 pub use linear::{Epilogue, PackedLinear, linear};
 pub use normalize::l2_normalize;
 pub use pooling::{cls_pool, max_pool, mean_pool};
+pub use similarity::{dot, similarity_matrix};
 pub use softmax::softmax;

@@ -59,6 +59,16 @@ pub fn sum_of_squares(x: &[f32]) -> f32 {
     tree(lanes, |a, b| a + b)
 }
 
+/// Σ a·b of vectors of one length, in sixteen virtual lanes: lane j starts at 0 and takes a\[j\]·b\[j\],
+/// a\[j+16\]·b\[j+16\], …, each step one fused multiply-add; then the [`tree`].
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    for (i, (a, &b)) in a.iter().zip(b).enumerate() {
+        lanes[i % LANES] = a.mul_add(b, lanes[i % LANES]);
+    }
+    tree(lanes, |a, b| a + b)
+}
+
 /// 2ⁿ for integral n in −126 … 127: n + 127 is brought into the low bits of the mantissa by adding 2²³,
 /// then shifted into the exponent.
 pub fn exp2_integral(n: f32) -> f32 {
@@ -257,4 +267,9 @@ pub fn l2_normalize(x: &mut [f32]) {
     for x in x {
         *x /= norm;
     }
+}
+
+/// a \[m\]\[k\], b \[n\]\[k\] → \[m\]\[n\]: the [`dot`] product of every row of a with every row of b.
+pub fn similarity_matrix(a: &[f32], b: &[f32], k: usize) -> Vec<f32> {
+    a.chunks(k).flat_map(|a| b.chunks(k).map(move |b| dot(a, b))).collect()
 }

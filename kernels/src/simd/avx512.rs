@@ -10,7 +10,7 @@ use crate::dispatch::Kernel;
 /// The proof that this machine has AVX-512F, AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Avx512 {
-    /// A part of the proof, and the way to the last steps of a reduction.
+    /// A part of the proof, and the way to what AVX-512 adds nothing to.
     avx2: Avx2,
 }
 
@@ -105,6 +105,11 @@ impl Simd for Avx512 {
         // SAFETY: `self` proves the feature; the mask has as many lanes as the slice has elements, and lanes
         // outside the mask are not written.
         unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), mask, v) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, from: &[f32], at: usize) {
+        self.avx2.prefetch(from, at);
     }
 
     #[inline(always)]

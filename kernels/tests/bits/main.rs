@@ -8,3 +8,4 @@ mod attention;
 mod linear;
 mod numbers;
 mod rows;
+mod similarity;

@@ -36,8 +36,8 @@
 //! ```
 //!
 //! Public functions take safe slices and check their lengths; a wrong length is a mistake of the
-//! caller and panics with both lengths. `unsafe` stands in `simd/`, `dispatch.rs` and the tile of
-//! `gemm.rs` alone.
+//! caller and panics with both lengths. `unsafe` stands in `simd/` and `tile.rs`
+//! alone.
 
 #![allow(
     clippy::needless_range_loop,
@@ -59,6 +59,7 @@ mod simd;
 mod similarity;
 mod softmax;
 mod tile;
+mod top_k;
 
 pub use activation::{Activation, activate};
 pub use attention::{AttentionScratch, AttentionShape, attention};
@@ -70,3 +71,4 @@ pub use normalize::l2_normalize;
 pub use pooling::{cls_pool, max_pool, mean_pool};
 pub use similarity::{dot, similarity_matrix};
 pub use softmax::softmax;
+pub use top_k::{Hit, TopK, top_k};

@@ -273,3 +273,15 @@ pub fn l2_normalize(x: &mut [f32]) {
 pub fn similarity_matrix(a: &[f32], b: &[f32], k: usize) -> Vec<f32> {
     a.chunks(k).flat_map(|a| b.chunks(k).map(move |b| dot(a, b))).collect()
 }
+
+/// The k largest scores with their indices, all if there are fewer, largest first. Equal scores (−0 equals 0)
+/// stand in the order of their indices; NaNs come last of all, in that order too.
+pub fn top_k(scores: &[f32], k: usize) -> Vec<(usize, f32)> {
+    let all = scores.iter().copied().enumerate();
+    let (nans, mut sorted): (Vec<_>, Vec<_>) = all.partition(|(_, score)| score.is_nan());
+    // Stable: equal scores keep their order.
+    sorted.sort_by(|a, b| b.1.partial_cmp(&a.1).expect("NaNs stand apart"));
+    sorted.extend(nans);
+    sorted.truncate(k);
+    sorted
+}

@@ -9,3 +9,4 @@ mod linear;
 mod numbers;
 mod rows;
 mod similarity;
+mod top_k;

@@ -1,0 +1,70 @@
+//! What a search computes, on every instruction set: similarities of vectors of 384 components, beside a plain
+//! read of the same memory, and the ten best of the scores.
+//!
+//! `cargo bench -p minilm-benches --bench search`. Throughput of the similarities is in floating-point
+//! operations, 2 · m · n · k; of the rest in bytes.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use minilm_kernels::{Isa, similarity_matrix, top_k};
+
+const K: usize = 384;
+
+/// Not zero, not denormal, of no pattern.
+fn numbers(n: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 7919 + 13) % 1009) as f32 / 1009.0 - 0.5).collect()
+}
+
+/// Reads all of x: as fast as this machine's memory, or cache, lets one thread.
+fn read(x: &[f32]) -> u32 {
+    let mut bits = [0; 64];
+    for chunk in x.as_chunks::<64>().0 {
+        for (bits, x) in bits.iter_mut().zip(chunk) {
+            *bits ^= x.to_bits();
+        }
+    }
+    bits.iter().fold(0, |all, bits| all ^ bits)
+}
+
+fn similarities(c: &mut Criterion) {
+    let mut group = c.benchmark_group("similarity_matrix k=384");
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2)).sample_size(20);
+    for (m, n) in [(1, 100_000), (4, 100_000), (16, 100_000), (1, 500), (64, 64)] {
+        let (a, b) = (numbers(m * K), numbers(n * K));
+        let mut out = vec![0.0; m * n];
+        group.throughput(Throughput::Elements(2 * (m * n * K) as u64));
+        for isa in Isa::available() {
+            group.bench_function(BenchmarkId::new(isa.name(), format!("{m}x{n}")), |bench| {
+                bench.iter(|| similarity_matrix(isa, black_box(&a), black_box(&b), K, &mut out));
+            });
+        }
+        group.throughput(Throughput::Bytes(4 * b.len() as u64));
+        group.bench_function(BenchmarkId::new("plain read", format!("{m}x{n}")), |bench| {
+            bench.iter(|| read(black_box(&b)));
+        });
+    }
+    group.finish();
+}
+
+fn best_scores(c: &mut Criterion) {
+    let mut group = c.benchmark_group("top_k k=10");
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
+    for n in [10_000, 1_000_000] {
+        let scores = numbers(n);
+        group.throughput(Throughput::Bytes(4 * n as u64));
+        for isa in Isa::available() {
+            group.bench_function(BenchmarkId::new(isa.name(), n), |bench| {
+                bench.iter(|| top_k(isa, black_box(&scores), 10));
+            });
+        }
+        group.bench_function(BenchmarkId::new("plain read", n), |bench| {
+            bench.iter(|| read(black_box(&scores)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, similarities, best_scores);
+criterion_main!(benches);

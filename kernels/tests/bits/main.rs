@@ -7,6 +7,7 @@ mod alignment;
 mod attention;
 mod linear;
 mod numbers;
+mod properties;
 mod rows;
 mod similarity;
 mod top_k;

@@ -1,0 +1,182 @@
+//! What must hold for any input: bits of the reference for random shapes and numbers, and laws that the
+//! reference itself has to obey.
+
+use minilm_kernels::{
+    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, activate,
+    attention, dot, l2_normalize, layer_norm, linear, reference, similarity_matrix, softmax, top_k,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::numbers::assert_bits;
+
+/// Any number that is neither NaN nor infinite: both zeros, denormals, the largest.
+fn any_finite() -> impl Strategy<Value = f32> {
+    prop::num::f32::ZERO | prop::num::f32::SUBNORMAL | prop::num::f32::NORMAL
+}
+
+/// Numbers whose products and sums stay finite.
+fn moderate() -> impl Strategy<Value = f32> {
+    prop_oneof![8 => -8.0f32..8.0, 1 => prop::num::f32::SUBNORMAL | prop::num::f32::ZERO, 1 => -1e4f32..1e4]
+}
+
+/// One or more rows of one width.
+fn rows(most_rows: usize, most_columns: usize) -> impl Strategy<Value = (usize, Vec<f32>)> {
+    (1..=most_rows, 1..=most_columns)
+        .prop_flat_map(|(rows, width)| (Just(width), vec(moderate(), rows * width)))
+}
+
+/// x `[m][k]`, weight `[n][k]`, bias `[n]`, and k.
+fn layer() -> impl Strategy<Value = (usize, Vec<f32>, Vec<f32>, Vec<f32>)> {
+    (1usize..20, 1usize..70, 1usize..300).prop_flat_map(|(m, n, k)| {
+        (Just(k), vec(moderate(), m * k), vec(moderate(), n * k), vec(moderate(), n))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn products_have_the_bits_of_the_reference((k, x, weight, bias) in layer()) {
+        let (m, n) = (x.len() / k, bias.len());
+        let packed = PackedLinear::pack(&[(&weight, &bias)], k);
+        let expected = reference::linear(&x, &weight, &bias, m, n, k);
+        for isa in Isa::available() {
+            let mut y = vec![f32::NAN; m * n];
+            linear(isa, &x, &packed, Epilogue::Bias, &mut y);
+            assert_bits("linear", isa, &y, &expected);
+        }
+    }
+
+    /// What the promise rests on: a row's result does not know the other rows.
+    #[test]
+    fn a_row_alone_has_the_bits_it_has_among_others((k, x, weight, bias) in layer(), seed in any::<prop::sample::Index>()) {
+        let (m, n) = (x.len() / k, bias.len());
+        let packed = PackedLinear::pack(&[(&weight, &bias)], k);
+        let residual: Vec<f32> = x.iter().cycle().take(m * n).copied().collect();
+        let norm = LayerNorm { gamma: bias.clone(), beta: bias.clone(), eps: 1e-6 };
+        let row = seed.index(m);
+        for isa in Isa::available() {
+            let (mut all, mut one) = (vec![f32::NAN; m * n], vec![f32::NAN; n]);
+            linear(isa, &x, &packed, Epilogue::ResidualLayerNorm(&residual, &norm), &mut all);
+            let residual = &residual[row * n..][..n];
+            linear(isa, &x[row * k..][..k], &packed, Epilogue::ResidualLayerNorm(residual, &norm), &mut one);
+            assert_bits("a row", isa, &all[row * n..][..n], &one);
+        }
+    }
+
+    #[test]
+    fn attention_has_the_bits_of_the_reference_and_mixes_values(
+        s in 1usize..40,
+        heads in 1usize..4,
+        head_size in 1usize..40,
+        seed in any::<u64>(),
+    ) {
+        let h = heads * head_size;
+        let qkv: Vec<f32> = crate::numbers::numbers(s * 3 * h, seed).iter().map(|x| x * 0.5).collect();
+        let expected = reference::attention(&qkv, s, heads, head_size);
+        let mut scratch = AttentionScratch::default();
+        for isa in Isa::available() {
+            let mut y = vec![f32::NAN; s * h];
+            attention(isa, &qkv, AttentionShape { heads, head_size }, &mut scratch, &mut y);
+            assert_bits("attention", isa, &y, &expected);
+        }
+        // An average of values lies among them.
+        for (i, &y) in expected.iter().enumerate() {
+            let values = (0..s).map(|token| qkv[token * 3 * h + 2 * h + i % h]);
+            let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
+            let slack = 1e-5 * low.abs().max(high.abs());
+            prop_assert!(low - slack <= y && y <= high + slack, "{} is not in {}..{}", y, low, high);
+        }
+    }
+
+    #[test]
+    fn softmax_gives_probabilities_in_the_order_of_the_scores((width, x) in rows(6, 100)) {
+        for isa in Isa::available() {
+            let (mut y, mut expected) = (x.clone(), x.clone());
+            softmax(isa, &mut y, width);
+            expected.chunks_mut(width).for_each(reference::softmax);
+            assert_bits("softmax", isa, &y, &expected);
+        }
+        let mut y = x.clone();
+        softmax(Isa::best(), &mut y, width);
+        for (scores, p) in x.chunks(width).zip(y.chunks(width)) {
+            let sum: f64 = p.iter().map(|&p| f64::from(p)).sum();
+            prop_assert!((sum - 1.0).abs() < 1e-5, "the sum is {}", sum);
+            for i in 1..width {
+                prop_assert!((0.0..=1.0).contains(&p[i]));
+                prop_assert!(scores[i] < scores[0] || p[i] >= p[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn layer_norm_gives_mean_0_and_variance_1((width, x) in rows(6, 100)) {
+        let norm = LayerNorm { gamma: vec![1.0; width], beta: vec![0.0; width], eps: 1e-12 };
+        for isa in Isa::available() {
+            let (mut y, mut expected) = (x.clone(), x.clone());
+            layer_norm(isa, &mut y, &norm);
+            expected.chunks_mut(width).for_each(|row| reference::layer_norm(row, &norm.gamma, &norm.beta, norm.eps));
+            assert_bits("layer_norm", isa, &y, &expected);
+        }
+        let mut y = x.clone();
+        layer_norm(Isa::best(), &mut y, &norm);
+        for (x, y) in x.chunks(width).zip(y.chunks(width)) {
+            let mean = y.iter().map(|&y| f64::from(y)).sum::<f64>() / width as f64;
+            let variance = y.iter().map(|&y| f64::from(y).powi(2)).sum::<f64>() / width as f64;
+            let spread = x.iter().fold(0.0f32, |spread, v| spread.max((v - x[0]).abs()));
+            // Where the row is nearly constant, eps and the rounding of the mean take over.
+            if spread > 1e-3 * x[0].abs().max(1.0) {
+                prop_assert!(mean.abs() < 1e-2 && (variance - 1.0).abs() < 1e-2, "{}, {}", mean, variance);
+            }
+        }
+    }
+
+    #[test]
+    fn activations_have_the_bits_of_the_reference(x in vec(any_finite(), 0..70)) {
+        for (activation, f) in [
+            (Activation::Gelu, reference::gelu as fn(f32) -> f32),
+            (Activation::GeluTanh, reference::gelu_tanh),
+            (Activation::Relu, reference::relu),
+            (Activation::Tanh, reference::tanh),
+        ] {
+            for isa in Isa::available() {
+                let mut y = x.clone();
+                activate(isa, &mut y, activation);
+                for (&x, &y) in x.iter().zip(&y) {
+                    let same = y.to_bits() == f(x).to_bits() || y.is_nan() && f(x).is_nan();
+                    prop_assert!(same, "{:?}({:e}) on {} is {:e}, not {:e}", activation, x, isa, y, f(x));
+                    // None leaves the triangle between 0 and x, but for GELU's dip and tanh's bound of 1.
+                    prop_assert!(y.is_nan() || y.abs() <= x.abs() * 1.000_001);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn similarity_is_symmetric_and_of_unit_vectors_at_most_1(
+        (k, a) in rows(5, 80),
+        seed in any::<prop::sample::Index>(),
+    ) {
+        let m = a.len() / k;
+        for isa in Isa::available() {
+            let mut unit = a.clone();
+            unit.chunks_mut(k).for_each(|row| l2_normalize(isa, row));
+            let mut matrix = vec![f32::NAN; m * m];
+            similarity_matrix(isa, &unit, &unit, k, &mut matrix);
+            for i in 0..m {
+                for j in 0..m {
+                    prop_assert_eq!(matrix[i * m + j].to_bits(), matrix[j * m + i].to_bits());
+                    prop_assert!(matrix[i * m + j].abs() <= 1.0 + 1e-5);
+                    let (a, b) = (&unit[i * k..][..k], &unit[j * k..][..k]);
+                    prop_assert_eq!(matrix[i * m + j].to_bits(), dot(isa, a, b).to_bits());
+                    prop_assert_eq!(matrix[i * m + j].to_bits(), reference::dot(a, b).to_bits());
+                }
+            }
+            // The best match of a vector among all is as good as itself.
+            let i = seed.index(m);
+            let best = top_k(isa, &matrix[i * m..][..m], 1)[0];
+            prop_assert!(best.score >= matrix[i * m + i]);
+        }
+    }
+}

@@ -195,31 +195,61 @@ pub fn softmax(row: &mut [f32]) {
 }
 
 /// One sequence: qkv \[s\]\[3 · heads · head_size\] (a token's queries of all heads, then its keys, then its
-/// values) → \[s\]\[heads · head_size\].
+/// values) → scores \[heads\]\[s\]\[s\], a row a query, a column a key.
 ///
-/// For each head and query: scores = (q · k) · 1/√head_size, a [`sum_of_products`] over the head's
-/// components, one score a key; [`softmax`]; then p · v, a [`sum_of_products`] over the keys in order.
-pub fn attention(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
+/// Each is (q · k) · 1/√head_size: a [`sum_of_products`] over the head's components, then one product.
+pub fn attention_scores(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
     let h = heads * head_size;
     let scale = 1.0 / (head_size as f32).sqrt();
-    let mut out = vec![0.0; s * h];
+    let mut scores = vec![0.0; heads * s * s];
     for head in 0..heads {
         let q = head * head_size;
-        let (k, v) = (h + q, 2 * h + q);
+        let k = h + q;
         for query in 0..s {
-            let mut p = vec![0.0; s];
             for key in 0..s {
                 let at = |i| (qkv[query * 3 * h + q + i], qkv[key * 3 * h + k + i]);
-                p[key] = sum_of_products((0..head_size).map(at)) * scale;
+                scores[(head * s + query) * s + key] = sum_of_products((0..head_size).map(at)) * scale;
             }
-            softmax(&mut p);
+        }
+    }
+    scores
+}
+
+/// One sequence: probabilities \[heads\]\[s\]\[s\] and the values in qkv \[s\]\[3 · heads · head_size\] →
+/// \[s\]\[heads · head_size\].
+///
+/// Each element is p · v, a [`sum_of_products`] over the keys in order.
+pub fn attention_context(p: &[f32], qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
+    let h = heads * head_size;
+    let mut out = vec![0.0; s * h];
+    for head in 0..heads {
+        let column = head * head_size;
+        for query in 0..s {
+            let p = &p[(head * s + query) * s..][..s];
             for i in 0..head_size {
-                let at = |key: usize| (p[key], qkv[key * 3 * h + v + i]);
-                out[query * h + q + i] = sum_of_products((0..s).map(at));
+                let at = |key: usize| (p[key], qkv[key * 3 * h + 2 * h + column + i]);
+                out[query * h + column + i] = sum_of_products((0..s).map(at));
             }
         }
     }
     out
+}
+
+/// One sequence: qkv \[s\]\[3 · heads · head_size\] → \[s\]\[heads · head_size\].
+///
+/// [`attention_scores`], [`softmax`] of each row of s, [`attention_context`].
+pub fn attention(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
+    let mut p = attention_scores(qkv, s, heads, head_size);
+    // No tokens have no rows; chunks of 0 do not exist.
+    for row in p.chunks_mut(s.max(1)) {
+        softmax(row);
+    }
+    attention_context(&p, qkv, s, heads, head_size)
+}
+
+/// x + residual, element by element: what a layer's product (with its bias) becomes before its LayerNorm.
+pub fn residual_sum(x: &[f32], residual: &[f32]) -> Vec<f32> {
+    x.iter().zip(residual).map(|(x, residual)| x + residual).collect()
 }
 
 /// One row of h, in place: (x − mean) / √(variance + eps) · gamma \[h\] + beta \[h\], in two passes.

@@ -24,7 +24,7 @@ fn check_linear(isa: Isa, m: usize, n: usize, k: usize) {
     }
 
     linear(isa, &x, &packed, Epilogue::Residual(&residual), &mut y);
-    let with_residual: Vec<f32> = expected.iter().zip(&residual).map(|(y, r)| y + r).collect();
+    let with_residual = reference::residual_sum(&expected, &residual);
     assert_bits(&format!("{what} with residual"), isa, &y, &with_residual);
 
     if n > 0 {

@@ -8,36 +8,36 @@ use minilm_weights::{FloatType, Tensor, WeightsError, WeightsFile};
 
 use crate::{Arena, BertConfig, BertError, Workers};
 
-const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
+pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 
 /// BERT's weights, packed for the kernels, and its forward pass.
 ///
 /// One encoder serves any number of threads, each with an [`Arena`].
 pub struct BertEncoder {
-    config: BertConfig,
-    isa: Isa,
+    pub(crate) config: BertConfig,
+    pub(crate) isa: Isa,
     /// Stays open: word embeddings are read from it token by token and never loaded as a whole.
     weights: WeightsFile,
     /// `[vocab_size][hidden_size]` in `weights`.
-    word_embeddings: String,
+    pub(crate) word_embeddings: String,
     weights_type: FloatType,
     /// `[max_position_embeddings][hidden_size]`
     position_embeddings: Vec<f32>,
     /// `[hidden_size]`: type 0, which every token of a single text has.
-    token_type_embedding: Vec<f32>,
-    embedding_norm: LayerNorm,
-    layers: Vec<Layer>,
+    pub(crate) token_type_embedding: Vec<f32>,
+    pub(crate) embedding_norm: LayerNorm,
+    pub(crate) layers: Vec<Layer>,
 }
 
 /// One of `BertLayer`.
-struct Layer {
+pub(crate) struct Layer {
     /// Query, key and value side by side: hidden_size → 3 · hidden_size.
-    qkv: PackedLinear,
-    attention_output: PackedLinear,
-    attention_norm: LayerNorm,
-    intermediate: PackedLinear,
-    output: PackedLinear,
-    output_norm: LayerNorm,
+    pub(crate) qkv: PackedLinear,
+    pub(crate) attention_output: PackedLinear,
+    pub(crate) attention_norm: LayerNorm,
+    pub(crate) intermediate: PackedLinear,
+    pub(crate) output: PackedLinear,
+    pub(crate) output_norm: LayerNorm,
 }
 
 /// A place in the forward pass whose state can be looked at.
@@ -122,27 +122,35 @@ impl BertEncoder {
 
     /// `BertEmbeddings`: word + token type + position, LayerNorm.
     fn embed(&self, arena: &mut Arena) -> Result<(), BertError> {
-        let BertConfig { hidden_size: h, vocab_size, max_position_embeddings, .. } = self.config;
-        let words = self.weights.tensor(&self.word_embeddings, &[vocab_size, h])?;
-        for (&id, row) in arena.tokens.ids().iter().zip(arena.hidden.chunks_exact_mut(h)) {
-            let index = usize::try_from(id).ok().filter(|&index| index < vocab_size);
-            words.read_f32(index.ok_or(BertError::UnknownToken { id, vocab_size })? * h, row);
-        }
+        let h = self.config.hidden_size;
+        self.gather_words(arena.tokens.ids(), &mut arena.hidden)?;
         for sequence in arena.tokens.sequences() {
-            let tokens = sequence.len();
-            if tokens > max_position_embeddings {
-                return Err(BertError::TooLong { tokens, max_position_embeddings });
-            }
+            let positions = self.positions(sequence.len())?;
             let rows = &mut arena.hidden[sequence.start * h..sequence.end * h];
-            embedding_sum(
-                self.isa,
-                rows,
-                &self.token_type_embedding,
-                &self.position_embeddings[..tokens * h],
-            );
+            embedding_sum(self.isa, rows, &self.token_type_embedding, positions);
         }
         layer_norm(self.isa, &mut arena.hidden, &self.embedding_norm);
         Ok(())
+    }
+
+    /// The word embeddings of these ids → rows `[ids.len()][hidden_size]`.
+    pub(crate) fn gather_words(&self, ids: &[u32], rows: &mut [f32]) -> Result<(), BertError> {
+        let BertConfig { hidden_size: h, vocab_size, .. } = self.config;
+        let words = self.weights.tensor(&self.word_embeddings, &[vocab_size, h])?;
+        for (&id, row) in ids.iter().zip(rows.chunks_exact_mut(h)) {
+            let index = usize::try_from(id).ok().filter(|&index| index < vocab_size);
+            words.read_f32(index.ok_or(BertError::UnknownToken { id, vocab_size })? * h, row);
+        }
+        Ok(())
+    }
+
+    /// The position embeddings `[tokens][hidden_size]` of a sequence of that many tokens.
+    pub(crate) fn positions(&self, tokens: usize) -> Result<&[f32], BertError> {
+        let BertConfig { hidden_size: h, max_position_embeddings, .. } = self.config;
+        if tokens > max_position_embeddings {
+            return Err(BertError::TooLong { tokens, max_position_embeddings });
+        }
+        Ok(&self.position_embeddings[..tokens * h])
     }
 
     /// `BertLayer`: attention, residual, LayerNorm; feed-forward, residual, LayerNorm.

@@ -7,6 +7,7 @@
 //! - [`Arena`] is the scratch memory of one forward pass, reused from one to the next.
 //! - [`Workers`] are the threads, each with an arena; [`micro_batches`] cuts bulk work into what fits a core's
 //!   cache.
+//! - [`BertEncoder::trace`] runs the same pass in single steps and shows the tensor of each.
 //!
 //! The network is that of Devlin et al., <https://arxiv.org/abs/1810.04805>, as `BertModel` in
 //! `transformers/models/bert/modeling_bert.py` computes it in evaluation mode.
@@ -16,6 +17,7 @@ mod config;
 mod encoder;
 mod error;
 mod packed_tokens;
+mod trace;
 mod workers;
 
 pub use arena::Arena;
@@ -23,4 +25,5 @@ pub use config::BertConfig;
 pub use encoder::{BertEncoder, Tap};
 pub use error::BertError;
 pub use packed_tokens::{PackedTokens, micro_batches};
+pub use trace::{TraceStep, TraceValues};
 pub use workers::Workers;

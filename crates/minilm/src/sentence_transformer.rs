@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use minilm_bert::{Arena, BertConfig, BertEncoder, Tap, Workers, micro_batches};
+use minilm_bert::{Arena, BertConfig, BertEncoder, Tap, TraceStep, TraceValues, Workers, micro_batches};
 use minilm_kernels::{Isa, cls_pool, l2_normalize, max_pool, mean_pool};
 use minilm_tokenizer::{Tokenizer, Tokens};
 use minilm_weights::{FloatType, WeightsFile};
@@ -136,6 +136,50 @@ impl SentenceTransformer {
         Ok(states)
     }
 
+    /// Every tensor between the text and its vector, shown to `observe` in the order of their computation, each
+    /// with the steps, the weights and the specification it comes from; then the vector, the last of them, and
+    /// how many tokens the text had.
+    ///
+    /// For those who port the model and want to compare step by step, bit by bit. Much slower than
+    /// [`encode`](Self::encode), and the vector has the same bits.
+    ///
+    /// # Errors
+    ///
+    /// As [`SentenceTransformer::encode`], before anything is shown.
+    pub fn trace(
+        &self,
+        text: &str,
+        observe: &mut dyn FnMut(&TraceStep<'_>),
+    ) -> Result<(Vec<f32>, TokenCount), Error> {
+        let tokens = self.tokenizer.encode(text)?;
+        let mut last = String::new();
+        let states = self.encoder.trace(&tokens.ids, &mut |step| {
+            last.clone_from(&step.name);
+            observe(step);
+        })?;
+
+        let mut vector = vec![0.0; self.dimension()];
+        self.pool(&states, &mut vector);
+        let (description, reference) = match self.pooling {
+            PoolingMode::Mean => ("the mean over the tokens", Some("mean_pool")),
+            PoolingMode::Max => ("each component's maximum over the tokens", Some("max_pool")),
+            PoolingMode::Cls => ("the first token's row", None),
+        };
+        let shape = [self.dimension()];
+        let step = TraceStep::new("pooled", &shape, TraceValues::F32(&vector));
+        let mut step = step.description(description).inputs(&[&last]);
+        step.reference = reference;
+        observe(&step);
+
+        if self.normalize {
+            l2_normalize(self.encoder.isa(), &mut vector);
+            let step = TraceStep::new("normalized", &shape, TraceValues::F32(&vector));
+            let step = step.description("scaled to unit length").inputs(&["pooled"]);
+            observe(&step.reference("l2_normalize"));
+        }
+        Ok((vector, TokenCount::new(tokens.total, tokens.ids.len())))
+    }
+
     /// The token ids of a text, cut to [`max_seq_length`](Self::max_seq_length), and how many it has.
     ///
     /// # Errors
@@ -154,24 +198,29 @@ impl SentenceTransformer {
             arena.tokens.push(&tokens.ids);
         }
         self.encoder.forward(arena)?;
-        let (isa, h) = (self.encoder.isa(), self.dimension());
+        let h = self.dimension();
         for (sequence, out) in arena.tokens.sequences().zip(output.chunks_exact_mut(h)) {
-            // A tokenizer without special tokens makes nothing of an empty text: its vector stays zero, which
-            // is also what sentence-transformers' mean pooling gives.
-            if sequence.is_empty() {
-                continue;
-            }
-            let states = &arena.hidden()[sequence.start * h..sequence.end * h];
-            match self.pooling {
-                PoolingMode::Mean => mean_pool(isa, states, out),
-                PoolingMode::Max => max_pool(isa, states, out),
-                PoolingMode::Cls => cls_pool(states, out),
-            }
+            self.pool(&arena.hidden()[sequence.start * h..sequence.end * h], out);
             if self.normalize {
-                l2_normalize(isa, out);
+                l2_normalize(self.encoder.isa(), out);
             }
         }
         Ok(())
+    }
+
+    /// The states `[tokens][dimension]` of one text → out `[dimension]`, which is zero.
+    fn pool(&self, states: &[f32], out: &mut [f32]) {
+        // A tokenizer without special tokens makes nothing of an empty text: its vector stays zero, which
+        // is also what sentence-transformers' mean pooling gives.
+        if states.is_empty() {
+            return;
+        }
+        let isa = self.encoder.isa();
+        match self.pooling {
+            PoolingMode::Mean => mean_pool(isa, states, out),
+            PoolingMode::Max => max_pool(isa, states, out),
+            PoolingMode::Cls => cls_pool(states, out),
+        }
     }
 
     /// The number of components of a vector: 384 for all-MiniLM-L6-v2.

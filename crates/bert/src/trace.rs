@@ -1,0 +1,271 @@
+//! The forward pass of one sequence in single steps, every tensor of which can be looked at.
+//!
+//! For those who port the model. [`BertEncoder::forward`] fuses steps and keeps no tensor longer than it
+//! must; here each step is an operation of its own, computed from the same weights, and the bits are the same.
+
+use minilm_kernels::{Epilogue, LayerNorm, PackedLinear, embedding_sum, gelu, layer_norm, linear, reference};
+
+use crate::encoder::WORD_EMBEDDINGS;
+use crate::{BertEncoder, BertError};
+
+/// The elements of a traced tensor, row-major.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum TraceValues<'a> {
+    /// Token ids.
+    Ids(&'a [u32]),
+    /// Everything else.
+    F32(&'a [f32]),
+}
+
+/// A tensor of the traced pass, and how it comes out of those before it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TraceStep<'a> {
+    /// The tensor's name, of which there is one in a trace: `layer.0.attention.scores`.
+    pub name: String,
+    /// The size of each dimension, the slowest first.
+    pub shape: Vec<usize>,
+    /// The elements.
+    pub values: TraceValues<'a>,
+    /// How it is computed, in a line.
+    pub description: String,
+    /// The names of the steps it is computed from, in the order of the specification's arguments.
+    pub inputs: Vec<String>,
+    /// The names of the tensors of the weights file that it is computed with, in the same order.
+    pub weights: Vec<String>,
+    /// The function of `minilm_kernels::reference` that specifies it; none where nothing is computed.
+    pub reference: Option<&'static str>,
+}
+
+impl<'a> TraceStep<'a> {
+    /// A step without inputs, weights or a specification.
+    pub fn new(name: impl Into<String>, shape: &[usize], values: TraceValues<'a>) -> TraceStep<'a> {
+        TraceStep {
+            name: name.into(),
+            shape: shape.to_vec(),
+            values,
+            description: String::new(),
+            inputs: Vec::new(),
+            weights: Vec::new(),
+            reference: None,
+        }
+    }
+
+    /// Sets [`TraceStep::description`].
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// Sets [`TraceStep::inputs`].
+    #[must_use]
+    pub fn inputs(mut self, names: &[&str]) -> Self {
+        self.inputs = names.iter().map(|&name| name.to_owned()).collect();
+        self
+    }
+
+    /// Sets [`TraceStep::weights`].
+    #[must_use]
+    pub fn weights(mut self, names: Vec<String>) -> Self {
+        self.weights = names;
+        self
+    }
+
+    /// Sets [`TraceStep::reference`].
+    #[must_use]
+    pub fn reference(mut self, function: &'static str) -> Self {
+        self.reference = Some(function);
+        self
+    }
+}
+
+impl BertEncoder {
+    /// The forward pass of one sequence, showing every tensor to `observe` as soon as it is computed; gives
+    /// back the last, the states `[ids.len()][hidden_size]` after the last layer.
+    ///
+    /// Slower than [`BertEncoder::forward`], and bit for bit the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`BertEncoder::forward`], before anything is shown.
+    pub fn trace(&self, ids: &[u32], observe: &mut dyn FnMut(&TraceStep<'_>)) -> Result<Vec<f32>, BertError> {
+        let mut trace = Trace { encoder: self, s: ids.len(), observe };
+        let mut hidden = trace.embeddings(ids)?;
+        for i in 0..self.layers.len() {
+            hidden = trace.layer(i, hidden);
+        }
+        Ok(hidden.values)
+    }
+}
+
+/// A traced pass under way.
+struct Trace<'a> {
+    encoder: &'a BertEncoder,
+    /// The tokens of the sequence.
+    s: usize,
+    observe: &'a mut dyn FnMut(&TraceStep<'_>),
+}
+
+/// A tensor that steps are computed from.
+struct Traced {
+    name: String,
+    values: Vec<f32>,
+}
+
+impl Trace<'_> {
+    /// Shows a tensor `[s][columns]`, described by `describe`.
+    fn show(
+        &mut self,
+        name: &str,
+        columns: usize,
+        values: Vec<f32>,
+        describe: impl FnOnce(TraceStep<'_>) -> TraceStep<'_>,
+    ) -> Traced {
+        self.show_shape(name, &[self.s, columns], values, describe)
+    }
+
+    fn show_shape(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: Vec<f32>,
+        describe: impl FnOnce(TraceStep<'_>) -> TraceStep<'_>,
+    ) -> Traced {
+        (self.observe)(&describe(TraceStep::new(name, shape, TraceValues::F32(&values))));
+        Traced { name: name.to_owned(), values }
+    }
+
+    /// The names in the weights file of these tensors of `BertModel`.
+    fn weights(&self, names: &[&str]) -> Vec<String> {
+        let prefix = self.encoder.word_embeddings.strip_suffix(WORD_EMBEDDINGS).unwrap_or_default();
+        names.iter().map(|name| format!("{prefix}{name}")).collect()
+    }
+
+    /// weight and bias of these modules of `BertModel`, one after the other.
+    fn weights_and_biases(&self, modules: &[&str]) -> Vec<String> {
+        let names: Vec<String> = modules
+            .iter()
+            .flat_map(|module| ["weight", "bias"].map(|end| format!("{module}.{end}")))
+            .collect();
+        self.weights(&names.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn embeddings(&mut self, ids: &[u32]) -> Result<Traced, BertError> {
+        let (encoder, h) = (self.encoder, self.encoder.config.hidden_size);
+        let mut words = vec![0.0; self.s * h];
+        encoder.gather_words(ids, &mut words)?;
+        let positions = encoder.positions(self.s)?;
+
+        let step = TraceStep::new("input_ids", &[self.s], TraceValues::Ids(ids));
+        (self.observe)(&step.description("the text's token ids, special tokens included, cut to the limit"));
+
+        let weights = self.weights(&[WORD_EMBEDDINGS]);
+        let words = self.show("embeddings.word", h, words, |step| {
+            let what = "each id's row of the word embeddings, as f32";
+            step.description(what).inputs(&["input_ids"]).weights(weights)
+        });
+
+        let mut sum = words.values.clone();
+        embedding_sum(encoder.isa, &mut sum, &encoder.token_type_embedding, positions);
+        let weights = self
+            .weights(&["embeddings.token_type_embeddings.weight", "embeddings.position_embeddings.weight"]);
+        let sum = self.show("embeddings.sum", h, sum, |step| {
+            let what = "(word + token type, row 0) + position, token t with row t";
+            step.description(what).inputs(&[&words.name]).weights(weights).reference("embedding_sum")
+        });
+        let module = "embeddings.LayerNorm";
+        Ok(self.layer_norm("embeddings.layer_norm", &sum, &encoder.embedding_norm, module))
+    }
+
+    fn layer(&mut self, i: usize, hidden: Traced) -> Traced {
+        let (encoder, layer) = (self.encoder, &self.encoder.layers[i]);
+        let name = |step: &str| format!("layer.{i}.{step}");
+        let module = |part: &str| format!("encoder.layer.{i}.{part}");
+
+        let qkv =
+            [module("attention.self.query"), module("attention.self.key"), module("attention.self.value")];
+        let qkv = self.dense(&name("attention.qkv"), &hidden, &layer.qkv, &qkv.each_ref().map(|s| &s[..]));
+        let context = self.attention(i, &qkv);
+        let modules = [&module("attention.output.dense")[..]];
+        let dense = self.dense(&name("attention.dense"), &context, &layer.attention_output, &modules);
+        let sum = self.residual(&name("attention.residual"), &dense, &hidden);
+        let norm = module("attention.output.LayerNorm");
+        let attended = self.layer_norm(&name("attention.layer_norm"), &sum, &layer.attention_norm, &norm);
+
+        let modules = [&module("intermediate.dense")[..]];
+        let dense = self.dense(&name("intermediate.dense"), &attended, &layer.intermediate, &modules);
+        let mut active = dense.values.clone();
+        gelu(encoder.isa, &mut active);
+        let columns = encoder.config.intermediate_size;
+        let active = self.show(&name("intermediate.activation"), columns, active, |step| {
+            let what = "GELU of each element, in the erf form";
+            step.description(what).inputs(&[&dense.name]).reference("gelu")
+        });
+
+        let modules = [&module("output.dense")[..]];
+        let dense = self.dense(&name("output.dense"), &active, &layer.output, &modules);
+        let sum = self.residual(&name("output.residual"), &dense, &attended);
+        self.layer_norm(&name("output.layer_norm"), &sum, &layer.output_norm, &module("output.LayerNorm"))
+    }
+
+    /// Scores, probabilities and context of one layer, by their specification: the kernel keeps a few rows
+    /// of the scores at a time.
+    fn attention(&mut self, i: usize, qkv: &Traced) -> Traced {
+        let config = &self.encoder.config;
+        let (s, heads, head_size) = (self.s, config.num_attention_heads, config.head_size());
+        let name = |step: &str| format!("layer.{i}.attention.{step}");
+
+        let scores = reference::attention_scores(&qkv.values, s, heads, head_size);
+        let scores = self.show_shape(&name("scores"), &[heads, s, s], scores, |step| {
+            let what = "[head][query][key]: (q · k) · 1/√head_size";
+            step.description(what).inputs(&[&qkv.name]).reference("attention_scores")
+        });
+        let mut p = scores.values.clone();
+        // No tokens have no rows; chunks of 0 do not exist.
+        for row in p.chunks_mut(s.max(1)) {
+            reference::softmax(row);
+        }
+        let p = self.show_shape(&name("probabilities"), &[heads, s, s], p, |step| {
+            step.description("softmax of each row of keys").inputs(&[&scores.name]).reference("softmax")
+        });
+        let context = reference::attention_context(&p.values, &qkv.values, s, heads, head_size);
+        self.show(&name("context"), heads * head_size, context, |step| {
+            let what = "probabilities · values, the heads side by side";
+            step.description(what).inputs(&[&p.name, &qkv.name]).reference("attention_context")
+        })
+    }
+
+    /// `nn.Linear`s of these names, their outputs side by side.
+    fn dense(&mut self, name: &str, x: &Traced, weight: &PackedLinear, modules: &[&str]) -> Traced {
+        let mut out = vec![0.0; self.s * weight.n()];
+        linear(self.encoder.isa, &x.values, weight, Epilogue::Bias, &mut out);
+        let weights = self.weights_and_biases(modules);
+        self.show(name, weight.n(), out, |step| {
+            let what = match modules.len() {
+                1 => "input · weightᵀ + bias",
+                _ => "input · weightᵀ + bias, the weights (and biases) one below the other",
+            };
+            step.description(what).inputs(&[&x.name]).weights(weights).reference("linear")
+        })
+    }
+
+    fn residual(&mut self, name: &str, x: &Traced, residual: &Traced) -> Traced {
+        let sum = reference::residual_sum(&x.values, &residual.values);
+        self.show(name, self.encoder.config.hidden_size, sum, |step| {
+            let inputs = [&x.name[..], &residual.name];
+            step.description("the sum of the two").inputs(&inputs).reference("residual_sum")
+        })
+    }
+
+    fn layer_norm(&mut self, name: &str, x: &Traced, parameters: &LayerNorm, module: &str) -> Traced {
+        let mut y = x.values.clone();
+        layer_norm(self.encoder.isa, &mut y, parameters);
+        let weights = self.weights_and_biases(&[module]);
+        self.show(name, parameters.gamma.len(), y, |step| {
+            let what = "LayerNorm of each row, its weight as gamma and its bias as beta, eps from the config";
+            step.description(what).inputs(&[&x.name]).weights(weights).reference("layer_norm")
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! The traced pass over golden texts, against the ordinary one and what sentence-transformers computed.
+
+use std::collections::HashSet;
+
+use minilm::{DEFAULT_MODEL, SentenceTransformer, Tap, TraceValues};
+use minilm_tests::golden;
+use minilm_tests::model_folder::Folder;
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+/// Every tap and the vector have the bits of `hidden_states` and `encode`.
+#[track_caller]
+fn check(model: &SentenceTransformer, text: &str) {
+    let mut taps = model.hidden_states(text).unwrap().into_iter();
+    let (mut names, mut last) = (Vec::new(), Vec::new());
+    let (vector, count) = model
+        .trace(text, &mut |step| {
+            names.push(step.name.clone());
+            let TraceValues::F32(values) = step.values else { return };
+            last = values.to_vec();
+            let tap = match step.name.split('.').collect::<Vec<_>>()[..] {
+                ["embeddings", "layer_norm"] => Tap::Embeddings,
+                ["layer", i, "output", "layer_norm"] => Tap::Layer(i.parse().unwrap()),
+                _ => return,
+            };
+            let (expected_tap, expected) = taps.next().expect("as many taps as in the forward pass");
+            assert_eq!(tap, expected_tap);
+            assert!(bits(values) == bits(&expected), "{tap:?} of {text:?}");
+        })
+        .unwrap();
+    assert!(taps.next().is_none(), "a tap is not in the trace");
+    let expected = bits(&model.encode(text).unwrap());
+    assert!(bits(&vector) == expected && bits(&last) == expected, "the vector of {text:?}");
+    assert_eq!(model.tokenize(text).unwrap().1, count);
+
+    let modules = 1 + usize::from(model.normalizes());
+    assert_eq!(names.len(), 4 + 12 * model.config().num_hidden_layers + modules);
+    assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "a name occurs twice");
+}
+
+#[test]
+fn all_texts_of_the_tiny_model() {
+    let model = SentenceTransformer::load(golden::tiny_bert()).unwrap();
+    for text in golden::texts("tiny-bert") {
+        check(&model, &text.text);
+    }
+}
+
+/// Of each category of golden texts one, the empty text, one of 256 tokens and longer ones among them.
+#[test]
+fn texts_of_every_kind_of_the_real_model() {
+    let model = SentenceTransformer::load(DEFAULT_MODEL).expect("the model is found or fetched");
+    let mut seen = HashSet::new();
+    let texts = golden::texts("texts").into_iter().filter(|t| seen.insert(t.category.clone()));
+    let texts: Vec<String> = texts.map(|t| t.text).collect();
+    assert!(texts.len() >= 20, "{} categories", texts.len());
+    for text in &texts {
+        check(&model, text);
+    }
+}
+
+#[test]
+fn other_poolings_no_normalize_and_no_tokens_at_all() {
+    for (mode, reference) in [("mean", Some("mean_pool")), ("max", Some("max_pool")), ("cls", None)] {
+        let folder = Folder::new();
+        let config = format!("{{\"pooling_mode\": \"{mode}\"}}");
+        std::fs::write(folder.path("1_Pooling/config.json"), config).unwrap();
+        let json = std::fs::read_to_string(folder.path("modules.json")).unwrap();
+        let mut modules: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+        modules.pop();
+        std::fs::write(folder.path("modules.json"), serde_json::to_string(&modules).unwrap()).unwrap();
+        let json = std::fs::read_to_string(folder.path("tokenizer.json")).unwrap();
+        let mut tokenizer: serde_json::Value = serde_json::from_str(&json).unwrap();
+        tokenizer["post_processor"] = serde_json::Value::Null;
+        std::fs::write(folder.path("tokenizer.json"), tokenizer.to_string()).unwrap();
+
+        let model = folder.load();
+        for text in ["", "a few words"] {
+            check(&model, text);
+            let mut last = None;
+            model.trace(text, &mut |step| last = Some((step.name.clone(), step.reference))).unwrap();
+            assert_eq!(last, Some(("pooled".to_owned(), reference)), "{mode}");
+        }
+    }
+}
+
+#[test]
+fn weights_are_named_as_in_the_file() {
+    let folder = Folder::new();
+    folder.prefix_weights("bert.");
+    let mut names = Vec::new();
+    folder.load().trace("words", &mut |step| names.extend(step.weights.clone())).unwrap();
+    assert_eq!(names.len(), 1 + 2 + 2 + 2 * (6 + 2 + 2 + 2 + 2 + 2));
+    assert!(names.iter().all(|name| name.starts_with("bert.")), "{names:?}");
+}

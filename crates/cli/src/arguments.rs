@@ -9,6 +9,7 @@ Examples:
   minilm embed -i questions.jsonl --field question --format jsonl
   minilm info
   minilm pull
+  minilm trace \"I like programming\" -o trace
 
 Exit status: 0 if all went well, 1 for an error (its message is on standard error), 2 for wrong arguments.";
 
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Info(InfoArguments),
     /// Fetch a model into the local cache and check every file of it
     Pull(PullArguments),
+    /// Write every tensor between a text and its vector, for those who port the model
+    Trace(TraceArguments),
 }
 
 #[derive(Args)]
@@ -88,6 +91,25 @@ pub(crate) struct InfoArguments {
 pub(crate) struct PullArguments {
     /// The model's name
     #[arg(value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
+    pub(crate) model: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct TraceArguments {
+    /// The text
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: String,
+
+    /// Write to a directory, which appears when it is complete: a .npy file a step, in the order of their
+    /// computation, and index.json, which says how each is computed and has the SHA-256 of its elements
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+
+    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
+    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
     pub(crate) model: PathBuf,
 
     #[command(flatten)]

@@ -8,6 +8,7 @@ mod input;
 mod model;
 mod output;
 mod pull;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Pull(arguments) => pull::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,8 @@
 //! The program from the outside: what it reads, prints, writes and refuses.
 
+#[path = "program/trace.rs"]
+mod trace;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -1,0 +1,167 @@
+//! `minilm trace`: every tensor of one text as a `.npy` file, and an index of them.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use minilm::{LoadOptions, SentenceTransformer, TokenCount, TraceStep, TraceValues};
+use npyz::{DType, WriteOptions, WriterBuilder};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::arguments::TraceArguments;
+use crate::error::CliError;
+use crate::model::resolve_options;
+use crate::output::OutputDirectory;
+
+const INDEX: &str = "index.json";
+
+const NUMERICS: &str = "Each step has the bits that its function of kernels/src/reference.rs gives, on every \
+    instruction set: a port that follows it finds every sha256 equal. Products are sums over k in order, fused \
+    multiply-adds in blocks of 128; other sums run in sixteen lanes and end in one tree; exp and erf are \
+    polynomials of that file. The bits of a NaN are not specified.";
+
+/// `index.json`
+#[derive(Serialize)]
+struct Index {
+    /// The version of this program.
+    minilm: &'static str,
+    model: ModelSource,
+    config: Config,
+    text: String,
+    /// How many tokens the whole text has, special tokens included.
+    tokens: usize,
+    /// Whether that is more than the model takes, so that the text's end was ignored.
+    truncated: bool,
+    numerics: &'static str,
+    steps: Vec<Step>,
+}
+
+#[derive(Serialize)]
+struct ModelSource {
+    name: Option<String>,
+    source: String,
+    snapshot: Option<String>,
+    directory: String,
+}
+
+/// What the steps' functions take beside tensors.
+#[derive(Serialize)]
+struct Config {
+    num_hidden_layers: usize,
+    hidden_size: usize,
+    num_attention_heads: usize,
+    head_size: usize,
+    intermediate_size: usize,
+    layer_norm_eps: f32,
+    max_seq_length: usize,
+}
+
+#[derive(Serialize)]
+struct Step {
+    name: String,
+    file: String,
+    dtype: &'static str,
+    shape: Vec<usize>,
+    description: String,
+    inputs: Vec<String>,
+    weights: Vec<String>,
+    reference: Option<&'static str>,
+    /// Of the elements alone, row-major and little-endian, as they lie in the file behind its header.
+    sha256: String,
+}
+
+pub(crate) fn run(arguments: &TraceArguments) -> Result<(), CliError> {
+    // What can be wrong is found out before the model is fetched and the work begins.
+    let output = OutputDirectory::open(&arguments.output)?;
+    // A trace is one text on the caller's thread.
+    let options = LoadOptions::default().resolve(resolve_options(&arguments.source)).threads(1);
+    let model = SentenceTransformer::load_with(&arguments.model, &options)?;
+
+    // Nobody can stop the pass, so the first failure is kept until its end.
+    let mut steps = Ok(Vec::new());
+    let (_, count) = model.trace(&arguments.text, &mut |step| {
+        if let Ok(written) = &mut steps {
+            match write_step(output.path(), written.len(), step) {
+                Ok(step) => written.push(step),
+                Err(error) => steps = Err(error),
+            }
+        }
+    })?;
+    if count.truncated() {
+        let (tokens, limit) = (count.total, model.max_seq_length());
+        eprintln!("minilm: warning: the text has {tokens} tokens, more than {limit}; its end was ignored");
+    }
+    let written = steps.and_then(|steps| {
+        let mut json = serde_json::to_vec_pretty(&Index::of(&model, &arguments.text, count, steps))?;
+        json.push(b'\n');
+        write_file(&output.path().join(INDEX), |to| to.write_all(&json))
+    });
+    output.finish(written)
+}
+
+impl Index {
+    fn of(model: &SentenceTransformer, text: &str, count: TokenCount, steps: Vec<Step>) -> Index {
+        let (config, resolved) = (model.config(), model.resolved());
+        Index {
+            minilm: env!("CARGO_PKG_VERSION"),
+            model: ModelSource {
+                name: resolved.name().map(str::to_owned),
+                source: resolved.source().to_string(),
+                snapshot: resolved.snapshot().map(str::to_owned),
+                directory: resolved.directory().display().to_string(),
+            },
+            config: Config {
+                num_hidden_layers: config.num_hidden_layers,
+                hidden_size: config.hidden_size,
+                num_attention_heads: config.num_attention_heads,
+                head_size: config.head_size(),
+                intermediate_size: config.intermediate_size,
+                layer_norm_eps: config.layer_norm_eps,
+                max_seq_length: model.max_seq_length(),
+            },
+            text: text.to_owned(),
+            tokens: count.total,
+            truncated: count.truncated(),
+            numerics: NUMERICS,
+            steps,
+        }
+    }
+}
+
+/// The number-th step as a file of the directory: `001-embeddings.word.npy`.
+fn write_step(directory: &Path, number: usize, step: &TraceStep<'_>) -> io::Result<Step> {
+    let (dtype, code, bytes): (_, _, Vec<u8>) = match step.values {
+        // What PyTorch and ONNX take as ids.
+        TraceValues::Ids(ids) => {
+            ("int64", "<i8", ids.iter().flat_map(|&id| i64::from(id).to_le_bytes()).collect())
+        }
+        TraceValues::F32(values) => ("float32", "<f4", values.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        other => return Err(io::Error::other(format!("{}: {other:?} has no .npy type", step.name))),
+    };
+    let code = code.parse().map_err(io::Error::other)?;
+    let shape: Vec<u64> = step.shape.iter().map(|&n| n as u64).collect();
+    let file = format!("{number:03}-{}.npy", step.name);
+    write_file(&directory.join(&file), |to| {
+        let header = WriteOptions::new_header_only().dtype(DType::new_scalar(code)).shape(&shape);
+        header.writer(&mut *to).write_header_only()?;
+        to.write_all(&bytes)
+    })?;
+    Ok(Step {
+        name: step.name.clone(),
+        file,
+        dtype,
+        shape: step.shape.clone(),
+        description: step.description.clone(),
+        inputs: step.inputs.clone(),
+        weights: step.weights.clone(),
+        reference: step.reference,
+        sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+    })
+}
+
+fn write_file(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut to = BufWriter::new(File::create_new(path)?);
+    content(&mut to)?;
+    to.into_inner()?.sync_all()
+}

@@ -1,0 +1,240 @@
+//! `minilm trace`: what is in the directory, that it is right, and that it is there whole or not at all.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::Command;
+
+use npyz::{DType, NpyFile};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Files, minilm, records, refuses, run, stdout, tiny_bert};
+
+/// The specification, in which every function that the index names has to be.
+const REFERENCE: &str = include_str!("../../../../kernels/src/reference.rs");
+
+/// `minilm trace TEXT --model MODEL -o DIR`
+fn trace(text: &str, model: &str, output: &str) -> Command {
+    minilm(&["trace", text, "--model", model, "-o", output])
+}
+
+fn tiny() -> String {
+    tiny_bert().to_str().unwrap().to_owned()
+}
+
+fn index(directory: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(Path::new(directory).join("index.json")).unwrap()).unwrap()
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
+}
+
+fn shape(value: &Value) -> Vec<u64> {
+    value.as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect()
+}
+
+/// Reads a step's file back: its shape and type are the index's, and so is the hash of its elements.
+fn check_file(directory: &str, step: &Value) -> Vec<f32> {
+    let bytes = std::fs::read(Path::new(directory).join(step["file"].as_str().unwrap())).unwrap();
+    let npy = NpyFile::new(&bytes[..]).unwrap();
+    assert_eq!(npy.shape(), shape(&step["shape"]), "{step}");
+    let size = match step["dtype"].as_str().unwrap() {
+        "int64" => ("<i8", 8),
+        "float32" => ("<f4", 4),
+        other => panic!("{other}"),
+    };
+    assert_eq!(npy.dtype(), DType::new_scalar(size.0.parse().unwrap()));
+    let elements = &bytes[bytes.len() - npy.len() as usize * size.1..];
+    let hash: String = Sha256::digest(elements).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(step["sha256"], hash.as_str(), "{step}");
+    if size.1 == 8 { Vec::new() } else { npy.into_vec::<f32>().unwrap() }
+}
+
+/// Everything that holds of any trace; gives back the index.
+#[track_caller]
+fn check(directory: &str, text: &str, model: &str) -> Value {
+    let index = index(directory);
+    assert_eq!(index["text"], text);
+    assert_eq!(index["minilm"], env!("CARGO_PKG_VERSION"));
+    assert!(index["numerics"].as_str().unwrap().contains("reference.rs"));
+
+    let mut names = HashSet::new();
+    let mut last = Vec::new();
+    let mut files = vec!["index.json".to_owned()];
+    for (i, step) in index["steps"].as_array().unwrap().iter().enumerate() {
+        let name = step["name"].as_str().unwrap();
+        assert_eq!(step["file"], format!("{i:03}-{name}.npy"));
+        assert!(strings(&step["inputs"]).iter().all(|input| names.contains(input)), "{step}");
+        assert_eq!(strings(&step["inputs"]).is_empty(), i == 0, "{step}");
+        assert!(names.insert(name.to_owned()), "{name} twice");
+        assert!(!step["description"].as_str().unwrap().is_empty());
+        if let Some(function) = step["reference"].as_str() {
+            assert!(REFERENCE.contains(&format!("pub fn {function}(")), "{step}");
+        } else {
+            assert!(["input_ids", "embeddings.word"].contains(&name), "{step}");
+        }
+        last = check_file(directory, step);
+        files.push(step["file"].as_str().unwrap().to_owned());
+    }
+    // In a directory listing the files are in the order of the index.
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut listing: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    listing.sort();
+    files.rotate_left(1);
+    assert_eq!(listing, files);
+
+    let embedded = &records(&stdout(minilm(&["embed", text, "--model", model])))[0];
+    let vector: Vec<u32> = embedded["embedding"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|x| (x.as_f64().unwrap() as f32).to_bits())
+        .collect();
+    assert_eq!(last.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), vector);
+    assert_eq!((&index["tokens"], &index["truncated"]), (&embedded["tokens"], &embedded["truncated"]));
+    index
+}
+
+fn step<'a>(index: &'a Value, name: &str) -> &'a Value {
+    index["steps"].as_array().unwrap().iter().find(|step| step["name"] == name).unwrap()
+}
+
+#[test]
+fn a_trace_of_the_tiny_model() {
+    let files = Files::new();
+    let directory = files.path("trace");
+    let text = "the cat sat on the red mat";
+    let output = run(trace(text, &tiny(), &directory));
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    let index = check(&directory, text, &tiny());
+    let s = index["tokens"].as_u64().unwrap();
+    assert_eq!(index["steps"].as_array().unwrap().len(), 4 + 2 * 12 + 2);
+    for (name, expected) in [
+        ("input_ids", vec![s]),
+        ("embeddings.word", vec![s, 40]),
+        ("layer.0.attention.qkv", vec![s, 120]),
+        ("layer.1.attention.scores", vec![5, s, s]),
+        ("layer.1.attention.probabilities", vec![5, s, s]),
+        ("layer.1.attention.context", vec![s, 40]),
+        ("layer.1.intermediate.dense", vec![s, 72]),
+        ("layer.1.output.layer_norm", vec![s, 40]),
+        ("pooled", vec![40]),
+        ("normalized", vec![40]),
+    ] {
+        assert_eq!(shape(&step(&index, name)["shape"]), expected, "{name}");
+    }
+    let qkv = step(&index, "layer.1.attention.qkv");
+    assert_eq!(strings(&qkv["inputs"]), ["layer.0.output.layer_norm"]);
+    assert_eq!(strings(&qkv["weights"])[2], "encoder.layer.1.attention.self.key.weight");
+    let residual = step(&index, "layer.1.output.residual");
+    assert_eq!(strings(&residual["inputs"]), ["layer.1.output.dense", "layer.1.attention.layer_norm"]);
+
+    // The ids are integers, those that the reference tokenizer gives this text.
+    let bytes = std::fs::read(Path::new(&directory).join("000-input_ids.npy")).unwrap();
+    let ids: Vec<i64> = NpyFile::new(&bytes[..]).unwrap().into_vec().unwrap();
+    assert_eq!(ids.len() as u64, s);
+    assert!(ids.iter().all(|id| (0..301).contains(id)));
+}
+
+#[test]
+fn a_trace_of_the_real_model() {
+    let files = Files::new();
+    let directory = files.path("trace");
+    let text = "I like programming and machine learning";
+    assert_eq!(stdout(trace(text, minilm::DEFAULT_MODEL, &directory)), "");
+    let index = check(&directory, text, minilm::DEFAULT_MODEL);
+    assert_eq!(index["steps"].as_array().unwrap().len(), 4 + 6 * 12 + 2);
+    assert_eq!(index["model"]["name"], minilm::DEFAULT_MODEL);
+    assert_eq!(shape(&step(&index, "layer.5.attention.scores")["shape"]), [12, 8, 8]);
+    assert_eq!(shape(&step(&index, "layer.5.intermediate.activation")["shape"]), [8, 1536]);
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_index() {
+    let files = Files::new();
+    let info: Value = serde_json::from_str(&stdout(minilm(&["info", "--json"]))).unwrap();
+    for (model, text) in
+        [(tiny(), "ein Satz, 我们, and more"), (minilm::DEFAULT_MODEL.to_owned(), "two words")]
+    {
+        let mut indices = HashSet::new();
+        for isa in strings(&info["isa"]["available"]) {
+            let directory = files.path(&format!("{isa}-{}", model.len()));
+            let mut command = trace(text, &model, &directory);
+            command.env("MINILM_ISA", &isa);
+            stdout(command);
+            let mut index = index(&directory);
+            // Whoever comes first may have to fetch the model, and finds it elsewhere than the others.
+            assert!(index["model"]["source"].take().is_string());
+            indices.insert(index.to_string());
+        }
+        assert_eq!(indices.len(), 1, "{model}");
+        assert!(strings(&info["isa"]["available"]).contains(&"scalar".to_owned()));
+    }
+}
+
+#[test]
+fn a_text_that_is_too_long_is_cut_and_reported() {
+    let files = Files::new();
+    let directory = files.path("trace");
+    let text = "many words ".repeat(50);
+    let output = run(trace(&text, &tiny(), &directory));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && stderr.contains("more than 32; its end was ignored"), "{stderr}");
+    let index = check(&directory, &text, &tiny());
+    assert_eq!(index["truncated"], true);
+    assert!(index["tokens"].as_u64().unwrap() > 100);
+    assert_eq!(shape(&step(&index, "input_ids")["shape"]), [32]);
+}
+
+#[test]
+fn what_exists_is_not_overwritten() {
+    let files = Files::new();
+    let full = files.path("full");
+    std::fs::create_dir(&full).unwrap();
+    let precious = files.write("full/precious", "precious");
+    refuses(trace("x", &tiny(), &full), &["cannot write", "full", "the directory is not empty"]);
+    assert_eq!(std::fs::read_to_string(precious).unwrap(), "precious");
+    let file = files.write("file", "precious");
+    refuses(trace("x", &tiny(), &file), &["cannot write", "file", "not a directory"]);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "precious");
+    // Before the model is looked for.
+    refuses(trace("x", "./no/such/model", &full), &["the directory is not empty"]);
+    assert_eq!(files.names(), ["file", "full"]);
+
+    let empty = files.path("empty");
+    std::fs::create_dir(&empty).unwrap();
+    stdout(trace("x", &tiny(), &format!("{empty}/")));
+    check(&empty, "x", &tiny());
+    refuses(trace("x", &tiny(), &empty), &["the directory is not empty"]);
+    assert_eq!(files.names(), ["empty", "file", "full"]);
+}
+
+#[test]
+fn where_nothing_can_be_written_nothing_is_left() {
+    let files = Files::new();
+    refuses(trace("x", &tiny(), &files.path("no/such/trace")), &["cannot write", "no/such/trace"]);
+    let broken = files.path("model");
+    std::fs::create_dir(&broken).unwrap();
+    refuses(trace("x", &broken, &files.path("trace")), &["lacks"]);
+    assert_eq!(files.names(), ["model"]);
+    for arguments in [&["trace", "x"][..], &["trace", "-o", "y"], &["trace", "x", "y", "-o", "z"]] {
+        assert_eq!(run(minilm(arguments)).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_an_empty_directory_stays_a_link_and_its_permissions_stay() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new();
+    let (target, link) = (files.path("target"), files.path("link"));
+    std::fs::create_dir(&target).unwrap();
+    std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o750)).unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    stdout(trace("x", &tiny(), &link));
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    check(&target, "x", &tiny());
+    assert_eq!(std::fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o750);
+    assert_eq!(files.names(), ["link", "target"]);
+}

@@ -59,7 +59,7 @@ fn recompute(
         }
         Some("linear") => {
             let (n, parts) = (step.shape[1], step.weights.len() / 2);
-            let k = if s == 0 { return Vec::new() } else { input(0).len() / s };
+            let Some(k) = input(0).len().checked_div(s) else { return Vec::new() };
             let (mut weight, mut bias) = (Vec::new(), Vec::new());
             for part in step.weights.chunks(2) {
                 weight.extend(weights.matrix(&part[0], n / parts, k));

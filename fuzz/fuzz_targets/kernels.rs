@@ -1,0 +1,310 @@
+//! Any operation of `minilm-kernels`, of any shape, over any bits, on every instruction set of this machine:
+//! the bits of `minilm_kernels::reference`, and nothing read or written outside the slices.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use minilm_kernels::{
+    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, attention, cls_pool,
+    embedding_sum, gelu, l2_normalize, layer_norm, linear, max_pool, mean_pool, reference, softmax,
+};
+
+#[derive(Arbitrary, Debug)]
+struct Case {
+    operation: Operation,
+    /// How many elements every slice lies behind the beginning of its allocation.
+    offset: u8,
+    /// What the tensors are made of, see [`Case::numbers`].
+    numbers: Vec<Number>,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Operation {
+    Linear {
+        m: Size<0, 20>,
+        n: Size<1, 70>,
+        k: Size<1, 270>,
+        split: u8,
+        then: Then,
+    },
+    Attention {
+        heads: Size<1, 4>,
+        head_size: Size<1, 40>,
+        s: Size<0, 40>,
+        longer: Size<0, 40>,
+    },
+    /// So long that p · v has more than one block of K_BLOCK.
+    LongAttention {
+        head_size: Size<1, 20>,
+        s: Size<100, 170>,
+    },
+    Softmax {
+        rows: Size<0, 5>,
+        width: Size<1, 270>,
+    },
+    LayerNorm {
+        rows: Size<0, 5>,
+        h: Size<1, 270>,
+        eps: Number,
+    },
+    Gelu {
+        n: Size<0, 100>,
+    },
+    EmbeddingSum {
+        s: Size<0, 5>,
+        h: Size<1, 100>,
+    },
+    MeanPool {
+        s: Size<1, 40>,
+        h: Size<1, 100>,
+    },
+    MaxPool {
+        s: Size<1, 40>,
+        h: Size<1, 100>,
+    },
+    ClsPool {
+        s: Size<1, 5>,
+        h: Size<1, 100>,
+    },
+    L2Normalize {
+        n: Size<0, 270>,
+    },
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Then {
+    Bias,
+    Gelu,
+    Residual,
+}
+
+/// LEAST … MOST.
+#[derive(Clone, Copy, Debug)]
+struct Size<const LEAST: usize, const MOST: usize>(usize);
+
+impl<'a, const LEAST: usize, const MOST: usize> Arbitrary<'a> for Size<LEAST, MOST> {
+    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(Size(u.int_in_range(LEAST..=MOST)?))
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (0, Some(2))
+    }
+}
+
+/// Bits alone would nearly always end in infinity or NaN, where every order of a sum is the same.
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Bits(u32),
+    Thousandths(i16),
+    Denormal(u16),
+    Special(f32),
+}
+
+/// One byte says which, and two or four are the number: a fuzzer that grows its inputs slowly then has more of
+/// them than with the four bytes that derived code takes for a variant.
+impl<'a> Arbitrary<'a> for Number {
+    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
+        const SPECIAL: [f32; 7] =
+            [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN_POSITIVE];
+        Ok(match u8::arbitrary(u)? {
+            0..160 => Number::Thousandths(u.arbitrary()?),
+            160..192 => Number::Denormal(u.arbitrary()?),
+            192..248 => Number::Bits(u.arbitrary()?),
+            kind => Number::Special(SPECIAL[usize::from(kind) % SPECIAL.len()]),
+        })
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (1, Some(5))
+    }
+}
+
+impl Number {
+    fn value(self) -> f32 {
+        match self {
+            Number::Bits(bits) => f32::from_bits(bits),
+            Number::Thousandths(n) => f32::from(n) / 1000.0,
+            Number::Denormal(bits) => f32::from_bits(u32::from(bits)),
+            Number::Special(x) => x,
+        }
+    }
+}
+
+/// A slice at some distance from the beginning of its allocation, and up to its end: AddressSanitizer sees
+/// whatever is read or written behind it, [`Slice::check`] what is written before it.
+struct Slice {
+    elements: Vec<f32>,
+    offset: usize,
+}
+
+/// What stands before a slice.
+const BEFORE: f32 = 1234.5;
+
+impl Slice {
+    fn new(values: &[f32], offset: u8) -> Slice {
+        let offset = usize::from(offset % 16);
+        let mut elements = Vec::with_capacity(offset + values.len());
+        elements.resize(offset, BEFORE);
+        elements.extend_from_slice(values);
+        Slice { elements, offset }
+    }
+
+    fn get(&self) -> &[f32] {
+        &self.elements[self.offset..]
+    }
+
+    fn get_mut(&mut self) -> &mut [f32] {
+        &mut self.elements[self.offset..]
+    }
+
+    /// The bits of what was found are those expected; one NaN is as good as another.
+    fn check(&self, isa: Isa, expected: &[f32]) {
+        assert!(self.elements[..self.offset].iter().all(|&x| x == BEFORE), "{isa}: written before the slice");
+        assert_eq!(self.get().len(), expected.len());
+        for (i, (found, expected)) in self.get().iter().zip(expected).enumerate() {
+            assert!(
+                found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan(),
+                "{isa}: element {i} is {found:e}, the reference says {expected:e}"
+            );
+        }
+    }
+}
+
+impl Case {
+    /// n numbers of the input's in an order without a pattern, so that a few bytes make a large tensor. Each
+    /// `tensor` is another.
+    fn numbers(&self, tensor: u64, n: usize) -> Vec<f32> {
+        let mut state = tensor.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        (0..n)
+            .map(|i| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                // As many of them in order as there are, so that the input has a say in what stands where.
+                let at = if i < self.numbers.len() { i } else { (state >> 32) as usize };
+                self.numbers.get(at % self.numbers.len().max(1)).map_or(0.0, |number| number.value())
+            })
+            .collect()
+    }
+
+    fn input(&self, tensor: u64, n: usize) -> Slice {
+        Slice::new(&self.numbers(tensor, n), self.offset)
+    }
+
+    /// An output, full of what must not be left in it.
+    fn output(&self, n: usize) -> Slice {
+        Slice::new(&vec![BEFORE; n], self.offset.rotate_left(3))
+    }
+
+    /// An operation in place: what `run` makes of n numbers on every instruction set is `expected`.
+    fn in_place(&self, n: usize, run: impl Fn(Isa, &mut [f32]), expected: impl FnOnce(&mut [f32])) {
+        let mut by_reference = self.numbers(0, n);
+        expected(&mut by_reference);
+        for isa in Isa::available() {
+            let mut x = self.input(0, n);
+            run(isa, x.get_mut());
+            x.check(isa, &by_reference);
+        }
+    }
+
+    /// An operation from one slice to another of n elements.
+    fn out_of_place(&self, expected: &[f32], run: impl Fn(Isa, &mut [f32])) {
+        for isa in Isa::available() {
+            let mut out = self.output(expected.len());
+            run(isa, out.get_mut());
+            out.check(isa, expected);
+        }
+    }
+
+    /// One arm an operation.
+    fn run(&self) {
+        match self.operation {
+            Operation::Linear { m: Size(m), n: Size(n), k: Size(k), split, then } => {
+                self.linear(m, n, k, usize::from(split) % (n + 1), then);
+            }
+            Operation::Attention { heads, head_size, s, longer } => {
+                let shape = AttentionShape { heads: heads.0, head_size: head_size.0 };
+                self.attention(shape, s.0, longer.0);
+            }
+            Operation::LongAttention { head_size, s } => {
+                self.attention(AttentionShape { heads: 1, head_size: head_size.0 }, s.0, 0);
+            }
+            Operation::Softmax { rows: Size(rows), width: Size(width) } => self.in_place(
+                rows * width,
+                |isa, x| softmax(isa, x, width),
+                |x| x.chunks_mut(width).for_each(reference::softmax),
+            ),
+            Operation::LayerNorm { rows: Size(rows), h: Size(h), eps } => {
+                let eps = eps.value();
+                let p = LayerNorm { gamma: self.numbers(1, h), beta: self.numbers(2, h), eps };
+                self.in_place(
+                    rows * h,
+                    |isa, x| layer_norm(isa, x, &p),
+                    |x| x.chunks_mut(h).for_each(|row| reference::layer_norm(row, &p.gamma, &p.beta, eps)),
+                );
+            }
+            Operation::Gelu { n: Size(n) } => {
+                self.in_place(n, gelu, |x| x.iter_mut().for_each(|x| *x = reference::gelu(*x)));
+            }
+            Operation::EmbeddingSum { s: Size(s), h: Size(h) } => {
+                let (token_type, positions) = (self.input(1, h), self.input(2, s * h));
+                self.in_place(
+                    s * h,
+                    |isa, x| embedding_sum(isa, x, token_type.get(), positions.get()),
+                    |x| {
+                        for (row, position) in x.chunks_mut(h).zip(positions.get().chunks(h)) {
+                            row.copy_from_slice(&reference::embedding_sum(row, token_type.get(), position));
+                        }
+                    },
+                );
+            }
+            Operation::MeanPool { s: Size(s), h: Size(h) } => {
+                let x = self.input(0, s * h);
+                self.out_of_place(&reference::mean_pool(x.get(), h), |isa, out| mean_pool(isa, x.get(), out));
+            }
+            Operation::MaxPool { s: Size(s), h: Size(h) } => {
+                let x = self.input(0, s * h);
+                self.out_of_place(&reference::max_pool(x.get(), h), |isa, out| max_pool(isa, x.get(), out));
+            }
+            Operation::ClsPool { s: Size(s), h: Size(h) } => {
+                let x = self.input(0, s * h);
+                self.out_of_place(&x.get()[..h], |_, out| cls_pool(x.get(), out));
+            }
+            Operation::L2Normalize { n: Size(n) } => {
+                self.in_place(n, l2_normalize, reference::l2_normalize);
+            }
+        }
+    }
+
+    /// Packed in two parts, one of which may have no outputs.
+    fn linear(&self, m: usize, n: usize, k: usize, split: usize, then: Then) {
+        let (x, residual) = (self.input(0, m * k), self.input(3, m * n));
+        let (weight, bias) = (self.numbers(1, n * k), self.numbers(2, n));
+        let parts = [(&weight[..split * k], &bias[..split]), (&weight[split * k..], &bias[split..])];
+        let packed = PackedLinear::pack(&parts, k);
+        let biased = reference::linear(x.get(), &weight, &bias, m, n, k);
+        let (epilogue, expected) = match then {
+            Then::Bias => (Epilogue::Bias, biased),
+            Then::Gelu => (Epilogue::Gelu, biased.into_iter().map(reference::gelu).collect()),
+            Then::Residual => {
+                (Epilogue::Residual(residual.get()), reference::residual_sum(&biased, residual.get()))
+            }
+        };
+        self.out_of_place(&expected, |isa, out| linear(isa, x.get(), &packed, epilogue, out));
+    }
+
+    /// `longer` more tokens first, whose keys and values stay behind in the scratch memory.
+    fn attention(&self, shape: AttentionShape, s: usize, longer: usize) {
+        let h = shape.hidden_size();
+        let (first, qkv) = (self.input(1, (s + longer) * 3 * h), self.input(0, s * 3 * h));
+        let expected = reference::attention(qkv.get(), s, shape.heads, shape.head_size);
+        self.out_of_place(&expected, |isa, out| {
+            let mut scratch = AttentionScratch::default();
+            attention(isa, first.get(), shape, &mut scratch, &mut vec![0.0; (s + longer) * h]);
+            attention(isa, qkv.get(), shape, &mut scratch, out);
+        });
+    }
+}
+
+fuzz_target!(|case: Case| case.run());

@@ -5,8 +5,9 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
-    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, attention, cls_pool,
-    embedding_sum, gelu, l2_normalize, layer_norm, linear, max_pool, mean_pool, reference, softmax,
+    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, TopK, activate,
+    attention, cls_pool, dot, embedding_sum, l2_normalize, layer_norm, linear, max_pool, mean_pool,
+    reference, similarity_matrix, softmax,
 };
 
 #[derive(Arbitrary, Debug)]
@@ -47,8 +48,9 @@ enum Operation {
         h: Size<1, 270>,
         eps: Number,
     },
-    Gelu {
+    Activate {
         n: Size<0, 100>,
+        function: Function,
     },
     EmbeddingSum {
         s: Size<0, 5>,
@@ -69,13 +71,48 @@ enum Operation {
     L2Normalize {
         n: Size<0, 270>,
     },
+    Dot {
+        k: Size<0, 270>,
+    },
+    SimilarityMatrix {
+        m: Size<0, 10>,
+        n: Size<0, 10>,
+        k: Size<1, 100>,
+    },
+    /// In two blocks.
+    TopK {
+        n: Size<0, 400>,
+        k: Size<0, 20>,
+        split: u8,
+    },
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Function {
+    Gelu,
+    GeluTanh,
+    Relu,
+    Tanh,
+}
+
+impl Function {
+    /// The kernel's name for it, and its specification.
+    fn both(self) -> (Activation, fn(f32) -> f32) {
+        match self {
+            Function::Gelu => (Activation::Gelu, reference::gelu),
+            Function::GeluTanh => (Activation::GeluTanh, reference::gelu_tanh),
+            Function::Relu => (Activation::Relu, reference::relu),
+            Function::Tanh => (Activation::Tanh, reference::tanh),
+        }
+    }
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Then {
     Bias,
-    Gelu,
+    Activation(Function),
     Residual,
+    ResidualLayerNorm,
 }
 
 /// LEAST … MOST.
@@ -244,8 +281,13 @@ impl Case {
                     |x| x.chunks_mut(h).for_each(|row| reference::layer_norm(row, &p.gamma, &p.beta, eps)),
                 );
             }
-            Operation::Gelu { n: Size(n) } => {
-                self.in_place(n, gelu, |x| x.iter_mut().for_each(|x| *x = reference::gelu(*x)));
+            Operation::Activate { n: Size(n), function } => {
+                let (activation, f) = function.both();
+                self.in_place(
+                    n,
+                    |isa, x| activate(isa, x, activation),
+                    |x| x.iter_mut().for_each(|x| *x = f(*x)),
+                );
             }
             Operation::EmbeddingSum { s: Size(s), h: Size(h) } => {
                 let (token_type, positions) = (self.input(1, h), self.input(2, s * h));
@@ -274,6 +316,23 @@ impl Case {
             Operation::L2Normalize { n: Size(n) } => {
                 self.in_place(n, l2_normalize, reference::l2_normalize);
             }
+            Operation::Dot { k: Size(k) } => {
+                let (a, b) = (self.input(0, k), self.input(1, k));
+                let expected = [reference::dot(a.get(), b.get())];
+                self.out_of_place(&expected, |isa, out| out[0] = dot(isa, a.get(), b.get()));
+            }
+            Operation::SimilarityMatrix { m: Size(m), n: Size(n), k: Size(k) } => {
+                let (a, b) = (self.input(0, m * k), self.input(1, n * k));
+                let expected: Vec<f32> = a
+                    .get()
+                    .chunks(k)
+                    .flat_map(|a| b.get().chunks(k).map(|b| reference::dot(a, b)).collect::<Vec<_>>())
+                    .collect();
+                self.out_of_place(&expected, |isa, out| similarity_matrix(isa, a.get(), b.get(), k, out));
+            }
+            Operation::TopK { n: Size(n), k: Size(k), split } => {
+                self.top_k(n, k, usize::from(split) % (n + 1))
+            }
         }
     }
 
@@ -283,15 +342,41 @@ impl Case {
         let (weight, bias) = (self.numbers(1, n * k), self.numbers(2, n));
         let parts = [(&weight[..split * k], &bias[..split]), (&weight[split * k..], &bias[split..])];
         let packed = PackedLinear::pack(&parts, k);
+        let norm = LayerNorm { gamma: self.numbers(4, n), beta: self.numbers(5, n), eps: 1e-12 };
         let biased = reference::linear(x.get(), &weight, &bias, m, n, k);
         let (epilogue, expected) = match then {
             Then::Bias => (Epilogue::Bias, biased),
-            Then::Gelu => (Epilogue::Gelu, biased.into_iter().map(reference::gelu).collect()),
+            Then::Activation(function) => {
+                let (activation, f) = function.both();
+                (Epilogue::Activation(activation), biased.into_iter().map(f).collect())
+            }
             Then::Residual => {
                 (Epilogue::Residual(residual.get()), reference::residual_sum(&biased, residual.get()))
             }
+            Then::ResidualLayerNorm => {
+                let mut sum = reference::residual_sum(&biased, residual.get());
+                sum.chunks_mut(n)
+                    .for_each(|row| reference::layer_norm(row, &norm.gamma, &norm.beta, norm.eps));
+                (Epilogue::ResidualLayerNorm(residual.get(), &norm), sum)
+            }
         };
         self.out_of_place(&expected, |isa, out| linear(isa, x.get(), &packed, epilogue, out));
+    }
+
+    /// The scores from `split` on first.
+    fn top_k(&self, n: usize, k: usize, split: usize) {
+        let scores = self.input(0, n);
+        let expected = reference::top_k(scores.get(), k);
+        for isa in Isa::available() {
+            let mut top = TopK::new(k);
+            top.push(isa, split, &scores.get()[split..]);
+            top.push(isa, 0, &scores.get()[..split]);
+            let hits = top.into_sorted();
+            assert_eq!(hits.len(), expected.len(), "{isa}");
+            for (found, expected) in hits.iter().zip(&expected) {
+                assert_eq!(found.index, expected.0, "{isa}: {found:?} is not {expected:?}");
+            }
+        }
     }
 
     /// `longer` more tokens first, whose keys and values stay behind in the scratch memory.

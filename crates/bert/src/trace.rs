@@ -3,7 +3,9 @@
 //! For those who port the model. [`BertEncoder::forward`] fuses steps and keeps no tensor longer than it
 //! must; here each step is an operation of its own, computed from the same weights, and the bits are the same.
 
-use minilm_kernels::{Epilogue, LayerNorm, PackedLinear, embedding_sum, gelu, layer_norm, linear, reference};
+use minilm_kernels::{
+    Activation, Epilogue, LayerNorm, PackedLinear, activate, embedding_sum, layer_norm, linear, reference,
+};
 
 use crate::encoder::WORD_EMBEDDINGS;
 use crate::{BertEncoder, BertError};
@@ -197,7 +199,7 @@ impl Trace<'_> {
         let modules = [&module("intermediate.dense")[..]];
         let dense = self.dense(&name("intermediate.dense"), &attended, &layer.intermediate, &modules);
         let mut active = dense.values.clone();
-        gelu(encoder.isa, &mut active);
+        activate(encoder.isa, &mut active, Activation::Gelu);
         let columns = encoder.config.intermediate_size;
         let active = self.show(&name("intermediate.activation"), columns, active, |step| {
             let what = "GELU of each element, in the erf form";

@@ -38,6 +38,8 @@
 //! Public functions take safe slices and check their lengths; a wrong length is a mistake of the
 //! caller and panics with both lengths. `unsafe` stands in `simd/` and `tile.rs`
 //! alone.
+//! caller and panics with both lengths. `unsafe` stands in `simd/`, `dispatch.rs`, the tile of
+//! `gemm.rs` and the leaves of `peak.rs` alone.
 
 #![allow(
     clippy::needless_range_loop,
@@ -53,6 +55,7 @@ mod layer_norm;
 mod linear;
 mod math;
 mod normalize;
+pub mod peak;
 mod pooling;
 pub mod reference;
 mod simd;

@@ -36,10 +36,7 @@
 //! ```
 //!
 //! Public functions take safe slices and check their lengths; a wrong length is a mistake of the
-//! caller and panics with both lengths. `unsafe` stands in `simd/` and `tile.rs`
-//! alone.
-//! caller and panics with both lengths. `unsafe` stands in `simd/`, `dispatch.rs`, the tile of
-//! `gemm.rs` and the leaves of `peak.rs` alone.
+//! caller and panics with both lengths. `unsafe` stands in `simd/`, `tile.rs` and the leaves of `peak.rs` alone.
 
 #![allow(
     clippy::needless_range_loop,

@@ -104,6 +104,9 @@ impl Kernel for Read<'_> {
 
 #[inline(always)]
 fn read_chains<S: Simd, const N: usize>(simd: S, data: &[f32]) -> f32 {
+    // From a cache line on: a load across two of them is two.
+    let to_line = data.as_ptr().align_offset(LANES * size_of::<f32>());
+    let (head, data) = data.split_at(to_line.min(data.len()));
     let (vectors, tail) = data.as_chunks::<LANES>();
     let (groups, rest) = vectors.as_chunks::<N>();
     let mut chains = [simd.splat(0.0); N];
@@ -115,6 +118,8 @@ fn read_chains<S: Simd, const N: usize>(simd: S, data: &[f32]) -> f32 {
     for vector in rest {
         chains[0] = simd.add(chains[0], simd.load(vector));
     }
+    // Both are shorter than a vector.
+    chains[0] = simd.add(chains[0], simd.load_partial(head, 0.0));
     chains[0] = simd.add(chains[0], simd.load_partial(tail, 0.0));
     total(simd, &black_box(chains))
 }
@@ -230,6 +235,10 @@ mod tests {
                 // Whole numbers, whose sum is exact in any order.
                 let data: Vec<f32> = (1..=n).map(|i| i as f32).collect();
                 assert_eq!(read(isa, &data), (n * (n + 1) / 2) as f32, "{n} numbers on {isa}");
+                // Without the first: another place within a cache line.
+                if n > 0 {
+                    assert_eq!(read(isa, &data[1..]), (n * (n + 1) / 2 - 1) as f32, "{n} - 1 on {isa}");
+                }
             }
         }
     }

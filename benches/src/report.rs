@@ -1,0 +1,230 @@
+//! A [`Record`] as Markdown, which is also what the terminal shows.
+
+use std::fmt::Write as _;
+
+use crate::forward::TOKENS;
+use crate::record::{Kernel, Record, Relative};
+
+/// The whole record.
+pub fn markdown(record: &Record) -> String {
+    let mut text = String::from("# Roofline record\n\n");
+    text.push_str(&machine(record));
+    text.push_str("\n## Peaks\n\nOf one core, the best of many samples.\n\n");
+    text.push_str(&peaks(record));
+    text.push_str(
+        "\n## Products\n\n\
+         Each sample lies between two samples of the f32 peak of the same instruction set; \"of peak\" is the \
+         median of the ratios. GFLOP/s and GB/s are of the median time. Bytes are each operand and result, once.\n\n",
+    );
+    text.push_str(&products(&record.kernels));
+    text.push_str(
+        "\n## Rows and elements\n\n\
+         Cycles are not counted by hardware but measured: each sample lies between two samples of a chain of \
+         dependent integer instructions of one cycle each. Data lie in L1.\n\n",
+    );
+    text.push_str(&rows(&record.kernels));
+    text.push_str(
+        "\n## Beside matrixmultiply\n\n\
+         One thread, the layout of the weight that suits `matrixmultiply` better, its own choice of instruction \
+         set, no bias and no epilogue; ours has both. The ratio is the median of the interleaved ratios.\n\n",
+    );
+    text.push_str(&rivals(record));
+    text.push_str(&format!(
+        "\n## Forward pass of {TOKENS} tokens\n\n\
+         The encoder's kernels in the encoder's order on random weights, one thread. GELU is a part of the dense \
+         layers and softmax of attention; both were timed by themselves between the layers.\n\n"
+    ));
+    text.push_str(&forward(record));
+    text
+}
+
+/// What stands in the table of a record's machine.
+fn machine(record: &Record) -> String {
+    let machine = &record.machine;
+    let caches: Vec<String> =
+        machine.caches.iter().map(|cache| format!("L{} {}", cache.level, binary_size(cache.bytes))).collect();
+    table(
+        &["", ""],
+        &[
+            vec!["processor".to_owned(), format!("{} ({})", machine.cpu, machine.architecture)],
+            vec!["features".to_owned(), machine.features.join(", ")],
+            vec!["data caches".to_owned(), caches.join(", ")],
+            vec!["compiler".to_owned(), machine.compiler.to_owned()],
+            vec!["commit".to_owned(), machine.commit.clone()],
+            vec!["date".to_owned(), machine.date.clone()],
+        ],
+    )
+}
+
+fn peaks(record: &Record) -> String {
+    let peaks = &record.peaks;
+    let mut cells = vec![vec!["clock".to_owned(), format!("{:.2} GHz", peaks.clock_ghz)]];
+    for peak in &peaks.f32 {
+        cells.push(vec![format!("f32 multiply-adds, {}", peak.isa), format!("{:.0} GFLOP/s", peak.gflops)]);
+    }
+    if let Some(gflops) = peaks.bf16_gflops {
+        cells.push(vec!["bf16 dot products".to_owned(), format!("{gflops:.0} GFLOP/s")]);
+    }
+    if let Some(gops) = peaks.int8_gops {
+        cells.push(vec!["int8 dot products".to_owned(), format!("{gops:.0} GOP/s")]);
+    }
+    for bandwidth in &peaks.bandwidth {
+        cells.push(vec![
+            format!("reading {} of {}", binary_size(bandwidth.working_set_bytes), bandwidth.level),
+            format!("{:.0} GB/s", bandwidth.gb_per_s),
+        ]);
+    }
+    table(&["peak", "rate"], &cells)
+}
+
+fn products(kernels: &[Kernel]) -> String {
+    let mut cells = Vec::new();
+    for kernel in kernels {
+        if let Relative::Product { gflops, peak_fraction } = kernel.relative {
+            cells.push(vec![
+                kernel.operation.to_owned(),
+                kernel.shape.clone(),
+                kernel.size.clone(),
+                kernel.isa.to_owned(),
+                time(kernel.seconds),
+                format!("{gflops:.1}"),
+                format!("{:.1} %", 100.0 * peak_fraction),
+                kernel.intensity.map_or_else(String::new, |intensity| format!("{intensity:.1}")),
+                format!("{:.1}", kernel.gb_per_s),
+            ]);
+        }
+    }
+    let head = ["operation", "shape", "size", "ISA", "time", "GFLOP/s", "of peak", "FLOP/byte", "GB/s"];
+    table(&head, &cells)
+}
+
+fn rows(kernels: &[Kernel]) -> String {
+    let mut cells = Vec::new();
+    for kernel in kernels {
+        if let Relative::Rows { cycles_per_element, .. } = kernel.relative {
+            cells.push(vec![
+                kernel.operation.to_owned(),
+                kernel.shape.clone(),
+                kernel.size.clone(),
+                kernel.isa.to_owned(),
+                time(kernel.seconds),
+                format!("{cycles_per_element:.2}"),
+                format!("{:.1}", kernel.gb_per_s),
+            ]);
+        }
+    }
+    table(&["operation", "shape", "size", "ISA", "time", "cycles/element", "GB/s"], &cells)
+}
+
+fn rivals(record: &Record) -> String {
+    let cells: Vec<Vec<String>> = record
+        .rivals
+        .iter()
+        .map(|rival| {
+            vec![
+                format!("{} → {}", rival.k, rival.n),
+                format!("m = {}", rival.m),
+                rival.isa.to_owned(),
+                format!("{:.1}", rival.gflops),
+                format!("{:.1}", rival.rival_gflops),
+                rival.rival_layout.to_owned(),
+                format!("{:.2}", rival.ratio),
+            ]
+        })
+        .collect();
+    let head = ["shape", "size", "ISA", "GFLOP/s", "matrixmultiply GFLOP/s", "its layout", "times faster"];
+    table(&head, &cells)
+}
+
+fn forward(record: &Record) -> String {
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let cells: Vec<Vec<String>> = record
+        .forward
+        .iter()
+        .map(|forward| {
+            vec![
+                forward.isa.to_owned(),
+                time(forward.seconds),
+                percent(forward.linear),
+                percent(forward.attention),
+                percent(forward.gelu),
+                percent(forward.softmax),
+                percent(forward.layer_norm),
+                format!("**{}**", percent(forward.together)),
+            ]
+        })
+        .collect();
+    let head = ["ISA", "time", "dense layers", "attention", "GELU", "softmax", "LayerNorm", "the last three"];
+    table(&head, &cells)
+}
+
+/// A Markdown table whose columns line up in a terminal.
+fn table(head: &[&str], cells: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = cells.iter().map(|row| row[column].chars().count());
+        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut text = String::new();
+    let mut row = |cells: &mut dyn Iterator<Item = &str>| {
+        for (cell, &width) in cells.zip(&widths) {
+            write!(text, "| {cell:<width$} ").expect("a String takes whatever is written");
+        }
+        text.push_str("|\n");
+    };
+    row(&mut head.iter().copied());
+    row(&mut widths.iter().map(|&width| &DASHES[..width.min(DASHES.len())]));
+    for cells in cells {
+        row(&mut cells.iter().map(String::as_str));
+    }
+    text
+}
+
+/// As wide as a column may get.
+const DASHES: &str =
+    "----------------------------------------------------------------------------------------";
+
+/// Three digits and a unit.
+fn time(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if s >= 1.0 => (s, "s"),
+        s if s >= 1e-3 => (s * 1e3, "ms"),
+        s if s >= 1e-6 => (s * 1e6, "µs"),
+        s => (s * 1e9, "ns"),
+    };
+    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.digits$} {unit}")
+}
+
+fn binary_size(bytes: usize) -> String {
+    if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{} KiB", bytes >> 10) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up() {
+        let found = table(&["a", "long head"], &[vec!["384 → 1152".to_owned(), "1".to_owned()]]);
+        let expected = "\
+            | a          | long head |\n\
+            | ---------- | --------- |\n\
+            | 384 → 1152 | 1         |\n";
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn times_have_three_digits() {
+        assert_eq!(time(1.234), "1.23 s");
+        assert_eq!(time(0.0456), "45.6 ms");
+        assert_eq!(time(7.894e-4), "789 µs");
+        assert_eq!(time(2.5e-8), "25.0 ns");
+    }
+
+    #[test]
+    fn sizes_are_binary() {
+        assert_eq!(binary_size(32 << 10), "32 KiB");
+        assert_eq!(binary_size(8 << 20), "8 MiB");
+    }
+}

@@ -249,11 +249,12 @@ mod tests {
             &mut order,
             |order| {
                 order.push("prepare");
-                spin(Duration::from_millis(200));
+                spin(Duration::from_millis(20));
             },
             |order| order.push("run"),
         );
-        assert_eq!(order, ["prepare", "run", "prepare", "run", "prepare", "run"]);
-        assert!(taken < Duration::from_millis(200), "{taken:?}");
+        // More than three, if they were interrupted and had to be repeated.
+        assert!(order.len() >= 6 && order.chunks(2).all(|call| call == ["prepare", "run"]), "{order:?}");
+        assert!(taken < Duration::from_millis(60), "{taken:?}");
     }
 }

@@ -141,7 +141,8 @@ mod tests {
         });
         case.run(Isa::SCALAR, 3);
         let seen = seen.borrow();
-        assert_eq!(seen.len(), 3);
+        // More, if they were interrupted and had to be repeated.
+        assert!(seen.len() >= 3);
         assert!(seen.iter().all(|x| *x == seen[0]));
     }
 }

@@ -8,31 +8,16 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use minilm_kernels::{Isa, similarity_matrix, top_k};
+use minilm_benches::numbers;
+use minilm_kernels::{Isa, peak, similarity_matrix, top_k};
 
 const K: usize = 384;
-
-/// Not zero, not denormal, of no pattern.
-fn numbers(n: usize) -> Vec<f32> {
-    (0..n).map(|i| ((i * 7919 + 13) % 1009) as f32 / 1009.0 - 0.5).collect()
-}
-
-/// Reads all of x: as fast as this machine's memory, or cache, lets one thread.
-fn read(x: &[f32]) -> u32 {
-    let mut bits = [0; 64];
-    for chunk in x.as_chunks::<64>().0 {
-        for (bits, x) in bits.iter_mut().zip(chunk) {
-            *bits ^= x.to_bits();
-        }
-    }
-    bits.iter().fold(0, |all, bits| all ^ bits)
-}
 
 fn similarities(c: &mut Criterion) {
     let mut group = c.benchmark_group("similarity_matrix k=384");
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2)).sample_size(20);
     for (m, n) in [(1, 100_000), (4, 100_000), (16, 100_000), (1, 500), (64, 64)] {
-        let (a, b) = (numbers(m * K), numbers(n * K));
+        let (a, b) = (numbers(m * K, 1), numbers(n * K, 2));
         let mut out = vec![0.0; m * n];
         group.throughput(Throughput::Elements(2 * (m * n * K) as u64));
         for isa in Isa::available() {
@@ -42,7 +27,7 @@ fn similarities(c: &mut Criterion) {
         }
         group.throughput(Throughput::Bytes(4 * b.len() as u64));
         group.bench_function(BenchmarkId::new("plain read", format!("{m}x{n}")), |bench| {
-            bench.iter(|| read(black_box(&b)));
+            bench.iter(|| peak::read(Isa::best(), black_box(&b)));
         });
     }
     group.finish();
@@ -52,7 +37,7 @@ fn best_scores(c: &mut Criterion) {
     let mut group = c.benchmark_group("top_k k=10");
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
     for n in [10_000, 1_000_000] {
-        let scores = numbers(n);
+        let scores = numbers(n, 1);
         group.throughput(Throughput::Bytes(4 * n as u64));
         for isa in Isa::available() {
             group.bench_function(BenchmarkId::new(isa.name(), n), |bench| {
@@ -60,7 +45,7 @@ fn best_scores(c: &mut Criterion) {
             });
         }
         group.bench_function(BenchmarkId::new("plain read", n), |bench| {
-            bench.iter(|| read(black_box(&scores)));
+            bench.iter(|| peak::read(Isa::best(), black_box(&scores)));
         });
     }
     group.finish();

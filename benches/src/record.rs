@@ -99,7 +99,7 @@ pub struct Rival {
     pub m: usize,
     /// The instruction set of ours; `matrixmultiply` chooses by itself.
     pub isa: &'static str,
-    /// Ours: 10⁹ operations a second, bias and epilogue included.
+    /// Ours: 10⁹ operations a second, with the bias.
     pub gflops: f64,
     /// The rival's, with the layout of the weight that is better for it.
     pub rival_gflops: f64,
@@ -120,7 +120,7 @@ impl Record {
             progress(&format!("kernels, {isa}"));
             let mut fma = peaks::f32_fma(isa, effort.sample);
             let mut cycles = peaks::cycles(effort.sample);
-            for layer in cases::linear::LAYERS {
+            for layer in cases::linear::PRODUCTS.into_iter().chain(cases::linear::FUSED) {
                 for m in cases::linear::ROWS {
                     kernels.push(kernel(cases::linear::case(layer, m), isa, effort, &mut fma));
                 }
@@ -193,7 +193,7 @@ fn finished(case: Case, isa: Isa, samples: &Samples, relative: Relative) -> Kern
 fn rivals(isa: Isa, effort: Effort) -> Vec<Rival> {
     let mut fma = peaks::f32_fma(isa, effort.sample);
     let mut found = Vec::new();
-    for layer in cases::linear::LAYERS {
+    for layer in cases::linear::PRODUCTS {
         for m in cases::linear::ROWS {
             let mut case = cases::linear::case(layer, m);
             let flops = case.work.flops.expect("the operations of a product are counted") as f64;
@@ -236,7 +236,7 @@ mod tests {
         let effort = Effort { rounds: 3, sample: Duration::from_micros(300) };
         let isa = Isa::best();
         let mut fma = peaks::f32_fma(isa, effort.sample);
-        let found = kernel(cases::linear::case(cases::linear::LAYERS[0], 16), isa, effort, &mut fma);
+        let found = kernel(cases::linear::case(cases::linear::PRODUCTS[0], 16), isa, effort, &mut fma);
         let Relative::Product { gflops, peak_fraction } = found.relative else { panic!("{found:?}") };
         assert!(gflops > 0.0 && peak_fraction > 0.0 && peak_fraction < 1.2, "{found:?}");
         assert_eq!((found.shape.as_str(), found.size.as_str()), ("384 → 1152", "m = 16"));

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use minilm_kernels::{Epilogue, PackedLinear, linear};
+use minilm_kernels::{Activation, Epilogue, LayerNorm, PackedLinear, linear};
 
 use super::{Case, HIDDEN, INTERMEDIATE, Work, bytes};
 use crate::measure::batch;
@@ -27,15 +27,32 @@ pub struct Layer {
 enum Fused {
     Bias,
     Gelu,
-    Residual,
+    ResidualLayerNorm,
 }
 
-/// Every dense layer of `BertLayer`, in the order of the forward pass.
-pub const LAYERS: [Layer; 4] = [
-    Layer { operation: "qkv + bias", k: HIDDEN, n: 3 * HIDDEN, fused: Fused::Bias },
-    Layer { operation: "attention output + residual", k: HIDDEN, n: HIDDEN, fused: Fused::Residual },
+/// The product of every dense layer of `BertLayer` with its bias, in the order of the forward pass.
+pub const PRODUCTS: [Layer; 4] = [
+    Layer { operation: "qkv", k: HIDDEN, n: 3 * HIDDEN, fused: Fused::Bias },
+    Layer { operation: "attention output", k: HIDDEN, n: HIDDEN, fused: Fused::Bias },
+    Layer { operation: "intermediate", k: HIDDEN, n: INTERMEDIATE, fused: Fused::Bias },
+    Layer { operation: "output", k: INTERMEDIATE, n: HIDDEN, fused: Fused::Bias },
+];
+
+/// The same with what the forward pass fuses with them.
+pub const FUSED: [Layer; 3] = [
+    Layer {
+        operation: "attention output + residual + LayerNorm",
+        k: HIDDEN,
+        n: HIDDEN,
+        fused: Fused::ResidualLayerNorm,
+    },
     Layer { operation: "intermediate + GELU", k: HIDDEN, n: INTERMEDIATE, fused: Fused::Gelu },
-    Layer { operation: "output + residual", k: INTERMEDIATE, n: HIDDEN, fused: Fused::Residual },
+    Layer {
+        operation: "output + residual + LayerNorm",
+        k: INTERMEDIATE,
+        n: HIDDEN,
+        fused: Fused::ResidualLayerNorm,
+    },
 ];
 
 /// That layer for `m` tokens.
@@ -44,7 +61,8 @@ pub fn case(layer: Layer, m: usize) -> Case {
     let (weight, bias) = (numbers(n * k, 1), numbers(n, 2));
     let packed = PackedLinear::pack(&[(&weight, &bias)], k);
     let x = numbers(m * k, 3);
-    let residual = if fused == Fused::Residual { numbers(m * n, 4) } else { Vec::new() };
+    let residual = if fused == Fused::ResidualLayerNorm { numbers(m * n, 4) } else { Vec::new() };
+    let norm = LayerNorm { gamma: numbers(n, 5), beta: numbers(n, 6), eps: 1e-12 };
     let work = work(layer, m);
     let mut out = vec![0.0; m * n];
     Case {
@@ -56,8 +74,8 @@ pub fn case(layer: Layer, m: usize) -> Case {
             batch(calls, || {
                 let epilogue = match fused {
                     Fused::Bias => Epilogue::Bias,
-                    Fused::Gelu => Epilogue::Gelu,
-                    Fused::Residual => Epilogue::Residual(&residual),
+                    Fused::Gelu => Epilogue::Activation(Activation::Gelu),
+                    Fused::ResidualLayerNorm => Epilogue::ResidualLayerNorm(&residual, &norm),
                 };
                 linear(isa, black_box(&x), &packed, epilogue, black_box(&mut out));
             })
@@ -67,7 +85,7 @@ pub fn case(layer: Layer, m: usize) -> Case {
 
 /// The product alone is counted: 2 · m · n · k. Read are x, the weight, the bias and the residual.
 fn work(Layer { k, n, fused, .. }: Layer, m: usize) -> Work {
-    let residual = if fused == Fused::Residual { m * n } else { 0 };
+    let residual = if fused == Fused::ResidualLayerNorm { m * n } else { 0 };
     Work {
         flops: Some((2 * m * n * k) as u64),
         bytes: bytes(m * k + n * k + n + residual + m * n),
@@ -87,13 +105,13 @@ mod tests {
         assert_eq!(found.flops, Some(301_989_888));
         assert_eq!(found.bytes, 4 * (98_304 + 589_824 + 1_536 + 393_216));
         assert_eq!(found.elements, 393_216);
-        assert_eq!(work(layer(Fused::Residual), 256).bytes, found.bytes + 4 * 393_216);
+        assert_eq!(work(layer(Fused::ResidualLayerNorm), 256).bytes, found.bytes + 4 * 393_216);
         assert!((found.intensity().expect("a product's operations are counted") - 69.72).abs() < 0.01);
     }
 
     #[test]
     fn a_layer_of_the_network_has_the_operations_of_its_parameters() {
-        let found: u64 = LAYERS.iter().filter_map(|&layer| work(layer, 1).flops).sum();
+        let found: u64 = PRODUCTS.iter().filter_map(|&layer| work(layer, 1).flops).sum();
         // The weights of one layer of all-MiniLM-L6-v2: 4 · 384² + 2 · 384 · 1536, each used once a token.
         assert_eq!(found, 2 * 1_769_472);
     }

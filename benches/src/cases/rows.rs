@@ -3,7 +3,9 @@
 
 use std::hint::black_box;
 
-use minilm_kernels::{Isa, LayerNorm, embedding_sum, gelu, l2_normalize, layer_norm, mean_pool, softmax};
+use minilm_kernels::{
+    Activation, Isa, LayerNorm, activate, embedding_sum, l2_normalize, layer_norm, mean_pool, softmax,
+};
 
 use super::{Case, HIDDEN, INTERMEDIATE, Work, bytes};
 use crate::measure::{batch, each};
@@ -55,7 +57,7 @@ fn in_place(
 
 /// GELU of two rows of an intermediate layer.
 pub fn gelu_case() -> Case {
-    in_place("GELU", (2, INTERMEDIATE), (None, 0), gelu)
+    in_place("GELU", (2, INTERMEDIATE), (None, 0), |isa, x| activate(isa, x, Activation::Gelu))
 }
 
 /// Softmax of rows of that width, as many as fill a block.
@@ -63,9 +65,9 @@ pub fn softmax_case(width: usize) -> Case {
     in_place("softmax", (ELEMENTS / width, width), (None, 0), move |isa, x| softmax(isa, x, width))
 }
 
-/// A sum for the mean; a difference, a square and a sum for the variance; the difference again, two products
+/// LayerNorm of rows of hidden states. Counted are a sum for the mean; a difference, a square and a sum for the variance; the difference again, two products
 /// and a sum: eight an element.
-fn layer_norm_case() -> Case {
+pub fn layer_norm_case() -> Case {
     let parameters = LayerNorm { gamma: numbers(HIDDEN, 2), beta: numbers(HIDDEN, 3), eps: 1e-12 };
     in_place("LayerNorm", (ROWS, HIDDEN), (Some(8), 2 * HIDDEN), move |isa, x| {
         layer_norm(isa, x, &parameters);

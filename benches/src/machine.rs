@@ -13,7 +13,7 @@ pub struct Machine {
     pub cpu: String,
     /// For example `x86_64`.
     pub architecture: &'static str,
-    /// The features that the kernels or the peaks make use of.
+    /// The processor's features that kernels can use.
     pub features: Vec<&'static str>,
     /// The first core's data caches, smallest first.
     pub caches: Vec<Cache>,
@@ -41,7 +41,7 @@ impl Machine {
         Machine {
             cpu: cpu_name().unwrap_or_else(|| "unknown".to_owned()),
             architecture: std::env::consts::ARCH,
-            features: features(),
+            features: minilm_kernels::cpu_features(),
             caches: caches(Path::new("/sys/devices/system/cpu/cpu0/cache")),
             compiler: env!("RUSTC_VERSION"),
             commit: output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
@@ -66,23 +66,6 @@ fn cpu_name() -> Option<String> {
     let lines = output("lscpu", &[]).or_else(|| std::fs::read_to_string("/proc/cpuinfo").ok())?;
     let name = lines.lines().find(|line| line.to_lowercase().starts_with("model name"))?;
     Some(name.split_once(':')?.1.trim().to_owned())
-}
-
-fn features() -> Vec<&'static str> {
-    #[allow(unused_mut, reason = "other architectures have nothing to add")]
-    let mut features = Vec::new();
-    macro_rules! detect {
-        ($detected:ident, $($name:tt),+) => {
-            $(if std::arch::$detected!($name) {
-                features.push($name);
-            })+
-        };
-    }
-    #[cfg(target_arch = "x86_64")]
-    detect!(is_x86_feature_detected, "avx2", "fma", "avx512f", "avx512bf16", "avx512vnni");
-    #[cfg(target_arch = "aarch64")]
-    detect!(is_aarch64_feature_detected, "neon", "dotprod", "i8mm", "bf16", "sve");
-    features
 }
 
 /// The data caches that Linux lists in that directory; none elsewhere.

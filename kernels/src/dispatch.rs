@@ -139,6 +139,26 @@ pub(crate) trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+/// The features of this processor that kernels for this kind of network can use, by the names that Rust has for them:
+/// vectors of f32, and products of bf16 and int8.
+pub fn cpu_features() -> Vec<&'static str> {
+    #[allow(unused_mut, reason = "other architectures have nothing to add")]
+    let mut features = Vec::new();
+    #[allow(unused_macros, reason = "other architectures have nothing to add")]
+    macro_rules! detect {
+        ($detected:ident, $($name:tt),+) => {
+            $(if std::arch::$detected!($name) {
+                features.push($name);
+            })+
+        };
+    }
+    #[cfg(target_arch = "x86_64")]
+    detect!(is_x86_feature_detected, "avx2", "fma", "avxvnni", "avx512f", "avx512bf16", "avx512vnni");
+    #[cfg(target_arch = "aarch64")]
+    detect!(is_aarch64_feature_detected, "neon", "bf16", "dotprod", "i8mm");
+    features
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +174,17 @@ mod tests {
         let error = Isa::named("avx1024").expect_err("no such instruction set");
         assert_eq!(error.name, "avx1024");
         assert!(error.to_string().contains("avx1024") && error.to_string().contains("scalar"), "{error}");
+    }
+
+    #[test]
+    fn an_instruction_set_needs_its_features() {
+        let features = cpu_features();
+        for (isa, needed) in
+            [("avx2", &["avx2", "fma"][..]), ("avx512", &["avx512f", "avx2", "fma"]), ("neon", &["neon"])]
+        {
+            let detected = needed.iter().all(|feature| features.contains(feature));
+            assert_eq!(Isa::named(isa).is_ok(), detected, "{isa} with {features:?}");
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ mod top_k;
 
 pub use activation::{Activation, activate};
 pub use attention::{AttentionScratch, AttentionShape, attention};
-pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa};
+pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
 pub use embedding::embedding_sum;
 pub use layer_norm::{LayerNorm, layer_norm};
 pub use linear::{Epilogue, PackedLinear, linear};

@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 
-use minilm::{Isa, LoadOptions, SentenceTransformer};
+use minilm::{Isa, LoadOptions, SentenceTransformer, cpu_features};
 use serde::Serialize;
 
 use crate::arguments::InfoArguments;
@@ -23,6 +23,7 @@ struct Info {
 struct IsaInfo {
     selected: &'static str,
     available: Vec<&'static str>,
+    cpu_features: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -59,6 +60,7 @@ pub(crate) fn run(arguments: &InfoArguments) -> Result<(), CliError> {
         isa: IsaInfo {
             selected: isa.name(),
             available: Isa::available().into_iter().map(Isa::name).collect(),
+            cpu_features: cpu_features(),
         },
         threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
         model,
@@ -103,6 +105,7 @@ impl Info {
         let mut line = |name: &str, value: &dyn std::fmt::Display| writeln!(to, "{name:<18} {value}");
         line("minilm", &self.version)?;
         line("instruction set", &format!("{} (of {})", self.isa.selected, self.isa.available.join(", ")))?;
+        line("CPU features", &self.isa.cpu_features.join(", "))?;
         line("threads", &self.threads)?;
         if let Some(error) = &self.model_error {
             line("model", &format!("not loaded: {error}"))?;

@@ -243,7 +243,9 @@ fn info_tells_about_the_machine_and_the_model() {
     let model = &info["model"];
     assert_eq!((&model["dimension"], &model["max_seq_length"]), (&40.into(), &32.into()));
     assert_eq!((&model["pooling"], &model["weights_type"]), (&"mean".into(), &"f32".into()));
+    assert_eq!(info["isa"]["cpu_features"], serde_json::json!(minilm::cpu_features()));
     let text = stdout(minilm(&["info", tiny.to_str().unwrap()]));
+    assert!(text.contains(&format!("CPU features       {}", minilm::cpu_features().join(", "))), "{text}");
     assert!(text.contains("2 layers of 40 × 5 heads") && text.contains("instruction set"), "{text}");
 
     let cache = tempfile::tempdir().unwrap();

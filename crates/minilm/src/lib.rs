@@ -35,7 +35,7 @@ mod sentence_transformer;
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
 pub use minilm_bert::{BertConfig, BertError, Tap, TraceStep, TraceValues};
-pub use minilm_kernels::{ISA_VARIABLE, Isa, UnavailableIsa};
+pub use minilm_kernels::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
 pub use minilm_tokenizer::TokenizerError;
 pub use minilm_weights::{FloatType, WeightsError};
 pub use modules::PoolingMode;

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Scalar, Simd};
 
-/// The environment variable that forces an instruction set: `MINILM_ISA=scalar|avx2|avx512`.
+/// The environment variable that forces an instruction set: `MINILM_ISA=scalar|avx2|avx512|neon`.
 pub const ISA_VARIABLE: &str = "MINILM_ISA";
 
 /// An instruction set that this machine has.
@@ -24,6 +26,8 @@ enum Detected {
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
 }
 
 /// An instruction set was asked for by name that this machine, or this build, does not have.
@@ -60,6 +64,8 @@ impl Isa {
         available.extend(Avx512::detect().map(|token| Isa(Detected::Avx512(token))));
         #[cfg(target_arch = "x86_64")]
         available.extend(Avx2::detect().map(|token| Isa(Detected::Avx2(token))));
+        #[cfg(target_arch = "aarch64")]
+        available.extend(Neon::detect().map(|token| Isa(Detected::Neon(token))));
         available.push(Isa::SCALAR);
         available
     }
@@ -69,7 +75,7 @@ impl Isa {
         Isa::available()[0]
     }
 
-    /// The instruction set of that name: `scalar`, `avx2` or `avx512`.
+    /// The instruction set of that name: `scalar`, `avx2`, `avx512` or `neon`.
     ///
     /// # Errors
     ///
@@ -94,7 +100,7 @@ impl Isa {
         }
     }
 
-    /// `"scalar"`, `"avx2"`, `"avx512"`.
+    /// `"scalar"`, `"avx2"`, `"avx512"`, `"neon"`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Detected::Scalar(_) => "scalar",
@@ -102,6 +108,8 @@ impl Isa {
             Detected::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
             Detected::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Detected::Neon(_) => "neon",
         }
     }
 
@@ -114,6 +122,8 @@ impl Isa {
             Detected::Avx2(token) => token.call(kernel),
             #[cfg(target_arch = "x86_64")]
             Detected::Avx512(token) => token.call(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Detected::Neon(token) => token.call(kernel),
         }
     }
 }

@@ -4,8 +4,9 @@
 //! # The sixteen-lane idea
 //!
 //! A kernel is a generic function over the trait `Simd`: a vector of sixteen `f32`, whatever the
-//! machine. With AVX-512 that is one `zmm` register, with AVX2 two `ymm`, in plain Rust an array. Implementing `Simd` is all
-//! that an instruction set needs; the kernels, their tests and their benches come for free.
+//! machine. With AVX-512 that is one `zmm` register, with AVX2 two `ymm`, with NEON four `q`, in plain Rust
+//! an array. Implementing `Simd` is all that an instruction set needs; the kernels, their tests and their
+//! benches come for free.
 //!
 //! # The numerics contract
 //!

@@ -5,6 +5,9 @@ use minilm::{DEFAULT_MODEL, EncodeOptions, Isa, LoadOptions, SentenceTransformer
 use minilm_tests::golden;
 use sha2::{Digest, Sha256};
 
+#[path = "../../kernels/tests/bits/required_isas.rs"]
+mod required_isas;
+
 fn load(name: &str, isa: Isa, threads: usize) -> SentenceTransformer {
     let options = LoadOptions::default().isa(isa).threads(threads);
     let path = if name == "tiny-bert" { golden::tiny_bert() } else { name.into() };

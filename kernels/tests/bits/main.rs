@@ -11,3 +11,7 @@ mod properties;
 mod rows;
 mod similarity;
 mod top_k;
+mod required_isas;
+mod rows;
+
+use minilm_kernels::Isa;

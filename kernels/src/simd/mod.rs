@@ -253,6 +253,37 @@ mod tests {
         }
     }
 
+    struct Reductions([f32; LANES]);
+
+    impl Kernel for Reductions {
+        type Output = [f32; 2];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [f32; 2] {
+            let v = simd.load(&self.0);
+            [simd.reduce_add(v), simd.reduce_max(v)]
+        }
+    }
+
+    /// Sums that another order would round otherwise, and every arrangement of zeros, NaN in one lane.
+    #[test]
+    fn reductions_follow_the_one_tree() {
+        let thirds = (0..100).map(|n| std::array::from_fn(|j| 1.0 / (3 * (j + n) + 1) as f32));
+        let zeros =
+            (0..=u16::MAX).map(|signs| std::array::from_fn(|j| if signs >> j & 1 == 1 { -0.0 } else { 0.0 }));
+        let nans = (0..LANES).map(|at| std::array::from_fn(|j| if j == at { f32::NAN } else { j as f32 }));
+        let inputs: Vec<[f32; LANES]> = thirds.chain(zeros).chain(nans).collect();
+        for isa in Isa::available() {
+            for &input in &inputs {
+                let (found, expected) = (isa.run(Reductions(input)), Reductions(input).run(Scalar));
+                for (f, e) in found.into_iter().zip(expected) {
+                    let same = f.to_bits() == e.to_bits() || f.is_nan() && e.is_nan();
+                    assert!(same, "{isa}, {input:?}: {f:e} is not {e:e}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn powers_of_two_are_exact() {
         for isa in Isa::available() {

@@ -8,10 +8,9 @@ mod attention;
 mod linear;
 mod numbers;
 mod properties;
+mod required_isas;
 mod rows;
 mod similarity;
 mod top_k;
-mod required_isas;
-mod rows;
 
 use minilm_kernels::Isa;

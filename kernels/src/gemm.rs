@@ -124,6 +124,8 @@ impl Product<'_> {
                         panel_tiles: tiles,
                         add: first_step > 0,
                         bias: bias.filter(|_| first_step + steps == k),
+                        // The same panels' next steps, or the first steps of the panels behind the group's last.
+                        next_block: if first_step + steps < k { steps } else { (tiles * nv - 1) * k + steps },
                     };
                     run.run(simd, rows, nv);
                 }

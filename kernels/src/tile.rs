@@ -91,6 +91,9 @@ pub(crate) struct TileRun<'a> {
     pub(crate) add: bool,
     /// What is added to each column after that, from the first tile's panels on.
     pub(crate) bias: Option<&'a [Lanes]>,
+    /// How far behind this block's weights the next block's begin: while the first row tile reads these, those are
+    /// prefetched.
+    pub(crate) next_block: usize,
 }
 
 /// How many panels a tile of `rows` rows takes at once.
@@ -154,7 +157,7 @@ impl Kernel for Shaped<'_> {
 /// The tiles of a run, all panels of one row tile before the next: its activations stay in L1.
 #[inline(always)]
 fn tiles<S: Simd, const MR: usize, const NV: usize>(simd: S, run: TileRun<'_>) {
-    let TileRun { a, b, out, steps, row_tiles, panel_tiles, add, bias } = run;
+    let TileRun { a, b, out, steps, row_tiles, panel_tiles, add, bias, next_block } = run;
     let (rows, panels) = (row_tiles * MR, panel_tiles * NV);
     check_bounds("activations", rows, a.stride, steps, a.data.len());
     check_bounds("weights", panels, b.k, steps, b.data.len());
@@ -172,8 +175,13 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(simd: S, run: TileRun<'_>) {
             // SAFETY: first_panel + v < panels, so each panel begins inside `b.data`: see `check_bounds`.
             let b: [_; NV] = std::array::from_fn(|v| unsafe { b_start.add((first_panel + v) * b.k) });
 
-            // SAFETY: `check_bounds` has found `steps` elements from each of these pointers on.
-            let mut acc = unsafe { block(simd, a, b, steps) };
+            let mut acc = if row_tile == 0 {
+                // SAFETY: `check_bounds` has found `steps` elements from each of these pointers on.
+                unsafe { block::<S, MR, NV, true>(simd, a, b, steps, next_block) }
+            } else {
+                // SAFETY: as above.
+                unsafe { block::<S, MR, NV, false>(simd, a, b, steps, 0) }
+            };
 
             // SAFETY: row_tile · MR + r < rows and first_panel + v < panels, so these sixteen f32 are inside
             // `out.data`: see `check_bounds`; f32 arrays have the alignment of f32, and no other reference to
@@ -217,22 +225,29 @@ fn check_bounds(what: &str, count: usize, stride: usize, len: usize, available: 
     );
 }
 
-/// MR × NV chains of fused multiply-adds, from zero, over `steps` steps of k.
+/// MR × NV chains of fused multiply-adds, from zero, over `steps` steps of k. With PREFETCH, each step also prefetches
+/// the weights `ahead` steps later: memory is slower than a tile, and hardware stops at the end of a page.
 ///
 /// # Safety
 ///
 /// From each pointer on, `steps` elements can be read.
 #[inline(always)]
-unsafe fn block<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn block<S: Simd, const MR: usize, const NV: usize, const PREFETCH: bool>(
     simd: S,
     a: [*const f32; MR],
     b: [*const Lanes; NV],
     steps: usize,
+    ahead: usize,
 ) -> [[S::F32; NV]; MR] {
     let mut acc = [[simd.splat(0.0); NV]; MR];
     let unrolled = steps - steps % UNROLL;
     for first in (0..unrolled).step_by(UNROLL) {
         for u in 0..UNROLL {
+            if PREFETCH {
+                for v in 0..NV {
+                    simd.prefetch(b[v].wrapping_add(first + u + ahead).cast());
+                }
+            }
             // SAFETY: first + u < unrolled ≤ steps.
             unsafe { step(simd, &a, &b, first + u, &mut acc) };
         }

@@ -94,10 +94,10 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, from: &[f32], at: usize) {
+    fn prefetch(self, address: *const f32) {
         // SAFETY: PREFETCHT0 is SSE, which every x86-64 has; it reads nothing that the program sees and never
         // faults, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().wrapping_add(at).cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
 
     #[inline(always)]

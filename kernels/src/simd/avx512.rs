@@ -108,8 +108,8 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch(self, from: &[f32], at: usize) {
-        self.avx2.prefetch(from, at);
+    fn prefetch(self, address: *const f32) {
+        self.avx2.prefetch(address);
     }
 
     #[inline(always)]

@@ -94,10 +94,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
-    /// A hint that the cache line of `from[at]` will be read soon. It changes no value, and may lie beyond the
-    /// end.
+    /// A hint that the cache line at that address will be read soon. It changes no value, and the address may be any.
     #[inline(always)]
-    fn prefetch(self, _from: &[f32], _at: usize) {}
+    fn prefetch(self, _address: *const f32) {}
 
     /// a + b
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
@@ -207,9 +206,9 @@ mod tests {
                 simd.store(v, &mut lanes);
                 out.extend(lanes);
             }
-            // Also beyond the end, where it may do no harm.
-            simd.prefetch(&self.a, 0);
-            simd.prefetch(&self.a, usize::MAX);
+            // Also far from any memory of ours, where it may do no harm.
+            simd.prefetch(self.a.as_ptr());
+            simd.prefetch(self.a.as_ptr().wrapping_add(usize::MAX / 2));
             out.extend([simd.reduce_add(c), simd.reduce_max(a)]);
             for n in 0..=LANES {
                 let mut lanes = [7.0; LANES];

@@ -26,13 +26,13 @@ pub fn markdown(record: &Record) -> String {
     text.push_str(
         "\n## Beside matrixmultiply\n\n\
          One thread, the layout of the weight that suits `matrixmultiply` better, its own choice of instruction \
-         set, no bias and no epilogue; ours has both. The ratio is the median of the interleaved ratios.\n\n",
+         set, no bias; ours has it. The ratio is the median of the interleaved ratios.\n\n",
     );
     text.push_str(&rivals(record));
     text.push_str(&format!(
         "\n## Forward pass of {TOKENS} tokens\n\n\
-         The encoder's kernels in the encoder's order on random weights, one thread. GELU is a part of the dense \
-         layers and softmax of attention; both were timed by themselves between the layers.\n\n"
+         The encoder's kernels in the encoder's order on random weights, one thread. GELU and LayerNorm are \
+         parts of the dense layers and softmax of attention; they were timed by themselves between the layers.\n\n"
     ));
     text.push_str(&forward(record));
     text
@@ -77,21 +77,29 @@ fn peaks(record: &Record) -> String {
     table(&["peak", "rate"], &cells)
 }
 
+/// The first five cells of a kernel's row: what was timed, and how long it took.
+fn subject(kernel: &Kernel) -> Vec<String> {
+    vec![
+        kernel.operation.to_owned(),
+        kernel.shape.clone(),
+        kernel.size.clone(),
+        kernel.isa.to_owned(),
+        time(kernel.seconds),
+    ]
+}
+
 fn products(kernels: &[Kernel]) -> String {
     let mut cells = Vec::new();
     for kernel in kernels {
         if let Relative::Product { gflops, peak_fraction } = kernel.relative {
-            cells.push(vec![
-                kernel.operation.to_owned(),
-                kernel.shape.clone(),
-                kernel.size.clone(),
-                kernel.isa.to_owned(),
-                time(kernel.seconds),
+            let mut row = subject(kernel);
+            row.extend([
                 format!("{gflops:.1}"),
                 format!("{:.1} %", 100.0 * peak_fraction),
                 kernel.intensity.map_or_else(String::new, |intensity| format!("{intensity:.1}")),
                 format!("{:.1}", kernel.gb_per_s),
             ]);
+            cells.push(row);
         }
     }
     let head = ["operation", "shape", "size", "ISA", "time", "GFLOP/s", "of peak", "FLOP/byte", "GB/s"];
@@ -102,15 +110,9 @@ fn rows(kernels: &[Kernel]) -> String {
     let mut cells = Vec::new();
     for kernel in kernels {
         if let Relative::Rows { cycles_per_element, .. } = kernel.relative {
-            cells.push(vec![
-                kernel.operation.to_owned(),
-                kernel.shape.clone(),
-                kernel.size.clone(),
-                kernel.isa.to_owned(),
-                time(kernel.seconds),
-                format!("{cycles_per_element:.2}"),
-                format!("{:.1}", kernel.gb_per_s),
-            ]);
+            let mut row = subject(kernel);
+            row.extend([format!("{cycles_per_element:.2}"), format!("{:.1}", kernel.gb_per_s)]);
+            cells.push(row);
         }
     }
     table(&["operation", "shape", "size", "ISA", "time", "cycles/element", "GB/s"], &cells)

@@ -42,7 +42,7 @@ impl Kernel for ActivateRows<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // Loops of its own for each: inside, the activation is a constant.
+        // A loop of its own for each: inside, the activation is a constant.
         match self.activation {
             Activation::Gelu => self.each(simd, Activation::Gelu),
             Activation::GeluTanh => self.each(simd, Activation::GeluTanh),

@@ -152,21 +152,25 @@ pub(crate) trait Kernel {
 /// The features of this processor that kernels for this kind of network can use, by the names that Rust has for them:
 /// vectors of f32, and products of bf16 and int8.
 pub fn cpu_features() -> Vec<&'static str> {
-    #[allow(unused_mut, reason = "other architectures have nothing to add")]
-    let mut features = Vec::new();
-    #[allow(unused_macros, reason = "other architectures have nothing to add")]
-    macro_rules! detect {
-        ($detected:ident, $($name:tt),+) => {
-            $(if std::arch::$detected!($name) {
-                features.push($name);
-            })+
-        };
-    }
     #[cfg(target_arch = "x86_64")]
-    detect!(is_x86_feature_detected, "avx2", "fma", "avxvnni", "avx512f", "avx512bf16", "avx512vnni");
+    let features = [
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("fma", is_x86_feature_detected!("fma")),
+        ("avxvnni", is_x86_feature_detected!("avxvnni")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
+        ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
+    ];
     #[cfg(target_arch = "aarch64")]
-    detect!(is_aarch64_feature_detected, "neon", "bf16", "dotprod", "i8mm");
-    features
+    let features = [
+        ("neon", std::arch::is_aarch64_feature_detected!("neon")),
+        ("bf16", std::arch::is_aarch64_feature_detected!("bf16")),
+        ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")),
+        ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
+    ];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let features: [(&str, bool); 0] = [];
+    features.into_iter().filter(|(_, detected)| *detected).map(|(name, _)| name).collect()
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub enum Epilogue<'a> {
 ///
 /// # Panics
 ///
-/// If x is not a multiple of k long, or out or the residual is not m · n long.
+/// If x is not a multiple of k long, out or the residual is not m · n long, or the LayerNorm is not of rows of n > 0.
 pub fn linear(isa: Isa, x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>, out: &mut [f32]) {
     let (n, k) = (weight.n, weight.k);
     assert_eq!(x.len() % k, 0, "linear: x has {} elements, no multiple of k = {k}", x.len());

@@ -15,6 +15,9 @@
 //! Lanes are output columns, so each output element has its own chain of fused multiply-adds over k in
 //! order, whatever MR and NV are: the tile shape can follow the machine without changing a bit.
 //!
+//! The first row tile of a run prefetches the weights of the next block: otherwise each block begins with waiting for
+//! memory, since hardware prefetches no further than a page.
+//!
 //! What surrounds the inner loop costs about 100 instructions, beside some 3,000 of the loop. So that it stays
 //! at that, one call runs over many tiles ([`TileRun`]): the shape is chosen and the bounds are checked once.
 #![allow(unsafe_code, reason = "the tile's inner loop reads by pointer, after one check of the bounds")]

@@ -1,7 +1,7 @@
 //! The vector of sixteen `f32` lanes that every kernel is written over.
 //!
-//! One file an instruction set. A new one implements [`Simd`], gets a variant and a trampoline in
-//! `dispatch.rs`, and runs the suite: every kernel test compares its bits with `reference.rs`.
+//! One file an instruction set: its token, its trampoline, its [`Simd`]. A new one gets a variant in `dispatch.rs` and
+//! runs the suite: every kernel test compares its bits with `reference.rs`. `kernels/README.md` walks through it.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

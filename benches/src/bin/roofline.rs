@@ -28,7 +28,7 @@ struct Arguments {
     rounds: u16,
 
     /// The length of a sample in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     sample: u16,
 }
 

@@ -19,7 +19,7 @@ const INDEX: &str = "index.json";
 const NUMERICS: &str = "Each step has the bits that its function of kernels/src/reference.rs gives, on every \
     instruction set: a port that follows it finds every sha256 equal. Products are sums over k in order, fused \
     multiply-adds in blocks of 128; other sums run in sixteen lanes and end in one tree; exp and erf are \
-    polynomials of that file. The bits of a NaN are not specified.";
+    polynomials, their coefficients in kernels/src/math.rs. The bits of a NaN are not specified.";
 
 /// `index.json`
 #[derive(Serialize)]

@@ -1,8 +1,8 @@
 //! Taking times on a machine that is not quiet.
 //!
 //! Clocks follow temperature and neighbours take their share, so two times that are taken a second apart
-//! cannot be compared. Here every sample of a subject lies between two samples of a reference, a few
-//! milliseconds each. What slows one slows the other, and the median of the ratios stays put when the
+//! cannot be compared. Here every sample of a subject lies between two samples of a reference,
+//! some milliseconds each. What slows one slows the other, and the median of the ratios stays put when the
 //! times do not. What an interrupted thread waits for its core is not part of a sample.
 
 use std::hint::black_box;

@@ -20,7 +20,7 @@ pub fn markdown(record: &Record) -> String {
     text.push_str(
         "\n## Rows and elements\n\n\
          Cycles are not counted by hardware but measured: each sample lies between two samples of a chain of \
-         dependent integer instructions of one cycle each. Data lie in L1.\n\n",
+         dependent integer instructions of one cycle each. Data lie in L1, but those of mean pooling in L2.\n\n",
     );
     text.push_str(&rows(&record.kernels));
     text.push_str(

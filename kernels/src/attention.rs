@@ -51,7 +51,7 @@ pub struct AttentionScratch {
 ///
 /// # Panics
 ///
-/// If a size of the shape is 0, qkv is not a multiple of 3 · hidden_size long, or out is not a third of it.
+/// If a size of the shape is 0 or their product overflows, qkv is not a multiple of 3 · hidden_size long, or out is not a third of it.
 pub fn attention(
     isa: Isa,
     qkv: &[f32],
@@ -59,7 +59,8 @@ pub fn attention(
     scratch: &mut AttentionScratch,
     out: &mut [f32],
 ) {
-    let h = shape.hidden_size();
+    let h = shape.heads.checked_mul(shape.head_size).filter(|h| h.checked_mul(3).is_some());
+    let h = h.unwrap_or_else(|| panic!("attention: {shape:?} is larger than memory"));
     assert!(h > 0, "attention: {shape:?} has a size of 0");
     assert_eq!(qkv.len() % (3 * h), 0, "attention: qkv has {} elements, no multiple of 3 · {h}", qkv.len());
     assert_eq!(

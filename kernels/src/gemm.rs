@@ -1,7 +1,7 @@
 //! Matrix products, cut into register tiles: `a [m][k]` · panels of `b [k][n]` → `out [m][n]`.
 //!
 //! ```text
-//! for each group of panels:                      48 columns: with a block of k, 24 KB of weights, in L1
+//! for each group of panels:                      3, or one tile: with a block of k, 24 KB of weights, in L1
 //!     for each block of K_BLOCK = 128 steps of k:
 //!         for each row tile (MR rows):           its activations of this block, 4 KB, in L1
 //!             for each tile of the group (MR × NV panels):
@@ -11,7 +11,7 @@
 //! finish the rows: LayerNorm                        (linear.rs)
 //! ```
 //!
-//! Each panel is read from memory once and then, row tile after row tile, from L1; activations come from L2.
+//! Each whole panel is read from memory once and then, row tile after row tile, from L1; activations come from L2.
 //! That every chain ends after 128 steps is the numerics contract: rounding errors grow with a chain's length
 //! (ARCHITECTURE.md has the figures). The sums so far lie in `out` meanwhile.
 //!
@@ -125,7 +125,11 @@ impl Product<'_> {
                         add: first_step > 0,
                         bias: bias.filter(|_| first_step + steps == k),
                         // The same panels' next steps, or the first steps of the panels behind the group's last.
-                        next_block: if first_step + steps < k { steps } else { (tiles * nv - 1) * k + steps },
+                        next_block: (first_row == 0).then_some(if first_step + steps < k {
+                            steps
+                        } else {
+                            (tiles * nv - 1) * k + steps
+                        }),
                     };
                     run.run(simd, rows, nv);
                 }

@@ -34,15 +34,15 @@ pub fn layer_norm(isa: Isa, x: &mut [f32], parameters: &LayerNorm) {
     let h = parameters.gamma.len();
     parameters.assert_width(h);
     assert_eq!(x.len() % h, 0, "layer_norm: x has {} elements, no multiple of {h}", x.len());
-    isa.run(Rows { x, parameters });
+    isa.run(NormalizeRows { x, parameters });
 }
 
-struct Rows<'a> {
+struct NormalizeRows<'a> {
     x: &'a mut [f32],
     parameters: &'a LayerNorm,
 }
 
-impl Kernel for Rows<'_> {
+impl Kernel for NormalizeRows<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -16,7 +16,8 @@
 //! 1. Every element of a product is summed over k = 0, 1, 2 … **in that order**: a chain of fused
 //!    multiply-adds from zero for each block of 128, the blocks' chains added one after the other. The
 //!    bias is added last.
-//! 2. Every other sum, the dot product of two embeddings among them, runs in **sixteen virtual lanes**: lane j
+//! 2. Every other sum, the dot product of two embeddings among them, runs in **sixteen virtual lanes** (but mean
+//!    pooling's, which adds the tokens in order): lane j
 //!    adds elements j, j + 16, j + 32 … in that order, then one fixed tree 16 → 8 → 4 → 2 → 1.
 //! 3. exp, erf and tanh are polynomials of this crate, evaluated by explicit fused multiply-adds. `/` and
 //!    `sqrt` are the exact IEEE operations. No estimates, no library functions.

@@ -82,10 +82,11 @@ pub fn linear(isa: Isa, x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>
     let (n, k) = (weight.n, weight.k);
     assert_eq!(x.len() % k, 0, "linear: x has {} elements, no multiple of k = {k}", x.len());
     let m = x.len() / k;
-    assert_eq!(out.len(), m * n, "linear: out has {} elements for m = {m}, n = {n}", out.len());
+    let elements = m.checked_mul(n);
+    assert_eq!(Some(out.len()), elements, "linear: out has {} elements for m = {m}, n = {n}", out.len());
     if let Epilogue::Residual(residual) | Epilogue::ResidualLayerNorm(residual, _) = epilogue {
         let len = residual.len();
-        assert_eq!(len, m * n, "linear: the residual has {len} elements for m = {m}, n = {n}");
+        assert_eq!(Some(len), elements, "linear: the residual has {len} elements for m = {m}, n = {n}");
     }
     if let Epilogue::ResidualLayerNorm(_, norm) = epilogue {
         norm.assert_width(n);

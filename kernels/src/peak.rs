@@ -15,7 +15,10 @@
 use std::hint::black_box;
 
 use crate::dispatch::{Isa, Kernel};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx512;
 use crate::simd::{LANES, Simd};
+use crate::tile::panels_per_tile;
 
 /// Does `steps` fused multiply-adds on each of enough independent vectors to hide the latency, all in
 /// registers. Returns the number of floating-point operations done, two for each multiply-add of a lane.
@@ -43,10 +46,9 @@ impl Kernel for F32Fma {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Chains {
-        // As many as a product's tile has, which is what the registers hold.
-        match S::ACCUMULATORS {
+        // As many as the tallest tile of a product has, which is what the registers hold.
+        match S::TILE_ROWS * panels_per_tile::<S>(S::TILE_ROWS) {
             24.. => fma_chains::<S, 24>(simd, self.steps),
-            12.. => fma_chains::<S, 12>(simd, self.steps),
             6.. => fma_chains::<S, 6>(simd, self.steps),
             _ => fma_chains::<S, 4>(simd, self.steps),
         }
@@ -151,8 +153,12 @@ pub fn integer_chain(steps: u64) -> u64 {
 /// `None` if the machine lacks them.
 pub fn bf16_dot(steps: u64) -> Option<u64> {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
-        // SAFETY: the features that the function is compiled with have just been detected.
+    if Avx512::detect().is_some()
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bf16")
+    {
+        // SAFETY: the features that the function is compiled with have just been detected, with those that the
+        // compiler takes to be implied: AVX-512BW by BF16, the others by AVX-512F.
         return Some(unsafe { x86::bf16_dot(steps) });
     }
     let _ = steps;
@@ -164,8 +170,9 @@ pub fn bf16_dot(steps: u64) -> Option<u64> {
 /// `None` if the machine lacks them.
 pub fn int8_dot(steps: u64) -> Option<u64> {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
-        // SAFETY: the features that the function is compiled with have just been detected.
+    if Avx512::detect().is_some() && is_x86_feature_detected!("avx512vnni") {
+        // SAFETY: the features that the function is compiled with have just been detected, with those that the
+        // compiler takes to be implied by AVX-512F.
         return Some(unsafe { x86::int8_dot(steps) });
     }
     let _ = steps;

@@ -12,7 +12,7 @@ use crate::math::{
     TANH_SPLIT,
 };
 
-/// How many virtual lanes every sum runs in that is not a product's chain.
+/// How many virtual lanes every sum runs in that is not a product's chain or mean pooling's.
 pub const LANES: usize = 16;
 
 /// √(2/π), of the tanh form of GELU.

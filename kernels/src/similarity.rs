@@ -18,7 +18,7 @@
 //!  a[MR−1]
 //! ```
 //!
-//! Rows side by side are not the order in which memory is read fastest. So each step prefetches as much of
+//! Vectors side by side are not the order in which memory is read fastest. So each step prefetches as much of
 //! the *next* NR rows as it uses of these, front to back: four vectors against 100 000 of 384 (154 MB) take
 //! half the time by that. A single vector takes the rows of b one by one and needs no help.
 //!
@@ -31,7 +31,7 @@ use crate::simd::{LANES, Simd};
 /// The most rows of a, and of b, of a tile.
 const MAX_TILE: usize = 4;
 
-/// Rows of a that are kept in L2 while all of b goes by: so many f32.
+/// Vectors of a that are kept in L2 while all of b goes by: so many f32.
 const BLOCK: usize = 32 * 1024;
 
 /// a `[k]` · b `[k]`, by [`crate::reference::dot`].
@@ -67,7 +67,7 @@ pub fn similarity_matrix(isa: Isa, a: &[f32], b: &[f32], k: usize, out: &mut [f3
         "similarity_matrix: out has {} elements for m = {m}, n = {n}",
         out.len()
     );
-    isa.run(SimilarityMatrix { a: Rows { data: a, k }, m, b: Rows { data: b, k }, n, out });
+    isa.run(SimilarityMatrix { a: Vectors { data: a, k }, m, b: Vectors { data: b, k }, n, out });
 }
 
 struct Dot<'a> {
@@ -82,15 +82,15 @@ impl Kernel for Dot<'_> {
     fn run<S: Simd>(self, simd: S) -> f32 {
         let mut out = [0.0];
         let k = self.a.len();
-        tile::<S, 1, 1>(simd, Rows { data: self.a, k }, Rows { data: self.b, k }, &mut out, 1);
+        tile::<S, 1, 1>(simd, Vectors { data: self.a, k }, Vectors { data: self.b, k }, &mut out, 1);
         out[0]
     }
 }
 
 struct SimilarityMatrix<'a> {
-    a: Rows<'a>,
+    a: Vectors<'a>,
     m: usize,
-    b: Rows<'a>,
+    b: Vectors<'a>,
     n: usize,
     out: &'a mut [f32],
 }
@@ -138,8 +138,8 @@ fn tile_columns<S: Simd>(rows: usize) -> usize {
 fn run_tile<S: Simd>(
     simd: S,
     (rows, columns): (usize, usize),
-    a: Rows<'_>,
-    b: Rows<'_>,
+    a: Vectors<'_>,
+    b: Vectors<'_>,
     out: &mut [f32],
     stride: usize,
 ) {
@@ -177,8 +177,8 @@ fn run_tile<S: Simd>(
 #[inline(always)]
 fn tile<S: Simd, const MR: usize, const NR: usize>(
     simd: S,
-    a: Rows<'_>,
-    b: Rows<'_>,
+    a: Vectors<'_>,
+    b: Vectors<'_>,
     out: &mut [f32],
     stride: usize,
 ) {
@@ -220,16 +220,16 @@ fn tile<S: Simd, const MR: usize, const NR: usize>(
 
 /// Vectors of k elements, one behind the other.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+struct Vectors<'a> {
     data: &'a [f32],
     k: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> Vectors<'a> {
     /// The rows from that one on.
     #[inline(always)]
     fn skip(self, rows: usize) -> Self {
-        Rows { data: &self.data[rows * self.k..], k: self.k }
+        Vectors { data: &self.data[rows * self.k..], k: self.k }
     }
 
     /// The first N rows, each as that many (k / 16) vectors of sixteen lanes and what is left over.

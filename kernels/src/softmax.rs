@@ -12,7 +12,10 @@ use crate::simd::{LANES, Simd};
 pub fn softmax(isa: Isa, x: &mut [f32], width: usize) {
     assert!(width > 0, "softmax: rows of width 0");
     assert_eq!(x.len() % width, 0, "softmax: x has {} elements, no multiple of the width {width}", x.len());
-    isa.run(Softmax { x, width });
+    // No rows may be of any width.
+    if !x.is_empty() {
+        isa.run(Softmax { x, width });
+    }
 }
 
 struct Softmax<'a> {
@@ -75,7 +78,7 @@ fn at_once<S: Simd, const R: usize>(simd: S, x: &mut [f32], stride: usize, width
             sums[r] = simd.add(sums[r], e);
         }
     }
-    let mut factors = [scale; R];
+    let mut factors = [simd.splat(0.0); R];
     for r in 0..R {
         let tail = &mut rows[r].1;
         if !tail.is_empty() {

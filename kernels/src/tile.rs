@@ -1,6 +1,6 @@
 //! The register tile of every product: MR rows × NV panels of the output, held in registers for one block of k.
 //!
-//! Weights lie in *panels* of sixteen output columns, `panels[n / 16][k][16]`, so that one step of k is one
+//! Weights lie in *panels* of sixteen output columns, `panels[⌈n / 16⌉][k][16]`, so that one step of k is one
 //! cache line of a panel:
 //!
 //! ```text
@@ -94,9 +94,9 @@ pub(crate) struct TileRun<'a> {
     pub(crate) add: bool,
     /// What is added to each column after that, from the first tile's panels on.
     pub(crate) bias: Option<&'a [Lanes]>,
-    /// How far behind this block's weights the next block's begin: while the first row tile reads these, those are
-    /// prefetched.
-    pub(crate) next_block: usize,
+    /// How far behind this block's weights the next block's begin, if they are to be prefetched while the first row
+    /// tile reads these.
+    pub(crate) next_block: Option<usize>,
 }
 
 /// How many panels a tile of `rows` rows takes at once.
@@ -178,12 +178,11 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(simd: S, run: TileRun<'_>) {
             // SAFETY: first_panel + v < panels, so each panel begins inside `b.data`: see `check_bounds`.
             let b: [_; NV] = std::array::from_fn(|v| unsafe { b_start.add((first_panel + v) * b.k) });
 
-            let mut acc = if row_tile == 0 {
+            let mut acc = match next_block {
                 // SAFETY: `check_bounds` has found `steps` elements from each of these pointers on.
-                unsafe { block::<S, MR, NV, true>(simd, a, b, steps, next_block) }
-            } else {
+                Some(ahead) if row_tile == 0 => unsafe { block::<S, MR, NV, true>(simd, a, b, steps, ahead) },
                 // SAFETY: as above.
-                unsafe { block::<S, MR, NV, false>(simd, a, b, steps, 0) }
+                _ => unsafe { block::<S, MR, NV, false>(simd, a, b, steps, 0) },
             };
 
             // SAFETY: row_tile · MR + r < rows and first_panel + v < panels, so these sixteen f32 are inside

@@ -58,7 +58,7 @@ impl TopK {
     ///
     /// # Panics
     ///
-    /// If the last index is no `usize`.
+    /// If `first_index` + the number of scores overflows.
     pub fn push(&mut self, isa: Isa, first_index: usize, scores: &[f32]) {
         assert!(
             first_index.checked_add(scores.len()).is_some(),

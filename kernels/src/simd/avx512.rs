@@ -17,15 +17,15 @@ pub(crate) struct Avx512 {
 impl Avx512 {
     /// The proof, if this machine can give it.
     pub(crate) fn detect() -> Option<Self> {
-        // AVX-512F implies AVX2 and FMA for the compiler, but a hypervisor may have masked them.
+        // AVX-512F implies AVX2, FMA and F16C for the compiler, but a hypervisor may have masked them.
         let avx2 = Avx2::detect()?;
-        is_x86_feature_detected!("avx512f").then_some(Avx512 { avx2 })
+        (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("f16c")).then_some(Avx512 { avx2 })
     }
 }
 
 /// # Safety
 ///
-/// The machine must have AVX-512F, AVX2 and FMA, which `token` proves.
+/// The machine must have AVX-512F and what the compiler takes to be implied (AVX2, FMA, F16C), which `token` proves.
 #[target_feature(enable = "avx512f")]
 unsafe fn trampoline<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
     kernel.run(token)

@@ -23,7 +23,7 @@ use crate::dispatch::Kernel;
 use crate::math::ROUND;
 
 /// How many `f32` a vector holds, on every machine.
-pub(crate) const LANES: usize = 16;
+pub(crate) use crate::reference::LANES;
 
 /// Sixteen `f32` as one cache line.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +36,8 @@ impl Lanes {
 
 /// An instruction set: operations on vectors of sixteen `f32`.
 ///
-/// A value of an implementing type is the proof that the machine has the instruction set: the types
-/// have a private field, and only detection makes one. So every method is safe to call.
+/// A value of an implementing type is the proof that the machine has the instruction set: the types (but for `Scalar`,
+/// which needs no proof) have a private field, and only detection makes one. So every method is safe to call.
 ///
 /// Each operation is the IEEE operation of each lane, rounded to nearest even, denormals kept. Nothing
 /// here may be an estimate, and nothing may depend on the machine.
@@ -51,8 +51,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The most rows a product tile may have.
     const TILE_ROWS: usize;
 
-    /// How many vectors of sixteen lanes fit in registers as accumulators of a product tile, beside
-    /// one vector of weights and the broadcast activations.
+    /// How many accumulators, each of sixteen lanes, a product tile of fewer rows may have: rows · panels. Not more
+    /// than the registers hold beside the panels' vectors of weights and a broadcast activation.
     const ACCUMULATORS: usize;
 
     /// Runs `kernel` as a function of its own, compiled for this instruction set: the way into it from outside
@@ -71,6 +71,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Lane j is `from[j]`, or `fill` where `from` (sixteen long or less) has ended.
     #[inline(always)]
     fn load_partial(self, from: &[f32], fill: f32) -> Self::F32 {
+        debug_assert!(from.len() <= LANES, "{} lanes of {LANES}", from.len());
         match from.first_chunk() {
             Some(full) => self.load(full),
             None => {
@@ -84,6 +85,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `to[j]` is lane j, for as many lanes as `to` (sixteen long or less) has.
     #[inline(always)]
     fn store_partial(self, v: Self::F32, to: &mut [f32]) {
+        debug_assert!(to.len() <= LANES, "{} lanes of {LANES}", to.len());
         match to.first_chunk_mut() {
             Some(full) => self.store(v, full),
             None => {
@@ -155,7 +157,7 @@ mod tests {
     use crate::dispatch::Isa;
 
     /// Every pair of these meets in some lane: signs, zeros, denormals, infinities, neighbours.
-    const NUMBERS: [f32; 17] = [
+    const NUMBERS: [f32; 19] = [
         0.0,
         -0.0,
         1.0,
@@ -173,6 +175,8 @@ mod tests {
         1.0 + f32::EPSILON,
         1e-20,
         -7.0,
+        f32::NAN,
+        2.5,
     ];
 
     /// All methods on one triple of vectors, in a fixed order.
@@ -241,7 +245,9 @@ mod tests {
         for isa in Isa::available() {
             for shift in 0..n * n {
                 let from = |offset: usize| std::array::from_fn(|j| NUMBERS[(j + offset) % n]);
-                let methods = || AllMethods { a: from(0), b: from(shift % n), c: from(shift / n) };
+                // 16 of 19 lie in the lanes at once; moving all three brings each to every lane.
+                let methods =
+                    || AllMethods { a: from(shift), b: from(shift + shift % n), c: from(shift / n) };
                 let (found, expected) = (isa.run(methods()), methods().run(Scalar));
                 assert_eq!(found.len(), expected.len());
                 for (i, (f, e)) in found.iter().zip(&expected).enumerate() {
@@ -279,6 +285,31 @@ mod tests {
                     let same = f.to_bits() == e.to_bits() || f.is_nan() && e.is_nan();
                     assert!(same, "{isa}, {input:?}: {f:e} is not {e:e}");
                 }
+            }
+        }
+    }
+
+    struct Scaled([f32; LANES], f32);
+
+    impl Kernel for Scaled {
+        type Output = [f32; LANES];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [f32; LANES] {
+            let mut lanes = [0.0; LANES];
+            simd.store(simd.mul_exp2(simd.load(&self.0), simd.splat(self.1)), &mut lanes);
+            lanes
+        }
+    }
+
+    /// From results that round to 0 to those that overflow, against float64, which represents all of them.
+    #[test]
+    fn scaling_by_a_power_of_two_rounds_once() {
+        let p: [f32; LANES] = std::array::from_fn(|j| 0.71 + 0.086 * j as f32);
+        for isa in Isa::available() {
+            for n in -152..=128 {
+                let expected = p.map(|p| (f64::from(p) * 2f64.powi(n)) as f32);
+                assert_eq!(isa.run(Scaled(p, n as f32)), expected, "{isa}: 2^{n}");
             }
         }
     }

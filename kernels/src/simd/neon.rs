@@ -93,7 +93,7 @@ impl Simd for Neon {
     // 32 q registers: 6 rows × 4 accumulators, 4 of weights, 1 activation broadcast, 3 to spare; a seventh row
     // would need one register more than there are. Its 24 chains are enough for four pipes with a latency of
     // four. Fewer rows with more panels hold more weights at once, so they get 5 and not 6: tiles of 2 × 3 and
-    // 3 × 2 would need 37 and 33 registers.
+    // 3 × 2 would need 37 and 33 registers. A single row uses each vector of weights once, so it holds one at a time.
     const TILE_ROWS: usize = 6;
     const ACCUMULATORS: usize = 5;
 

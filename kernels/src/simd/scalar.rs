@@ -31,7 +31,7 @@ fn tree(mut v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
 
 /// # Safety
 ///
-/// The machine must have FMA.
+/// The machine must have FMA, and AVX, which the compiler takes to be implied.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "fma")]
 unsafe fn with_fma<K: Kernel>(token: Scalar, kernel: K) -> K::Output {
@@ -55,8 +55,8 @@ impl Simd for Scalar {
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("fma") {
-            // SAFETY: FMA has just been detected.
+        if is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx") {
+            // SAFETY: FMA and AVX have just been detected.
             return unsafe { with_fma(self, kernel) };
         }
         as_it_is(self, kernel)

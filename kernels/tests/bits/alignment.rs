@@ -1,13 +1,15 @@
 //! Every operation at every offset into a cache line, between guards that must not be touched.
 //!
-//! A kernel that reads beyond a slice has its result changed by the guards (NaN); one that writes beyond it changes
-//! the guards.
+//! A kernel that lets in what lies beyond a slice has its result changed by the guards (NaN); one that writes beyond it
+//! changes the guards. What is read there and dropped, AddressSanitizer sees.
 
 use minilm_kernels::{
-    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, activate,
-    attention, embedding_sum, l2_normalize, layer_norm, linear, max_pool, mean_pool, reference, softmax,
+    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, activate, attention, cls_pool,
+    dot, embedding_sum, l2_normalize, layer_norm, linear, max_pool, mean_pool, reference, similarity_matrix,
+    softmax, top_k,
 };
 
+use crate::activations::ACTIVATIONS;
 use crate::numbers::{assert_bits, numbers};
 
 /// A cache line of f32.
@@ -57,10 +59,12 @@ fn rows_at_every_offset() {
                 // Five rows: four are taken at once, then one.
                 let x = numbers(5 * n, n as u64 + 31);
 
-                let mut y = Guarded::new(&x, offset);
-                activate(isa, y.slice(), Activation::Gelu);
-                let expected: Vec<f32> = x.iter().map(|&x| reference::gelu(x)).collect();
-                y.check("gelu", isa, &expected);
+                for (activation, specified) in ACTIVATIONS {
+                    let mut y = Guarded::new(&x, offset);
+                    activate(isa, y.slice(), activation);
+                    let expected: Vec<f32> = x.iter().map(|&x| specified(x)).collect();
+                    y.check(&format!("{activation:?}"), isa, &expected);
+                }
 
                 let (mut y, mut expected) = (Guarded::new(&x, offset), x.clone());
                 l2_normalize(isa, y.slice());
@@ -98,6 +102,20 @@ fn rows_at_every_offset() {
                 let mut y = Guarded::new(&vec![0.0; n], (offset + 5) % LINE);
                 max_pool(isa, tokens.slice(), y.slice());
                 y.check("max_pool", isa, &reference::max_pool(&x, n));
+                let mut y = Guarded::new(&vec![0.0; n], (offset + 5) % LINE);
+                cls_pool(tokens.slice(), y.slice());
+                y.check("cls_pool", isa, &x[..n]);
+
+                let mut y = Guarded::new(&[0.0; 10], (offset + 3) % LINE);
+                let (mut a, mut b) =
+                    (Guarded::new(&x[..2 * n], offset), Guarded::new(&x, (offset + 8) % LINE));
+                similarity_matrix(isa, a.slice(), b.slice(), n, y.slice());
+                y.check("similarity_matrix", isa, &reference::similarity_matrix(&x[..2 * n], &x, n));
+                let found = dot(isa, &a.slice()[..n], &b.slice()[n..2 * n]);
+                assert_bits("dot", isa, &[found], &[reference::dot(&x[..n], &x[n..2 * n])]);
+
+                let hits = top_k(isa, tokens.slice(), 3).into_iter().map(|hit| (hit.index, hit.score));
+                assert_eq!(hits.collect::<Vec<_>>(), reference::top_k(&x, 3), "top_k on {isa}");
             }
         }
     }
@@ -110,11 +128,23 @@ fn products_at_every_offset() {
             let (x, weight, bias) = (numbers(m * k, 36), numbers(n * k, 37), numbers(n, 38));
             let packed = PackedLinear::pack(&[(&weight, &bias)], k);
             let expected = reference::linear(&x, &weight, &bias, m, n, k);
+            let residual = numbers(m * n, 40);
+            let norm = LayerNorm { gamma: numbers(n, 41), beta: numbers(n, 42), eps: 1e-12 };
+            let mut normalized = reference::residual_sum(&expected, &residual);
+            normalized
+                .chunks_mut(n)
+                .for_each(|row| reference::layer_norm(row, &norm.gamma, &norm.beta, norm.eps));
             for offset in 0..LINE {
                 let mut x = Guarded::new(&x, offset);
                 let mut y = Guarded::new(&vec![f32::NAN; m * n], (offset + 7) % LINE);
                 linear(isa, x.slice(), &packed, Epilogue::Bias, y.slice());
                 y.check(&format!("linear {m}×{n}×{k}"), isa, &expected);
+
+                let mut added = Guarded::new(&residual, (offset + 11) % LINE);
+                let mut y = Guarded::new(&vec![f32::NAN; m * n], (offset + 7) % LINE);
+                let epilogue = Epilogue::ResidualLayerNorm(added.slice(), &norm);
+                linear(isa, x.slice(), &packed, epilogue, y.slice());
+                y.check(&format!("linear {m}×{n}×{k} with residual and LayerNorm"), isa, &normalized);
             }
         }
     }

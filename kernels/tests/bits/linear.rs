@@ -42,7 +42,7 @@ fn check_linear(isa: Isa, m: usize, n: usize, k: usize) {
 fn linear_of_every_tile_shape_and_tail() {
     for isa in Isa::available() {
         for m in 0..=20 {
-            for n in [1, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
+            for n in [0, 1, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
                 for k in [1, 2, 17, 129] {
                     check_linear(isa, m, n, k);
                 }

@@ -1,7 +1,8 @@
 //! Operations on rows.
 
 use minilm_kernels::{
-    Isa, LayerNorm, embedding_sum, l2_normalize, layer_norm, max_pool, mean_pool, reference, softmax,
+    Isa, LayerNorm, cls_pool, embedding_sum, l2_normalize, layer_norm, max_pool, mean_pool, reference,
+    softmax,
 };
 
 use crate::numbers::{assert_bits, lengths, numbers};
@@ -61,6 +62,26 @@ fn row_operations() {
                 assert_bits("max_pool", isa, &y, &reference::max_pool(&x[..tokens * n], n));
             }
         }
+    }
+}
+
+#[test]
+fn cls_pooling_takes_the_first_token() {
+    for n in lengths().skip(1) {
+        let (x, mut y) = (numbers(3 * n, 50), vec![f32::NAN; n]);
+        cls_pool(&x, &mut y);
+        assert_eq!(
+            y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(),
+            x[..n].iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+        );
+    }
+}
+
+/// No rows are softmaxed to none, however wide they would be.
+#[test]
+fn softmax_of_no_rows() {
+    for isa in Isa::available() {
+        softmax(isa, &mut [], usize::MAX);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::dispatch::{Isa, Kernel};
 use crate::math::{erf, tanh};
 use crate::reference::{GELU_CUBIC, SQRT_2_OVER_PI};
+use crate::rows::RowsMut;
 use crate::simd::{LANES, Simd};
 
 /// A function of single elements.
@@ -24,16 +25,15 @@ pub enum Activation {
 
 /// Each element of x, in place.
 pub fn activate(isa: Isa, x: &mut [f32], activation: Activation) {
-    let width = x.len();
-    isa.run(ActivateRows { x, rows: 1, stride: width, width, activation });
+    if !x.is_empty() {
+        let width = x.len();
+        isa.run(ActivateRows { x: RowsMut::new(x, width), activation });
+    }
 }
 
-/// The first `width` elements of each row; row i begins at `x[i · stride]`.
+/// Each element of some rows, in place.
 pub(crate) struct ActivateRows<'a> {
-    pub(crate) x: &'a mut [f32],
-    pub(crate) rows: usize,
-    pub(crate) stride: usize,
-    pub(crate) width: usize,
+    pub(crate) x: RowsMut<'a>,
     pub(crate) activation: Activation,
 }
 
@@ -54,9 +54,9 @@ impl Kernel for ActivateRows<'_> {
 
 impl ActivateRows<'_> {
     #[inline(always)]
-    fn each<S: Simd>(self, simd: S, activation: Activation) {
-        for row in 0..self.rows {
-            for chunk in self.x[row * self.stride..][..self.width].chunks_mut(LANES) {
+    fn each<S: Simd>(mut self, simd: S, activation: Activation) {
+        for row in 0..self.x.rows() {
+            for chunk in self.x.row_mut(row).chunks_mut(LANES) {
                 let y = activation_lanes(simd, activation, simd.load_partial(chunk, 0.0));
                 simd.store_partial(y, chunk);
             }

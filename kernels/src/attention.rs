@@ -4,23 +4,27 @@
 //! for each head:
 //!     pack the keys   into panels of sixteen keys:        [⌈s / 16⌉][head_size][16]
 //!     pack the values into panels of sixteen components:  [⌈head_size / 16⌉][s][16]
-//!     for each sixteen queries:
-//!         scores [16][s]       = queries · key panels
+//!     for some queries (sixteen where there are 256 keys, all where there are 64):
+//!         scores [·][s]        = queries · key panels
 //!         scores               = softmax of each row, scaled by 1/√head_size
-//!         out [16][head_size]  = scores · value panels
+//!         out [·][head_size]   = scores · value panels
 //! ```
 //!
 //! The scores of a few queries at a time stay in L1. Their rows are as wide as the key panels, so that all tiles are
 //! whole; what lies beyond the last key is never read.
 
 use crate::dispatch::{Isa, Kernel};
-use crate::gemm::{Product, Unfinished};
+use crate::gemm::Product;
+use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::softmax::softmax_rows;
-use crate::tile::{Panels, Rows, RowsMut};
+use crate::tile::{Finish, Panels};
 
-/// How many queries are answered at a time. With 256 keys their scores are 16 KB.
-const QUERIES: usize = 16;
+/// How many scores are computed at a time, 16 KB: those of as many queries as they suffice for.
+const SCORES: usize = 4096;
+
+/// At least so many queries at a time, however many keys there are.
+const LEAST_QUERIES: usize = 8;
 
 /// The sizes that attention needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,45 +94,43 @@ impl Kernel for Attention<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Attention { qkv, shape: AttentionShape { heads, head_size }, scratch, out } = self;
         let h = heads * head_size;
-        let s = out.len() / h;
+        let mut out = RowsMut::new(out, h);
+        let s = out.rows();
         let (key_panels, value_panels) = (s.div_ceil(LANES), head_size.div_ceil(LANES));
         // Only ever larger: a shorter sequence uses the beginning.
         grow(&mut scratch.keys, key_panels * head_size, Lanes::ZERO);
         grow(&mut scratch.values, value_panels * s, Lanes::ZERO);
-        grow(&mut scratch.scores, QUERIES * key_panels * LANES, 0.0);
+        let stride = key_panels * LANES;
+        let queries_at_once = (SCORES / stride).next_multiple_of(LEAST_QUERIES);
+        grow(&mut scratch.scores, queries_at_once * stride, 0.0);
         let scale = 1.0 / (head_size as f32).sqrt();
 
         for head in 0..heads {
             let column = head * head_size;
             let keys = &mut scratch.keys[..key_panels * head_size];
             let values = &mut scratch.values[..value_panels * s];
-            pack_keys(qkv, h, h + column, head_size, keys);
+            pack_keys(simd, qkv, h, h + column, head_size, keys);
             pack_values(simd, qkv, h, 2 * h + column, head_size, values);
             let queries = Rows { data: &qkv[column..], stride: 3 * h };
 
-            for first_row in (0..s).step_by(QUERIES) {
-                let rows = QUERIES.min(s - first_row);
-                let stride = key_panels * LANES;
+            for first_row in (0..s).step_by(queries_at_once) {
+                let rows = queries_at_once.min(s - first_row);
                 let scores = &mut scratch.scores[..rows * stride];
                 let product = Product {
-                    m: rows,
-                    n: stride,
                     a: queries.skip(first_row, 0),
                     b: Panels { data: keys, k: head_size },
-                    bias: None,
-                    out: RowsMut { data: scores, stride },
+                    finish: Finish::NOTHING,
+                    out: RowsMut::new(scores, stride),
                 };
-                product.run(simd, Unfinished);
+                product.run(simd);
                 softmax_rows(simd, scores, stride, s, scale);
                 let product = Product {
-                    m: rows,
-                    n: head_size,
                     a: Rows { data: scores, stride },
                     b: Panels { data: values, k: s },
-                    bias: None,
-                    out: RowsMut { data: &mut out[first_row * h + column..], stride: h },
+                    finish: Finish::NOTHING,
+                    out: out.part(first_row..first_row + rows, column..column + head_size),
                 };
-                product.run(simd, Unfinished);
+                product.run(simd);
             }
         }
     }
@@ -140,15 +142,21 @@ fn grow<T: Clone>(buffer: &mut Vec<T>, len: usize, fill: T) {
     }
 }
 
-/// Keys into panels of sixteen: lane j of step i of panel p is component i of key 16 p + j.
+/// Keys into panels of sixteen: lane j of step i of panel p is component i of key 16 p + j, 0 beyond the last key.
 ///
-/// Lanes beyond the last key keep whatever they had: their scores are never read.
+/// Sixteen components of sixteen keys at a time are transposed in registers.
 #[inline(always)]
-fn pack_keys(qkv: &[f32], h: usize, offset: usize, head_size: usize, panels: &mut [Lanes]) {
-    for (key, token) in qkv.chunks_exact(3 * h).enumerate() {
-        let panel = &mut panels[key / LANES * head_size..][..head_size];
-        for (step, &x) in panel.iter_mut().zip(&token[offset..]) {
-            step.0[key % LANES] = x;
+fn pack_keys<S: Simd>(simd: S, qkv: &[f32], h: usize, offset: usize, head_size: usize, panels: &mut [Lanes]) {
+    let tokens = qkv.chunks(LANES * 3 * h);
+    for (keys, panel) in tokens.zip(panels.chunks_exact_mut(head_size)) {
+        for (first, steps) in (0..head_size).step_by(LANES).zip(panel.chunks_mut(LANES)) {
+            let mut rows = [simd.splat(0.0); LANES];
+            for (row, key) in rows.iter_mut().zip(keys.chunks_exact(3 * h)) {
+                *row = simd.load_partial(&key[offset + first..][..steps.len()], 0.0);
+            }
+            for (step, column) in steps.iter_mut().zip(simd.transpose(rows)) {
+                simd.store(column, &mut step.0);
+            }
         }
     }
 }

@@ -1,31 +1,24 @@
 //! Matrix products, cut into register tiles: `a [m][k]` · panels of `b [k][n]` → `out [m][n]`.
 //!
 //! ```text
-//! for each group of panels:                      3, or one tile: with a block of k, 24 KB of weights, in L1
-//!     for each block of K_BLOCK = 128 steps of k:
-//!         for each row tile (MR rows):           its activations of this block, 4 KB, in L1
-//!             for each tile of the group (MR × NV panels):
-//!                 chains in registers over the block (tile.rs)
-//!                 out = or += the chains; after the last block += bias
-//!     finish the group's columns: activation, residual
-//! finish the rows: LayerNorm                        (linear.rs)
+//! for each NV panels:                      their weights, NV · k · 64 bytes, come from memory into L2 …
+//!     for each row tile (MR rows):         … once, and from there for each row tile
+//!         chains over all k, bias, residual, activation             (tile.rs)
+//!         meanwhile the next NV panels' weights are fetched into L2
+//! finish the rows: LayerNorm               (linear.rs)
 //! ```
 //!
-//! Each whole panel is read from memory once and then, row tile after row tile, from L1; activations come from L2.
-//! That every chain ends after 128 steps is the numerics contract: rounding errors grow with a chain's length
-//! (ARCHITECTURE.md has the figures). The sums so far lie in `out` meanwhile.
+//! A tile reads NV cache lines of weights for MR · NV fused multiply-adds of sixteen lanes each: with eight rows that is
+//! 8 bytes a cycle, which L2 delivers at ease, so weights need not stay in L1.
 //!
 //! Rows are split evenly (9 rows in tiles of at most 6 are 5 + 4, not 6 + 3), and a tile of few rows takes more
 //! panels, so that enough independent chains hide the latency of the fma.
 
 use std::ops::Range;
 
-use crate::reference::K_BLOCK;
-use crate::simd::{LANES, Lanes, Simd};
-use crate::tile::{MAX_ROWS, Panels, Rows, RowsMut, TileRun, panels_per_tile};
-
-/// How many panels of [`K_BLOCK`] steps stay in L1 (8 KB each) while the row tiles run over them.
-const L1_PANELS: usize = 3;
+use crate::rows::{Rows, RowsMut};
+use crate::simd::{LANES, Simd};
+use crate::tile::{Finish, MAX_ROWS, Panels, TileRun, Upcoming, panels_per_tile};
 
 /// Rows in as few tiles as possible, of sizes that differ by at most one: first the taller tiles, then the others.
 #[derive(Clone, Copy, Debug)]
@@ -53,116 +46,91 @@ impl RowSplit {
     }
 }
 
-/// What becomes of the sums of all k, group of columns by group of columns, while they are in a cache.
-pub(crate) trait Finish: Copy {
-    /// Finishes `columns` of the `m` rows of `out`.
-    fn finish<S: Simd>(self, simd: S, out: RowsMut<'_>, m: usize, columns: Range<usize>);
-}
-
-/// The sums are all that is wanted.
-#[derive(Clone, Copy)]
-pub(crate) struct Unfinished;
-
-impl Finish for Unfinished {
-    #[inline(always)]
-    fn finish<S: Simd>(self, _simd: S, _out: RowsMut<'_>, _m: usize, _columns: Range<usize>) {}
-}
-
-/// One product: `m` rows of `a` · the panels of `b`, plus `bias`, → `n` columns of as many rows of `out`.
+/// One product: rows of `a` · the panels of `b` → as many rows of `out`, finished.
 pub(crate) struct Product<'a> {
-    pub(crate) m: usize,
-    pub(crate) n: usize,
     pub(crate) a: Rows<'a>,
-    /// ⌈n / 16⌉ panels of k steps.
+    /// ⌈n / 16⌉ panels of k steps, for the n columns of `out`.
     pub(crate) b: Panels<'a>,
-    /// Sixteen lanes a panel.
-    pub(crate) bias: Option<&'a [Lanes]>,
+    pub(crate) finish: Finish<'a>,
     pub(crate) out: RowsMut<'a>,
 }
 
 impl Product<'_> {
     #[inline(always)]
-    pub(crate) fn run<S: Simd, F: Finish>(mut self, simd: S, finish: F) {
-        let split = RowSplit::new(self.m, S::TILE_ROWS);
-        if self.m == 0 {
+    pub(crate) fn run<S: Simd>(mut self, simd: S) {
+        let (m, n) = (self.out.rows(), self.out.columns());
+        if m == 0 {
             return;
         }
+        let split = RowSplit::new(m, S::TILE_ROWS);
         let nv = panels_per_tile::<S>(split.tall_rows);
-        let whole_panels = self.n / LANES;
-        let mut panel = 0;
-        while panel < whole_panels {
-            // Groups of whole tiles; what remains behind the last is a tile of fewer panels.
-            let left = whole_panels - panel;
-            let (nv, tiles) =
-                if left < nv { (left, 1) } else { (nv, (left / nv).min((L1_PANELS / nv).max(1))) };
-            self.group(simd, split, panel, nv, tiles);
-            let end = panel + tiles * nv;
-            finish.finish(simd, self.out.skip(0, 0), self.m, panel * LANES..end * LANES);
-            panel = end;
+        let whole_panels = n / LANES;
+        for panel in (0..whole_panels).step_by(nv) {
+            self.panels(simd, split, panel..whole_panels.min(panel + nv));
         }
-        if whole_panels * LANES < self.n {
-            self.last_columns(simd, split);
-            finish.finish(simd, self.out.skip(0, 0), self.m, whole_panels * LANES..self.n);
+        if whole_panels * LANES < n {
+            self.last_columns(simd, split, whole_panels);
         }
     }
 
-    /// All sums of `tiles` tiles of `nv` whole panels.
+    /// All rows of a tile's whole panels.
     #[inline(always)]
-    fn group<S: Simd>(&mut self, simd: S, split: RowSplit, first_panel: usize, nv: usize, tiles: usize) {
-        let k = self.b.k;
-        let bias = self.bias.map(|bias| &bias[first_panel..]);
-        for first_step in (0..k).step_by(K_BLOCK) {
-            let steps = K_BLOCK.min(k - first_step);
-            for (first_row, row_tiles, rows) in split.runs() {
-                if row_tiles > 0 {
-                    let run = TileRun {
-                        a: self.a.skip(first_row, first_step),
-                        b: self.b.skip(first_panel, first_step),
-                        out: self.out.skip(first_row, first_panel * LANES),
-                        steps,
-                        row_tiles,
-                        panel_tiles: tiles,
-                        add: first_step > 0,
-                        bias: bias.filter(|_| first_step + steps == k),
-                        // The same panels' next steps, or the first steps of the panels behind the group's last.
-                        next_block: (first_row == 0).then_some(if first_step + steps < k {
-                            steps
-                        } else {
-                            (tiles * nv - 1) * k + steps
-                        }),
-                    };
-                    run.run(simd, rows, nv);
-                }
+    fn panels<S: Simd>(&mut self, simd: S, split: RowSplit, panels: Range<usize>) {
+        let Product { a, b, finish, out } = self;
+        let columns = panels.start * LANES..panels.end * LANES;
+        let behind = b.data.as_ptr().wrapping_add(panels.end * b.k);
+        let b = b.skip(panels.start);
+        // What lies behind these panels is what is used next, also where that is another matrix's.
+        let tiles = split.tall_tiles + split.other_tiles;
+        let mut upcoming = Upcoming::spread(behind, panels.len(), tiles);
+        for (first_row, row_tiles, rows) in split.runs() {
+            if row_tiles > 0 {
+                let run = TileRun {
+                    a: a.skip(first_row, 0),
+                    b,
+                    out: out.part(first_row..first_row + row_tiles * rows, columns.clone()),
+                    row_tiles,
+                    finish: finish.skip(first_row, panels.start),
+                    upcoming: &mut upcoming,
+                };
+                run.run(simd, rows, panels.len());
             }
         }
     }
 
     /// The columns behind the last whole panel. Their tiles are computed aside, sixteen columns wide.
     #[inline(always)]
-    fn last_columns<S: Simd>(&mut self, simd: S, split: RowSplit) {
-        let panel = self.n / LANES;
-        let bias = self.bias.map(|bias| &bias[panel..]);
+    fn last_columns<S: Simd>(&mut self, simd: S, split: RowSplit, panel: usize) {
+        let columns = panel * LANES..self.out.columns();
         for (first_row, row_tiles, rows) in split.runs() {
             for first_row in (first_row..first_row + row_tiles * rows).step_by(rows.max(1)) {
                 let mut aside = [0.0; MAX_ROWS * LANES];
-                let mut whole = Product {
-                    m: rows,
-                    n: LANES,
+                let mut residual = [0.0; MAX_ROWS * LANES];
+                if let Some(from) = self.finish.residual {
+                    for r in 0..rows {
+                        let from = &from.skip(first_row + r, columns.start).data[..columns.len()];
+                        residual[r * LANES..][..columns.len()].copy_from_slice(from);
+                    }
+                }
+                let mut finish = self.finish.skip(first_row, panel);
+                finish.residual = finish.residual.map(|_| Rows { data: &residual, stride: LANES });
+                let whole = TileRun {
                     a: self.a.skip(first_row, 0),
-                    b: self.b.skip(panel, 0),
-                    bias,
-                    out: RowsMut { data: &mut aside, stride: LANES },
+                    b: self.b.skip(panel),
+                    out: RowsMut::new(&mut aside[..rows * LANES], LANES),
+                    row_tiles: 1,
+                    finish,
+                    upcoming: &mut Upcoming::nothing(),
                 };
-                whole.group(simd, RowSplit { tall_rows: rows, tall_tiles: 1, other_tiles: 0 }, 0, 1, 1);
-                let width = self.n - panel * LANES;
+                whole.run(simd, rows, 1);
+                let mut out = self.out.part(first_row..first_row + rows, columns.clone());
                 for (r, sums) in aside.chunks_exact(LANES).take(rows).enumerate() {
-                    self.out.skip(first_row + r, panel * LANES).data[..width].copy_from_slice(&sums[..width]);
+                    out.row_mut(r).copy_from_slice(&sums[..columns.len()]);
                 }
             }
         }
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::RowSplit;

@@ -1,13 +1,12 @@
 //! Dense layers: products with packed weights.
 
-use std::ops::Range;
-
-use crate::activation::{ActivateRows, Activation};
+use crate::activation::Activation;
 use crate::dispatch::{Isa, Kernel};
-use crate::gemm::{Finish, Product, Unfinished};
-use crate::layer_norm::{LayerNorm, normalize_rows};
+use crate::gemm::Product;
+use crate::layer_norm::{LayerNorm, layer_norm};
+use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
-use crate::tile::{Panels, Rows, RowsMut};
+use crate::tile::{Finish, Panels};
 
 /// A weight matrix with its bias, packed once into panels for [`linear`].
 pub struct PackedLinear {
@@ -84,22 +83,73 @@ pub fn linear(isa: Isa, x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>
     let m = x.len() / k;
     let elements = m.checked_mul(n);
     assert_eq!(Some(out.len()), elements, "linear: out has {} elements for m = {m}, n = {n}", out.len());
-    if let Epilogue::Residual(residual) | Epilogue::ResidualLayerNorm(residual, _) = epilogue {
-        let len = residual.len();
-        assert_eq!(Some(len), elements, "linear: the residual has {len} elements for m = {m}, n = {n}");
-    }
     if let Epilogue::ResidualLayerNorm(_, norm) = epilogue {
         norm.assert_width(n);
     }
-    isa.run(Linear { x, weight, epilogue, out, m });
+    if out.is_empty() {
+        return;
+    }
+    let elementwise = match epilogue {
+        Epilogue::ResidualLayerNorm(residual, _) => Epilogue::Residual(residual),
+        other => other,
+    };
+    linear_columns(isa, x, weight, 0, elementwise, RowsMut::new(out, n));
+    if let Epilogue::ResidualLayerNorm(_, norm) = epilogue {
+        layer_norm(isa, out, norm);
+    }
+}
+
+/// Some columns of [`linear`]'s output, with the same bits: those of `out`, from column `first` on. Threads share a
+/// product by its columns so.
+///
+/// # Panics
+///
+/// If x is not m rows of k for the m rows of out, `first` is not a multiple of 16, the weight has fewer columns, the
+/// columns end neither with the weight's last nor at a multiple of 16, the residual is not `[m][n]`, or the epilogue is a
+/// LayerNorm, which needs whole rows.
+pub fn linear_columns(
+    isa: Isa,
+    x: &[f32],
+    weight: &PackedLinear,
+    first: usize,
+    epilogue: Epilogue<'_>,
+    out: RowsMut<'_>,
+) {
+    let (n, k, m) = (weight.n, weight.k, out.rows());
+    assert_eq!(Some(x.len()), m.checked_mul(k), "linear: x has {} elements for m = {m}, k = {k}", x.len());
+    let end = first.saturating_add(out.columns());
+    assert!(
+        first.is_multiple_of(LANES) && end <= n && (end == n || end.is_multiple_of(LANES)),
+        "linear: columns {first}..{end} of {n} are not whole panels of {LANES}"
+    );
+    let (mut residual, mut activation) = (None, None);
+    match epilogue {
+        Epilogue::Bias => {}
+        Epilogue::Activation(a) => activation = Some(a),
+        Epilogue::Residual(data) => {
+            let len = data.len();
+            assert_eq!(
+                Some(len),
+                m.checked_mul(n),
+                "linear: the residual has {len} elements for m = {m}, n = {n}"
+            );
+            residual = Some(Rows { data, stride: n });
+        }
+        Epilogue::ResidualLayerNorm(..) => panic!("linear: a LayerNorm of a part of the columns"),
+    }
+    let bias = Some(&weight.bias[..]);
+    isa.run(Linear {
+        product: Product {
+            a: Rows { data: x, stride: k },
+            b: Panels { data: &weight.panels, k }.skip(first / LANES),
+            finish: Finish { bias, residual, activation }.skip(0, first / LANES),
+            out,
+        },
+    });
 }
 
 struct Linear<'a> {
-    x: &'a [f32],
-    weight: &'a PackedLinear,
-    epilogue: Epilogue<'a>,
-    out: &'a mut [f32],
-    m: usize,
+    product: Product<'a>,
 }
 
 impl Kernel for Linear<'_> {
@@ -107,51 +157,6 @@ impl Kernel for Linear<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Linear { x, weight: PackedLinear { panels, bias, n, k }, epilogue, out, m } = self;
-        let product = Product {
-            m,
-            n: *n,
-            a: Rows { data: x, stride: *k },
-            b: Panels { data: panels, k: *k },
-            bias: Some(bias),
-            out: RowsMut { data: &mut *out, stride: *n },
-        };
-        match epilogue {
-            Epilogue::Bias => product.run(simd, Unfinished),
-            Epilogue::Activation(activation) => product.run(simd, Activate(activation)),
-            Epilogue::Residual(residual) => product.run(simd, AddResidual(residual)),
-            Epilogue::ResidualLayerNorm(residual, norm) => {
-                product.run(simd, AddResidual(residual));
-                normalize_rows(simd, out, norm);
-            }
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Activate(Activation);
-
-impl Finish for Activate {
-    #[inline(always)]
-    fn finish<S: Simd>(self, simd: S, mut out: RowsMut<'_>, m: usize, columns: Range<usize>) {
-        let RowsMut { data, stride } = out.skip(0, columns.start);
-        simd.call(ActivateRows { x: data, rows: m, stride, width: columns.len(), activation: self.0 });
-    }
-}
-
-#[derive(Clone, Copy)]
-struct AddResidual<'a>(&'a [f32]);
-
-impl Finish for AddResidual<'_> {
-    #[inline(always)]
-    fn finish<S: Simd>(self, simd: S, mut out: RowsMut<'_>, m: usize, columns: Range<usize>) {
-        for row in 0..m {
-            let residual = &self.0[row * out.stride..][columns.clone()];
-            let out = &mut out.skip(row, columns.start).data[..columns.len()];
-            for (chunk, residual) in out.chunks_mut(LANES).zip(residual.chunks(LANES)) {
-                let y = simd.add(simd.load_partial(chunk, 0.0), simd.load_partial(residual, 0.0));
-                simd.store_partial(y, chunk);
-            }
-        }
+        self.product.run(simd);
     }
 }

@@ -58,20 +58,42 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::F32, coefficients: &[f32; 
 /// eˣ, see [`crate::reference::exp`].
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
-    // The bounds come first: then a NaN stays one.
-    let x = simd.max(simd.splat(EXP_LOW), x);
-    let x = simd.min(simd.splat(EXP_HIGH), x);
+    // The bound comes first: then a NaN stays one.
+    exp_in_range(simd, simd.min(simd.splat(EXP_HIGH), simd.max(simd.splat(EXP_LOW), x)))
+}
 
+/// [`exp`] of what is 0 or less, with a bound less to look at.
+#[inline(always)]
+pub(crate) fn exp_not_positive<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    exp_in_range(simd, simd.max(simd.splat(EXP_LOW), x))
+}
+
+/// [`exp`] for [`EXP_LOW`] ≤ x ≤ [`EXP_HIGH`], or NaN.
+#[inline(always)]
+fn exp_in_range<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    let (p, shifted) = exp_parts(simd, x);
+    simd.mul_exp2(p, simd.sub(shifted, simd.splat(ROUND)))
+}
+
+/// [`exp`] for −87 ≤ x ≤ 0, where it is no denormal: then 2ⁿ can be put into the exponent at once. Any bits for NaN.
+#[inline(always)]
+fn exp_of_moderate<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    let (p, shifted) = exp_parts(simd, x);
+    simd.add_exponent(p, shifted)
+}
+
+/// p in 1/√2 … √2 and [`ROUND`] + n with eˣ = p · 2ⁿ.
+#[inline(always)]
+fn exp_parts<S: Simd>(simd: S, x: S::F32) -> (S::F32, S::F32) {
     let round = simd.splat(ROUND);
-    let n = simd.sub(simd.mul_add(x, simd.splat(LOG2_E), round), round);
+    let shifted = simd.mul_add(x, simd.splat(LOG2_E), round);
+    let n = simd.sub(shifted, round);
     let r = simd.mul_add(n, simd.splat(-LN2_HIGH), x);
     let r = simd.mul_add(n, simd.splat(-LN2_LOW), r);
 
     let q = polynomial(simd, r, &EXP);
     let p = simd.mul_add(simd.mul(r, r), q, r);
-    let p = simd.add(p, simd.splat(1.0));
-
-    simd.mul_exp2(p, n)
+    (simd.add(p, simd.splat(1.0)), shifted)
 }
 
 /// erf(x), see [`crate::reference::erf`].
@@ -82,10 +104,12 @@ pub(crate) fn erf<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     let t = simd.abs(x);
     let t_bounded = simd.min(simd.splat(ERF_END), t);
     let q = polynomial(simd, t_bounded, &ERF_LARGE);
-    let erfc = exp(simd, simd.mul(t_bounded, q));
+    // t q(t) is between −16 and 0 for t from 0 to ERF_END.
+    let erfc = exp_of_moderate(simd, simd.mul(t_bounded, q));
     let large = simd.copy_sign(simd.sub(simd.splat(1.0), erfc), x);
 
-    simd.select_less(t, simd.splat(ERF_SPLIT), small, large)
+    // As `t < ERF_SPLIT ? small : large`, but that NaN takes the piece that keeps it one.
+    simd.select_less(simd.splat(ERF_SPLIT.next_down()), t, large, small)
 }
 
 /// tanh(x), see [`crate::reference::tanh`].

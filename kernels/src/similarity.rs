@@ -194,7 +194,7 @@ fn tile<S: Simd, const MR: usize, const NR: usize>(
         }
         for c in 0..NR {
             if NR > 1 {
-                simd.prefetch(b.data.as_ptr().wrapping_add(NR * b.k + (step * NR + c) * LANES));
+                simd.prefetch_l1(b.data.as_ptr().wrapping_add(NR * b.k + (step * NR + c) * LANES));
             }
             let y = simd.load(&b_chunks[c][step]);
             for r in 0..MR {

@@ -1,7 +1,7 @@
 //! Softmax of rows: the exact maximum, exp, sum, scale.
 
 use crate::dispatch::{Isa, Kernel};
-use crate::math::exp;
+use crate::math::exp_not_positive;
 use crate::simd::{LANES, Simd};
 
 /// x `[rows][width]`, each row in place, by [`crate::reference::softmax`].
@@ -73,7 +73,7 @@ fn at_once<S: Simd, const R: usize>(simd: S, x: &mut [f32], stride: usize, width
     for i in 0..full {
         for r in 0..R {
             let chunk = &mut rows[r].0[i];
-            let e = exp(simd, simd.sub(simd.mul(simd.load(chunk), scale), maxima[r]));
+            let e = exp_not_positive(simd, simd.sub(simd.mul(simd.load(chunk), scale), maxima[r]));
             simd.store(e, chunk);
             sums[r] = simd.add(sums[r], e);
         }
@@ -82,7 +82,8 @@ fn at_once<S: Simd, const R: usize>(simd: S, x: &mut [f32], stride: usize, width
     for r in 0..R {
         let tail = &mut rows[r].1;
         if !tail.is_empty() {
-            let e = exp(simd, simd.sub(simd.mul(simd.load_partial(tail, 0.0), scale), maxima[r]));
+            let e =
+                exp_not_positive(simd, simd.sub(simd.mul(simd.load_partial(tail, 0.0), scale), maxima[r]));
             simd.store_partial(e, tail);
             // Read again, so that lanes beyond the row count as 0.
             sums[r] = simd.add(sums[r], simd.load_partial(tail, 0.0));

@@ -1,4 +1,4 @@
-//! The register tile of every product: MR rows × NV panels of the output, held in registers for one block of k.
+//! The register tile of every product: MR rows × NV panels of the output, over all of k.
 //!
 //! Weights lie in *panels* of sixteen output columns, `panels[⌈n / 16⌉][k][16]`, so that one step of k is one
 //! cache line of a panel:
@@ -13,16 +13,21 @@
 //! ```
 //!
 //! Lanes are output columns, so each output element has its own chain of fused multiply-adds over k in
-//! order, whatever MR and NV are: the tile shape can follow the machine without changing a bit.
+//! order, whatever MR and NV are: the tile shape can follow the machine without changing a bit. A chain ends after
+//! [`K_BLOCK`] steps; what the blocks before have come to waits on the stack meanwhile, 1.5 KB that never leave L1.
+//! Then bias, residual and activation follow while the tile is in L1, and the output is written once.
 //!
-//! The first row tile of a run prefetches the weights of the next block: otherwise each block begins with waiting for
-//! memory, since hardware prefetches no further than a page.
+//! Each step also prefetches a little of the weights that come next: [`Upcoming`].
 //!
-//! What surrounds the inner loop costs about 100 instructions, beside some 3,000 of the loop. So that it stays
-//! at that, one call runs over many tiles ([`TileRun`]): the shape is chosen and the bounds are checked once.
+//! What surrounds the inner loop costs some hundred instructions, beside 3,000 of a block's loop. So that it stays
+//! at that, one call runs over all row tiles of one height ([`TileRun`]): the shape is chosen and the bounds are
+//! checked once.
 #![allow(unsafe_code, reason = "the tile's inner loop reads by pointer, after one check of the bounds")]
 
+use crate::activation::{ActivateRows, Activation};
 use crate::dispatch::Kernel;
+use crate::reference::K_BLOCK;
+use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 
 /// The most rows of a tile on any instruction set.
@@ -34,35 +39,6 @@ pub(crate) const MAX_PANELS: usize = 4;
 /// How many steps of k the inner loop takes at once.
 const UNROLL: usize = 4;
 
-/// Rows of activations: row i begins at `data[i · stride]`.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub(crate) data: &'a [f32],
-    pub(crate) stride: usize,
-}
-
-impl<'a> Rows<'a> {
-    /// The rows from `row` on, their elements from `step` on.
-    #[inline(always)]
-    pub(crate) fn skip(self, row: usize, step: usize) -> Rows<'a> {
-        Rows { data: &self.data[row * self.stride + step..], stride: self.stride }
-    }
-}
-
-/// Rows of output: row i begins at `data[i · stride]`.
-pub(crate) struct RowsMut<'a> {
-    pub(crate) data: &'a mut [f32],
-    pub(crate) stride: usize,
-}
-
-impl RowsMut<'_> {
-    /// The rows from `row` on, their elements from `column` on.
-    #[inline(always)]
-    pub(crate) fn skip(&mut self, row: usize, column: usize) -> RowsMut<'_> {
-        RowsMut { data: &mut self.data[row * self.stride + column..], stride: self.stride }
-    }
-}
-
 /// Panels of sixteen columns: step i of panel p is `data[p · k + i]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Panels<'a> {
@@ -71,32 +47,87 @@ pub(crate) struct Panels<'a> {
 }
 
 impl<'a> Panels<'a> {
-    /// The panels from `panel` on, their steps from `step` on.
+    /// The panels from `panel` on.
     #[inline(always)]
-    pub(crate) fn skip(self, panel: usize, step: usize) -> Panels<'a> {
-        Panels { data: &self.data[panel * self.k + step..], k: self.k }
+    pub(crate) fn skip(self, panel: usize) -> Panels<'a> {
+        Panels { data: &self.data[panel * self.k..], k: self.k }
     }
 }
 
-/// `row_tiles` × `panel_tiles` tiles of one shape over one block of k.
-pub(crate) struct TileRun<'a> {
-    /// The first tile's rows, from the block's first step on.
-    pub(crate) a: Rows<'a>,
-    /// The first tile's panels, from the block's first step on.
-    pub(crate) b: Panels<'a>,
-    /// Where the first tile's sums go; all sixteen columns of each panel.
-    pub(crate) out: RowsMut<'a>,
-    /// The length of the block.
-    pub(crate) steps: usize,
-    pub(crate) row_tiles: usize,
-    pub(crate) panel_tiles: usize,
-    /// Whether the sums are added to what is in `out` (the blocks before) or replace it.
-    pub(crate) add: bool,
-    /// What is added to each column after that, from the first tile's panels on.
+/// Weights that will be read soon, to be fetched into L2 a few lines at a time while others are computed with.
+///
+/// Hardware prefetches no further than a page, and memory takes about as long to bring a tile's weights as a tile of
+/// eight rows takes to use them: without this, short texts wait for memory most of the time. Fetching faster than
+/// memory delivers would make the loads of this tile wait, so the lines are spread evenly over all row tiles.
+pub(crate) struct Upcoming {
+    /// The next line. A hint: the address may be any.
+    next: *const Lanes,
+    /// How many lines a step of k has to fetch on average, times `tiles`.
+    panels: usize,
+    tiles: usize,
+    /// How many lines are behind that average, times `tiles`.
+    owed: isize,
+}
+
+impl Upcoming {
+    pub(crate) fn nothing() -> Upcoming {
+        Upcoming::spread(std::ptr::null(), 0, 1)
+    }
+
+    /// As many lines from `first` on as `panels` panels have, fetched by `tiles` tiles of as many panels.
+    #[inline(always)]
+    pub(crate) fn spread(first: *const Lanes, panels: usize, tiles: usize) -> Upcoming {
+        Upcoming { next: first, panels, tiles, owed: 0 }
+    }
+
+    /// How many lines each of the next `steps` steps should fetch: 0, 1, 2 or 4.
+    #[inline(always)]
+    fn pace(&mut self, steps: usize) -> usize {
+        self.owed += (steps * self.panels) as isize;
+        if self.owed <= 0 {
+            return 0;
+        }
+        let pace = self.panels.div_ceil(self.tiles).next_power_of_two();
+        self.owed -= (steps * pace * self.tiles) as isize;
+        pace
+    }
+}
+
+/// What becomes of the sums over all k.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish<'a> {
+    /// Added to each column: sixteen lanes a panel, from the first tile's panels on.
     pub(crate) bias: Option<&'a [Lanes]>,
-    /// How far behind this block's weights the next block's begin, if they are to be prefetched while the first row
-    /// tile reads these.
-    pub(crate) next_block: Option<usize>,
+    /// Then added to each element, from the first tile's on.
+    pub(crate) residual: Option<Rows<'a>>,
+    /// Then applied to each element.
+    pub(crate) activation: Option<Activation>,
+}
+
+impl Finish<'_> {
+    /// The sums are all that is wanted.
+    pub(crate) const NOTHING: Self = Finish { bias: None, residual: None, activation: None };
+
+    /// What applies from that row and that panel on.
+    #[inline(always)]
+    pub(crate) fn skip(self, row: usize, panel: usize) -> Self {
+        Finish {
+            bias: self.bias.map(|bias| &bias[panel..]),
+            residual: self.residual.map(|residual| residual.skip(row, panel * LANES)),
+            activation: self.activation,
+        }
+    }
+}
+
+/// `row_tiles` tiles of one height, one below the other, over all of k.
+pub(crate) struct TileRun<'a> {
+    pub(crate) a: Rows<'a>,
+    pub(crate) b: Panels<'a>,
+    /// As many rows as the tiles have and as many columns as the panels.
+    pub(crate) out: RowsMut<'a>,
+    pub(crate) row_tiles: usize,
+    pub(crate) finish: Finish<'a>,
+    pub(crate) upcoming: &'a mut Upcoming,
 }
 
 /// How many panels a tile of `rows` rows takes at once.
@@ -113,7 +144,7 @@ impl TileRun<'_> {
     ///
     /// # Panics
     ///
-    /// If the tiles reach outside the activations, the weights, the bias or the output.
+    /// If the tiles reach outside the activations, the weights, the bias, the residual or the output.
     #[inline(always)]
     pub(crate) fn run<S: Simd>(self, simd: S, rows: usize, panels: usize) {
         simd.call(Shaped { run: self, rows, panels });
@@ -157,61 +188,63 @@ impl Kernel for Shaped<'_> {
     }
 }
 
-/// The tiles of a run, all panels of one row tile before the next: its activations stay in L1.
+/// The tiles of a run, one below the other.
 #[inline(always)]
 fn tiles<S: Simd, const MR: usize, const NV: usize>(simd: S, run: TileRun<'_>) {
-    let TileRun { a, b, out, steps, row_tiles, panel_tiles, add, bias, next_block } = run;
-    let (rows, panels) = (row_tiles * MR, panel_tiles * NV);
-    check_bounds("activations", rows, a.stride, steps, a.data.len());
-    check_bounds("weights", panels, b.k, steps, b.data.len());
-    check_bounds("output", rows, out.stride, panels * LANES, out.data.len());
-    if let Some(bias) = bias {
-        assert!(panels <= bias.len(), "tiles: {panels} panels are outside the bias");
+    let TileRun { a, b, mut out, row_tiles, finish, upcoming } = run;
+    let (rows, k) = (row_tiles * MR, b.k);
+    check_bounds("activations", rows, a.stride, k, a.data.len());
+    check_bounds("weights", NV, k, k, b.data.len());
+    assert!(out.rows() == rows && out.columns() == NV * LANES, "tiles: the output is of another size");
+    if let Some(bias) = finish.bias {
+        assert!(NV <= bias.len(), "tiles: {NV} panels are outside the bias");
     }
-    let (a_start, b_start, out_start) = (a.data.as_ptr(), b.data.as_ptr(), out.data.as_mut_ptr());
+    if let Some(residual) = finish.residual {
+        check_bounds("residual", rows, residual.stride, NV * LANES, residual.data.len());
+    }
+    // SAFETY: panel v < NV begins inside `b.data`: see `check_bounds`.
+    let b: [_; NV] = std::array::from_fn(|v| unsafe { b.data.as_ptr().add(v * k) });
 
     for row_tile in 0..row_tiles {
-        // SAFETY: row_tile · MR + r < rows, so each row begins inside `a.data`: see `check_bounds`.
-        let a: [_; MR] = std::array::from_fn(|r| unsafe { a_start.add((row_tile * MR + r) * a.stride) });
-        for panel_tile in 0..panel_tiles {
-            let first_panel = panel_tile * NV;
-            // SAFETY: first_panel + v < panels, so each panel begins inside `b.data`: see `check_bounds`.
-            let b: [_; NV] = std::array::from_fn(|v| unsafe { b_start.add((first_panel + v) * b.k) });
-
-            let mut acc = match next_block {
-                // SAFETY: `check_bounds` has found `steps` elements from each of these pointers on.
-                Some(ahead) if row_tile == 0 => unsafe { block::<S, MR, NV, true>(simd, a, b, steps, ahead) },
-                // SAFETY: as above.
-                _ => unsafe { block::<S, MR, NV, false>(simd, a, b, steps, 0) },
+        let first_row = row_tile * MR;
+        // SAFETY: first_row + r < rows, so each row begins inside `a.data`: see `check_bounds`.
+        let a: [_; MR] = std::array::from_fn(|r| unsafe { a.data.as_ptr().add((first_row + r) * a.stride) });
+        let mut out = out.part(first_row..first_row + MR, 0..NV * LANES);
+        // Rows of output lie far apart, so their lines are in no near cache; the stores at the end would wait for them.
+        for r in 0..MR {
+            for line in out.row_mut(r).chunks(LANES) {
+                simd.prefetch_l1(line.as_ptr());
+            }
+        }
+        let mut sums = [[Lanes::ZERO; NV]; MR];
+        for first in (0..k.max(1)).step_by(K_BLOCK) {
+            let steps = K_BLOCK.min(k - first);
+            let pace = upcoming.pace(steps);
+            let end = (first + steps == k).then(|| End {
+                out: out.part(0..MR, 0..NV * LANES),
+                bias: finish.bias,
+                residual: finish.residual.map(|residual| residual.skip(first_row, 0)),
+            });
+            // From each pointer on, `check_bounds` has found k elements, so `steps` from `first` on.
+            let block = Block {
+                a: a.map(|a| a.wrapping_add(first)),
+                b: b.map(|b| b.wrapping_add(first)),
+                steps,
+                fetch: upcoming.next,
+                add: first > 0,
+                sums: &mut sums,
+                end,
             };
-
-            // SAFETY: row_tile · MR + r < rows and first_panel + v < panels, so these sixteen f32 are inside
-            // `out.data`: see `check_bounds`; f32 arrays have the alignment of f32, and no other reference to
-            // `out.data` is alive.
-            let at = |r: usize, v: usize| unsafe {
-                let row = out_start.add((row_tile * MR + r) * out.stride);
-                &mut *row.add((first_panel + v) * LANES).cast::<[f32; LANES]>()
-            };
-            if add {
-                for r in 0..MR {
-                    for v in 0..NV {
-                        acc[r][v] = simd.add(simd.load(at(r, v)), acc[r][v]);
-                    }
-                }
+            upcoming.next = upcoming.next.wrapping_add(pace * steps);
+            match pace {
+                0 => simd.call(Fetching::<MR, NV, 0>(block)),
+                1 => simd.call(Fetching::<MR, NV, 1>(block)),
+                2 => simd.call(Fetching::<MR, NV, 2>(block)),
+                _ => simd.call(Fetching::<MR, NV, 4>(block)),
             }
-            if let Some(bias) = bias {
-                for v in 0..NV {
-                    let bias = simd.load(&bias[first_panel + v].0);
-                    for r in 0..MR {
-                        acc[r][v] = simd.add(acc[r][v], bias);
-                    }
-                }
-            }
-            for r in 0..MR {
-                for v in 0..NV {
-                    simd.store(acc[r][v], at(r, v));
-                }
-            }
+        }
+        if let Some(activation) = finish.activation {
+            simd.call(ActivateRows { x: out, activation });
         }
     }
 }
@@ -227,38 +260,96 @@ fn check_bounds(what: &str, count: usize, stride: usize, len: usize, available: 
     );
 }
 
-/// MR × NV chains of fused multiply-adds, from zero, over `steps` steps of k. With PREFETCH, each step also prefetches
-/// the weights `ahead` steps later: memory is slower than a tile, and hardware stops at the end of a page.
-///
-/// # Safety
-///
-/// From each pointer on, `steps` elements can be read.
-#[inline(always)]
-unsafe fn block<S: Simd, const MR: usize, const NV: usize, const PREFETCH: bool>(
-    simd: S,
+/// MR × NV chains of fused multiply-adds, from zero, over `steps` steps of k, which are then added to the sums of the
+/// blocks before.
+struct Block<'a, const MR: usize, const NV: usize> {
+    /// From each of these pointers on, `steps` elements can be read.
     a: [*const f32; MR],
+    /// As `a`.
     b: [*const Lanes; NV],
     steps: usize,
-    ahead: usize,
-) -> [[S::F32; NV]; MR] {
-    let mut acc = [[simd.splat(0.0); NV]; MR];
-    let unrolled = steps - steps % UNROLL;
-    for first in (0..unrolled).step_by(UNROLL) {
-        for u in 0..UNROLL {
-            if PREFETCH {
+    /// The first line to be prefetched.
+    fetch: *const Lanes,
+    /// Whether there are blocks before.
+    add: bool,
+    /// What the blocks before have come to, and then these too.
+    sums: &'a mut [[Lanes; NV]; MR],
+    /// For the last block, whose sums go on from the registers they are in.
+    end: Option<End<'a>>,
+}
+
+/// What becomes of a tile's sums at once.
+struct End<'a> {
+    /// MR rows of NV · 16 columns.
+    out: RowsMut<'a>,
+    bias: Option<&'a [Lanes]>,
+    /// From the tile's first element on.
+    residual: Option<Rows<'a>>,
+}
+
+/// A block that prefetches so many lines a step. Each is a function of its own: the inner loop needs all registers, and
+/// inside of something larger the compiler would not leave it as it is written.
+struct Fetching<'a, const MR: usize, const NV: usize, const LINES: usize>(Block<'a, MR, NV>);
+
+impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Fetching<'_, MR, NV, LINES> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Block { a, b, steps, fetch, add, sums, end } = self.0;
+        let mut acc = [[simd.splat(0.0); NV]; MR];
+        let unrolled = steps - steps % UNROLL;
+        for first in (0..unrolled).step_by(UNROLL) {
+            for i in first..first + UNROLL {
+                for line in 0..LINES {
+                    simd.prefetch_l2(fetch.wrapping_add(i * LINES + line).cast());
+                }
+                // SAFETY: i < unrolled ≤ steps.
+                unsafe { step(simd, &a, &b, i, &mut acc) };
+            }
+        }
+        for i in unrolled..steps {
+            // SAFETY: i < steps.
+            unsafe { step(simd, &a, &b, i, &mut acc) };
+        }
+        if add {
+            for r in 0..MR {
                 for v in 0..NV {
-                    simd.prefetch(b[v].wrapping_add(first + u + ahead).cast());
+                    acc[r][v] = simd.add(simd.load(&sums[r][v].0), acc[r][v]);
                 }
             }
-            // SAFETY: first + u < unrolled ≤ steps.
-            unsafe { step(simd, &a, &b, first + u, &mut acc) };
+        }
+        let Some(End { mut out, bias, residual }) = end else {
+            for r in 0..MR {
+                for v in 0..NV {
+                    simd.store(acc[r][v], &mut sums[r][v].0);
+                }
+            }
+            return;
+        };
+        if let Some(bias) = bias {
+            for v in 0..NV {
+                let bias = simd.load(&bias[v].0);
+                for r in 0..MR {
+                    acc[r][v] = simd.add(acc[r][v], bias);
+                }
+            }
+        }
+        if let Some(residual) = residual {
+            for r in 0..MR {
+                let from = residual.data[r * residual.stride..][..NV * LANES].as_chunks::<LANES>().0;
+                for v in 0..NV {
+                    acc[r][v] = simd.add(acc[r][v], simd.load(&from[v]));
+                }
+            }
+        }
+        for r in 0..MR {
+            let to = out.row_mut(r).as_chunks_mut::<LANES>().0;
+            for v in 0..NV {
+                simd.store(acc[r][v], &mut to[v]);
+            }
         }
     }
-    for i in unrolled..steps {
-        // SAFETY: i < steps.
-        unsafe { step(simd, &a, &b, i, &mut acc) };
-    }
-    acc
 }
 
 /// Step `i` of every chain.

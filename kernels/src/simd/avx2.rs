@@ -23,6 +23,7 @@ impl Avx2 {
 /// # Safety
 ///
 /// The machine must have AVX2 and FMA, which `token` proves.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn trampoline<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
     kernel.run(token)
@@ -52,6 +53,32 @@ macro_rules! tree {
             _mm_cvtss_f32($single(two, _mm_shuffle_ps::<1>(two, two)))
         }
     };
+}
+
+/// Lane j of vector i becomes lane i of vector j.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn transpose8(rows: [__m256; 8]) -> [__m256; 8] {
+    // In each four rows, 4 × 4 blocks: vector c of half h then has column c of these rows, and column 4 + c behind it.
+    let halves: [[__m256; 4]; 2] = std::array::from_fn(|h| {
+        let [a, b, c, d] = [rows[4 * h], rows[4 * h + 1], rows[4 * h + 2], rows[4 * h + 3]];
+        let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+        [
+            _mm256_shuffle_ps::<0x44>(ab_low, cd_low),
+            _mm256_shuffle_ps::<0xee>(ab_low, cd_low),
+            _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+            _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+        ]
+    });
+    std::array::from_fn(|j| {
+        let (upper, lower) = (halves[0][j % 4], halves[1][j % 4]);
+        if j < 4 {
+            _mm256_permute2f128_ps::<0x20>(upper, lower)
+        } else {
+            _mm256_permute2f128_ps::<0x31>(upper, lower)
+        }
+    })
 }
 
 impl Simd for Avx2 {
@@ -94,10 +121,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, address: *const f32) {
+    fn prefetch_l1(self, address: *const f32) {
         // SAFETY: PREFETCHT0 is SSE, which every x86-64 has; it reads nothing that the program sees and never
         // faults, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_l2(self, address: *const f32) {
+        // SAFETY: as above, of PREFETCHT1.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 
     #[inline(always)]
@@ -168,6 +201,32 @@ impl Simd for Avx2 {
             let high = _mm256_slli_epi32::<23>(_mm256_castps_si256(biased.1));
             F32x16(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high))
         }
+    }
+
+    #[inline(always)]
+    fn add_exponent(self, p: F32x16, shifted: F32x16) -> F32x16 {
+        // SAFETY: as in `halves`.
+        unsafe {
+            let low = _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted.0));
+            let high = _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted.1));
+            let low = _mm256_add_epi32(_mm256_castps_si256(p.0), low);
+            let high = _mm256_add_epi32(_mm256_castps_si256(p.1), high);
+            F32x16(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high))
+        }
+    }
+
+    #[inline(always)]
+    fn transpose(self, rows: [F32x16; LANES]) -> [F32x16; LANES] {
+        // SAFETY: as in `halves`.
+        let eight = |rows: [__m256; 8]| unsafe { transpose8(rows) };
+        let upper_left = eight(std::array::from_fn(|i| rows[i].0));
+        let lower_left = eight(std::array::from_fn(|i| rows[8 + i].0));
+        let upper_right = eight(std::array::from_fn(|i| rows[i].1));
+        let lower_right = eight(std::array::from_fn(|i| rows[8 + i].1));
+        std::array::from_fn(|j| match j.checked_sub(8) {
+            None => F32x16(upper_left[j], lower_left[j]),
+            Some(j) => F32x16(upper_right[j], lower_right[j]),
+        })
     }
 
     #[inline(always)]

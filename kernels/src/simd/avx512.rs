@@ -26,6 +26,7 @@ impl Avx512 {
 /// # Safety
 ///
 /// The machine must have AVX-512F and what the compiler takes to be implied (AVX2, FMA, F16C), which `token` proves.
+#[inline(never)]
 #[target_feature(enable = "avx512f")]
 unsafe fn trampoline<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
     kernel.run(token)
@@ -108,8 +109,13 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch(self, address: *const f32) {
-        self.avx2.prefetch(address);
+    fn prefetch_l1(self, address: *const f32) {
+        self.avx2.prefetch_l1(address);
+    }
+
+    #[inline(always)]
+    fn prefetch_l2(self, address: *const f32) {
+        self.avx2.prefetch_l2(address);
     }
 
     #[inline(always)]
@@ -177,8 +183,58 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn add_exponent(self, p: __m512, shifted: __m512) -> __m512 {
+        register!({
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted));
+            _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), exponent))
+        })
+    }
+
+    #[inline(always)]
     fn mul_exp2(self, p: __m512, n: __m512) -> __m512 {
         register!(_mm512_scalef_ps(p, n))
+    }
+
+    #[inline(always)]
+    fn transpose(self, rows: [__m512; LANES]) -> [__m512; LANES] {
+        // In each four rows, 4 × 4 blocks: vector c of group g then has, in its quarter q, column 4 q + c of these rows.
+        let groups: [[__m512; 4]; 4] = std::array::from_fn(|g| {
+            let [a, b, c, d] = std::array::from_fn(|i| rows[4 * g + i]);
+            let pairs = register!([
+                _mm512_unpacklo_ps(a, b),
+                _mm512_unpackhi_ps(a, b),
+                _mm512_unpacklo_ps(c, d),
+                _mm512_unpackhi_ps(c, d),
+            ])
+            .map(|pair| register!(_mm512_castps_pd(pair)));
+            register!([
+                _mm512_unpacklo_pd(pairs[0], pairs[2]),
+                _mm512_unpackhi_pd(pairs[0], pairs[2]),
+                _mm512_unpacklo_pd(pairs[1], pairs[3]),
+                _mm512_unpackhi_pd(pairs[1], pairs[3]),
+            ])
+            .map(|block| register!(_mm512_castpd_ps(block)))
+        });
+        // Then quarter q of all four groups, for each column.
+        let mut columns = rows;
+        for c in 0..4 {
+            let [first, second, third, fourth] = groups.map(|group| group[c]);
+            register!({
+                let even = (
+                    _mm512_shuffle_f32x4::<0x88>(first, second),
+                    _mm512_shuffle_f32x4::<0x88>(third, fourth),
+                );
+                let odd = (
+                    _mm512_shuffle_f32x4::<0xdd>(first, second),
+                    _mm512_shuffle_f32x4::<0xdd>(third, fourth),
+                );
+                columns[c] = _mm512_shuffle_f32x4::<0x88>(even.0, even.1);
+                columns[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd.0, odd.1);
+                columns[8 + c] = _mm512_shuffle_f32x4::<0xdd>(even.0, even.1);
+                columns[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd.0, odd.1);
+            });
+        }
+        columns
     }
 
     #[inline(always)]

@@ -96,9 +96,15 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
-    /// A hint that the cache line at that address will be read soon. It changes no value, and the address may be any.
+    /// A hint that the cache line at that address will be read or written at once. It changes no value, and the address
+    /// may be any.
     #[inline(always)]
-    fn prefetch(self, _address: *const f32) {}
+    fn prefetch_l1(self, _address: *const f32) {}
+
+    /// A hint that the cache line at that address will be read later: it is brought as far as L2, where it pushes nothing
+    /// out of L1 that is needed now.
+    #[inline(always)]
+    fn prefetch_l2(self, _address: *const f32) {}
 
     /// a + b
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
@@ -141,6 +147,20 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let half = self.sub(self.mul_add(n, self.splat(0.5), round), round);
         let rest = self.sub(n, half);
         self.mul(self.mul(p, self.exp2_integral(half)), self.exp2_integral(rest))
+    }
+
+    /// p · 2ⁿ for `shifted` = 1.5 · 2²³ + n, n integral, where p and the product are normal: n, which is in the low bits
+    /// of `shifted`, is added to the exponent of p. Any bits for anything else.
+    fn add_exponent(self, p: Self::F32, shifted: Self::F32) -> Self::F32;
+
+    /// Lane j of vector i becomes lane i of vector j. Shuffles alone: a number's bits stay as they are.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::F32; LANES]) -> [Self::F32; LANES] {
+        let mut lanes = [[0.0; LANES]; LANES];
+        for i in 0..LANES {
+            self.store(rows[i], &mut lanes[i]);
+        }
+        std::array::from_fn(|j| self.load(&std::array::from_fn(|i| lanes[i][j])))
     }
 
     /// The sum of the lanes by the one tree of the contract: lane j adds lane j + 8, then j + 4,
@@ -211,8 +231,10 @@ mod tests {
                 out.extend(lanes);
             }
             // Also far from any memory of ours, where it may do no harm.
-            simd.prefetch(self.a.as_ptr());
-            simd.prefetch(self.a.as_ptr().wrapping_add(usize::MAX / 2));
+            for address in [self.a.as_ptr(), self.a.as_ptr().wrapping_add(usize::MAX / 2)] {
+                simd.prefetch_l1(address);
+                simd.prefetch_l2(address);
+            }
             out.extend([simd.reduce_add(c), simd.reduce_max(a)]);
             for n in 0..=LANES {
                 let mut lanes = [7.0; LANES];
@@ -253,6 +275,36 @@ mod tests {
                 for (i, (f, e)) in found.iter().zip(&expected).enumerate() {
                     let same = f.to_bits() == e.to_bits() || f.is_nan() && e.is_nan();
                     assert!(same, "{isa}, shift {shift}, value {i}: {f:e} is not {e:e}");
+                }
+            }
+        }
+    }
+
+    struct Transposed([[f32; LANES]; LANES]);
+
+    impl Kernel for Transposed {
+        type Output = [[f32; LANES]; LANES];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [[f32; LANES]; LANES] {
+            let mut out = [[0.0; LANES]; LANES];
+            let columns = simd.transpose(std::array::from_fn(|i| simd.load(&self.0[i])));
+            for j in 0..LANES {
+                simd.store(columns[j], &mut out[j]);
+            }
+            out
+        }
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        let rows: [[f32; LANES]; LANES] =
+            std::array::from_fn(|i| std::array::from_fn(|j| (100 * i + j) as f32));
+        for isa in Isa::available() {
+            let columns = isa.run(Transposed(rows));
+            for (i, row) in rows.iter().enumerate() {
+                for (j, &x) in row.iter().enumerate() {
+                    assert_eq!(columns[j][i], x, "{isa}: row {i}, lane {j}");
                 }
             }
         }
@@ -299,6 +351,31 @@ mod tests {
             let mut lanes = [0.0; LANES];
             simd.store(simd.mul_exp2(simd.load(&self.0), simd.splat(self.1)), &mut lanes);
             lanes
+        }
+    }
+
+    struct WithExponent([f32; LANES], f32);
+
+    impl Kernel for WithExponent {
+        type Output = [f32; LANES];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [f32; LANES] {
+            let mut lanes = [0.0; LANES];
+            simd.store(simd.add_exponent(simd.load(&self.0), simd.splat(ROUND + self.1)), &mut lanes);
+            lanes
+        }
+    }
+
+    /// Where it is normal, which is where it is used.
+    #[test]
+    fn an_exponent_added_is_a_power_of_two() {
+        let p: [f32; LANES] = std::array::from_fn(|j| 0.71 + 0.086 * j as f32);
+        for isa in Isa::available() {
+            for n in -125..=126 {
+                let expected = p.map(|p| (f64::from(p) * 2f64.powi(n)) as f32);
+                assert_eq!(isa.run(WithExponent(p, n as f32)), expected, "{isa}: 2^{n}");
+            }
         }
     }
 

@@ -23,6 +23,7 @@ impl Neon {
 /// # Safety
 ///
 /// The machine must have NEON, which `token` proves.
+#[inline(never)]
 #[target_feature(enable = "neon")]
 unsafe fn trampoline<K: Kernel>(token: Neon, kernel: K) -> K::Output {
     kernel.run(token)
@@ -85,6 +86,13 @@ fn copy_sign4(a: float32x4_t, sign: float32x4_t) -> float32x4_t {
 #[target_feature(enable = "neon")]
 fn mantissa_to_exponent4(a: float32x4_t) -> float32x4_t {
     vreinterpretq_f32_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(a)))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn add_exponent4(p: float32x4_t, shifted: float32x4_t) -> float32x4_t {
+    let exponent = vshlq_n_u32::<23>(vreinterpretq_u32_f32(shifted));
+    vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(p), exponent))
 }
 
 impl Simd for Neon {
@@ -189,6 +197,11 @@ impl Simd for Neon {
         // n + 127 in the low bits of the mantissa, then up into the exponent: see the reference.
         let biased = self.add(n, self.splat(8_388_608.0 + 127.0));
         quarters!(mantissa_to_exponent4, biased)
+    }
+
+    #[inline(always)]
+    fn add_exponent(self, p: F32x16, shifted: F32x16) -> F32x16 {
+        quarters!(add_exponent4, p, shifted)
     }
 
     #[inline(always)]

@@ -133,6 +133,11 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn add_exponent(self, p: Self::F32, shifted: Self::F32) -> Self::F32 {
+        each(|j| f32::from_bits(p[j].to_bits().wrapping_add(shifted[j].to_bits() << 23)))
+    }
+
+    #[inline(always)]
     fn reduce_add(self, v: Self::F32) -> f32 {
         tree(v, |a, b| a + b)
     }

@@ -27,10 +27,13 @@
 mod embeddings;
 mod error;
 mod folder;
+mod micro_batch;
 mod modules;
 mod options;
+mod progress;
 pub mod resolve;
 mod sentence_transformer;
+mod stream;
 
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
@@ -40,5 +43,7 @@ pub use minilm_tokenizer::TokenizerError;
 pub use minilm_weights::{FloatType, WeightsError};
 pub use modules::PoolingMode;
 pub use options::{EncodeOptions, LoadOptions};
+pub use progress::EncodeProgress;
 pub use resolve::DEFAULT_MODEL;
 pub use sentence_transformer::SentenceTransformer;
+pub use stream::StreamError;

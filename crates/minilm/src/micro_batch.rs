@@ -1,0 +1,81 @@
+//! Bulk work in pieces: which texts are computed together, and in which order.
+
+use std::cmp::Reverse;
+
+/// Towards the end of the work the pieces get smaller, so that the threads finish together; but not smaller than this,
+/// because products of few rows take longer per row.
+const SMALLEST_TOKENS: usize = 32;
+
+/// The token ids of a text, and where its vector belongs.
+pub(crate) type Row<'a> = (&'a [u32], &'a mut [f32]);
+
+/// Sorts the rows by their tokens, the most first, and cuts them into micro-batches of at most `budget` tokens (or of
+/// one text, where that alone is longer), to be computed in this order by `threads` threads.
+///
+/// Nothing is padded, so there is no padding to save. But texts of very different lengths fill a budget badly, and a
+/// long one that is begun last keeps all other threads waiting. Sorted, any order of the same texts costs the same.
+pub(crate) fn micro_batches<'r, 'a>(
+    mut rows: &'r mut [Row<'a>],
+    budget: usize,
+    threads: usize,
+) -> Vec<&'r mut [Row<'a>]> {
+    rows.sort_by_key(|(ids, _)| Reverse(ids.len()));
+    let mut remaining: usize = rows.iter().map(|(ids, _)| ids.len()).sum();
+    let mut batches = Vec::new();
+    while !rows.is_empty() {
+        let share = remaining.div_ceil(threads.max(1)).max(SMALLEST_TOKENS);
+        let (mut texts, mut tokens) = (0, 0);
+        while let Some((ids, _)) = rows.get(texts)
+            && (texts == 0 || tokens + ids.len() <= budget.min(share))
+        {
+            tokens += ids.len();
+            texts += 1;
+        }
+        remaining -= tokens;
+        batches.extend(rows.split_off_mut(..texts));
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lengths of the texts in each micro-batch.
+    fn cut(lengths: &[usize], budget: usize, threads: usize) -> Vec<Vec<usize>> {
+        let ids = vec![0; lengths.iter().copied().max().unwrap_or(0)];
+        let mut vectors = vec![0.0; lengths.len()];
+        let mut rows: Vec<Row<'_>> =
+            lengths.iter().zip(vectors.chunks_exact_mut(1)).map(|(&n, vector)| (&ids[..n], vector)).collect();
+        let batches = micro_batches(&mut rows, budget, threads);
+        batches.iter().map(|rows| rows.iter().map(|(ids, _)| ids.len()).collect()).collect()
+    }
+
+    #[test]
+    fn micro_batches_keep_to_the_budget_and_lose_nothing() {
+        assert_eq!(cut(&[], 10, 1), [[0; 0]; 0]);
+        assert_eq!(cut(&[4, 6, 1, 200, 3, 30], 40, 1), [vec![200], vec![30, 6, 4], vec![3, 1]]);
+        assert_eq!(cut(&[20, 20], 10, 1), [[20], [20]]);
+        assert_eq!(cut(&[0, 40, 0], 40, 1), [[40, 0, 0]]);
+        assert_eq!(cut(&[1, 1], 0, 0), [[1], [1]]);
+    }
+
+    #[test]
+    fn the_last_pieces_are_smaller_so_that_threads_finish_together() {
+        let tokens = |lengths: &[usize], threads| -> Vec<usize> {
+            cut(lengths, 128, threads).iter().map(|batch| batch.iter().sum()).collect()
+        };
+        assert_eq!(tokens(&[8; 60], 1), [128, 128, 128, 96]);
+        assert_eq!(tokens(&[8; 60], 2), [128, 128, 112, 56, 32, 24]);
+        assert_eq!(tokens(&[16, 16], 2), [32]);
+        assert_eq!(tokens(&[30, 30], 2), [30, 30]);
+    }
+
+    #[test]
+    fn any_order_of_the_same_texts_costs_the_same() {
+        let lengths: Vec<usize> = (0..100).map(|i| (i * 37) % 256).collect();
+        let mut sorted = lengths.clone();
+        sorted.sort_unstable();
+        assert_eq!(cut(&lengths, 128, 2), cut(&sorted, 128, 2));
+    }
+}

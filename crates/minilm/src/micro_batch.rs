@@ -1,6 +1,6 @@
 //! Bulk work in pieces: which texts are computed together, and in which order.
 
-use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// Towards the end of the work the pieces get smaller, so that the threads finish together; but not smaller than this,
 /// because products of few rows take longer per row.
@@ -9,32 +9,47 @@ const SMALLEST_TOKENS: usize = 32;
 /// The token ids of a text, and where its vector belongs.
 pub(crate) type Row<'a> = (&'a [u32], &'a mut [f32]);
 
-/// Sorts the rows by their tokens, the most first, and cuts them into micro-batches of at most `budget` tokens (or of
-/// one text, where that alone is longer), to be computed in this order by `threads` threads.
+/// Puts the rows together in micro-batches of at most `budget` tokens (or of one text, where that alone is longer), to
+/// be computed in this order by `threads` threads.
 ///
-/// Nothing is padded, so there is no padding to save. But texts of very different lengths fill a budget badly, and a
-/// long one that is begun last keeps all other threads waiting. Sorted, any order of the same texts costs the same.
-pub(crate) fn micro_batches<'r, 'a>(
-    mut rows: &'r mut [Row<'a>],
+/// Nothing is padded, so texts of any lengths may be together. Each micro-batch has the longest text that is left and
+/// the longest ones that still fit in beside it: long texts leave room that short ones fill, none of them is begun last
+/// while the other threads wait, and any order of the same texts costs the same.
+pub(crate) fn micro_batches<'a>(
+    rows: impl IntoIterator<Item = Row<'a>>,
     budget: usize,
     threads: usize,
-) -> Vec<&'r mut [Row<'a>]> {
-    rows.sort_by_key(|(ids, _)| Reverse(ids.len()));
-    let mut remaining: usize = rows.iter().map(|(ids, _)| ids.len()).sum();
+) -> Vec<Vec<Row<'a>>> {
+    let mut by_length: BTreeMap<usize, Vec<Row<'a>>> = BTreeMap::new();
+    let mut remaining = 0;
+    for row in rows {
+        remaining += row.0.len();
+        by_length.entry(row.0.len()).or_default().push(row);
+    }
     let mut batches = Vec::new();
-    while !rows.is_empty() {
+    while let Some(longest) = take_longest(&mut by_length, usize::MAX) {
         let share = remaining.div_ceil(threads.max(1)).max(SMALLEST_TOKENS);
-        let (mut texts, mut tokens) = (0, 0);
-        while let Some((ids, _)) = rows.get(texts)
-            && (texts == 0 || tokens + ids.len() <= budget.min(share))
-        {
-            tokens += ids.len();
-            texts += 1;
+        let mut room = budget.min(share).saturating_sub(longest.0.len());
+        remaining -= longest.0.len();
+        let mut batch = vec![longest];
+        while let Some(row) = take_longest(&mut by_length, room) {
+            room -= row.0.len();
+            remaining -= row.0.len();
+            batch.push(row);
         }
-        remaining -= tokens;
-        batches.extend(rows.split_off_mut(..texts));
+        batches.push(batch);
     }
     batches
+}
+
+/// The longest row of at most so many tokens.
+fn take_longest<'a>(by_length: &mut BTreeMap<usize, Vec<Row<'a>>>, most: usize) -> Option<Row<'a>> {
+    let (&length, rows) = by_length.range_mut(..=most).next_back()?;
+    let row = rows.pop();
+    if rows.is_empty() {
+        by_length.remove(&length);
+    }
+    row
 }
 
 #[cfg(test)]
@@ -45,9 +60,8 @@ mod tests {
     fn cut(lengths: &[usize], budget: usize, threads: usize) -> Vec<Vec<usize>> {
         let ids = vec![0; lengths.iter().copied().max().unwrap_or(0)];
         let mut vectors = vec![0.0; lengths.len()];
-        let mut rows: Vec<Row<'_>> =
-            lengths.iter().zip(vectors.chunks_exact_mut(1)).map(|(&n, vector)| (&ids[..n], vector)).collect();
-        let batches = micro_batches(&mut rows, budget, threads);
+        let rows = lengths.iter().zip(vectors.chunks_exact_mut(1)).map(|(&n, vector)| (&ids[..n], vector));
+        let batches = micro_batches(rows, budget, threads);
         batches.iter().map(|rows| rows.iter().map(|(ids, _)| ids.len()).collect()).collect()
     }
 
@@ -55,6 +69,7 @@ mod tests {
     fn micro_batches_keep_to_the_budget_and_lose_nothing() {
         assert_eq!(cut(&[], 10, 1), [[0; 0]; 0]);
         assert_eq!(cut(&[4, 6, 1, 200, 3, 30], 40, 1), [vec![200], vec![30, 6, 4], vec![3, 1]]);
+        assert_eq!(cut(&[70, 20, 3, 80, 60, 30], 100, 1), [vec![80, 20], vec![70, 30], vec![60, 3]]);
         assert_eq!(cut(&[20, 20], 10, 1), [[20], [20]]);
         assert_eq!(cut(&[0, 40, 0], 40, 1), [[40, 0, 0]]);
         assert_eq!(cut(&[1, 1], 0, 0), [[1], [1]]);

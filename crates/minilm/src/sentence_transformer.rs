@@ -123,12 +123,11 @@ impl SentenceTransformer {
 
         let dimension = self.dimension();
         let mut data = vec![0.0; texts.len() * dimension];
-        let mut rows: Vec<Row<'_>> =
-            tokens.iter().map(|t| &t.ids[..]).zip(data.chunks_exact_mut(dimension)).collect();
-        let batches = micro_batches(&mut rows, options.micro_batch_tokens, self.threads());
+        let rows = tokens.iter().map(|t| &t.ids[..]).zip(data.chunks_exact_mut(dimension));
+        let batches = micro_batches(rows, options.micro_batch_tokens, self.threads());
         let done = AtomicUsize::new(before);
-        self.each_in_order(batches, |arena, rows| {
-            self.run(arena, rows)?;
+        self.each_in_order(batches, |arena, mut rows| {
+            self.run(arena, &mut rows)?;
             let texts = done.fetch_add(rows.len(), Ordering::Relaxed) + rows.len();
             if let Some(progress) = options.progress_listener() {
                 progress.encoded(texts, total);

@@ -16,8 +16,9 @@ fn texts() -> Vec<String> {
 /// Options whose progress is kept in the list.
 fn listening(calls: &Arc<Mutex<Vec<(usize, Option<usize>)>>>) -> EncodeOptions {
     let calls = calls.clone();
-    EncodeOptions::default()
-        .progress(Arc::new(move |texts: usize, total: Option<usize>| calls.lock().unwrap().push((texts, total))))
+    EncodeOptions::default().progress(Arc::new(move |texts: usize, total: Option<usize>| {
+        calls.lock().unwrap().push((texts, total))
+    }))
 }
 
 #[test]
@@ -91,9 +92,14 @@ fn errors_of_both_ends_come_through_and_end_it() {
     assert_eq!((windows, source.len()), (1, 1));
 
     let mut source = ["a", "b", "c", "d", "e"].into_iter().map(Ok::<_, ()>);
-    let error = model.encode_stream(&mut source, &options, |texts, _| {
-        if texts == ["c", "d"] { Err("full") } else { Ok(()) }
-    });
+    let error =
+        model.encode_stream(
+            &mut source,
+            &options,
+            |texts, _| {
+                if texts == ["c", "d"] { Err("full") } else { Ok(()) }
+            },
+        );
     assert!(matches!(error, Err(StreamError::Sink("full"))));
     assert_eq!(source.len(), 1);
 }

@@ -32,7 +32,16 @@ enum End {
 
 impl<R: Read> CheckedBytes<R> {
     pub(super) fn new(source: R) -> CheckedBytes<R> {
-        CheckedBytes { source, chunk: Vec::new(), next: 0, valid: 0, end: None, begun: false, line: 1, column: 0 }
+        CheckedBytes {
+            source,
+            chunk: Vec::new(),
+            next: 0,
+            valid: 0,
+            end: None,
+            begun: false,
+            line: 1,
+            column: 0,
+        }
     }
 
     /// The line of the next byte, from 1.

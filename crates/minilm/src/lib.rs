@@ -22,7 +22,8 @@
 //!
 //! [`SentenceTransformer::load`] takes a name or a directory. A name is looked for in the local Hugging
 //! Face cache and then downloaded, see [`resolve`](mod@resolve). A loaded model is `Send + Sync` and encodes with
-//! `&self`: one serves any number of threads.
+//! `&self`: one serves any number of threads. [`SentenceTransformer::encode_stream`] encodes more texts than fit into
+//! memory, and [`EncodeOptions::progress`] tells how far it is.
 
 mod embeddings;
 mod error;

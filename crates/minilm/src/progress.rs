@@ -18,7 +18,7 @@ pub trait EncodeProgress: Send + Sync {
     ///
     /// Called by the threads that encode, after each micro-batch (every few milliseconds) and not at all if there
     /// are no texts: it should be quick. The threads do not wait for each other, so a smaller number may follow a
-    /// greater one. Every number comes once, and all texts are the greatest.
+    /// greater one. No number comes twice, and the greatest is that of all texts.
     ///
     /// [`encode_batch`]: crate::SentenceTransformer::encode_batch
     /// [`encode_stream`]: crate::SentenceTransformer::encode_stream

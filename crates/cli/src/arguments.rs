@@ -39,7 +39,8 @@ pub(crate) struct EmbedArguments {
     #[arg(value_name = "TEXT", required_unless_present = "input", conflicts_with = "input")]
     pub(crate) texts: Vec<String>,
 
-    /// Read texts from a file, or from standard input if it is `-`
+    /// Read texts from a file, or from standard input if it is `-`; of any size, because texts are read,
+    /// embedded and written piece by piece
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
 
@@ -57,7 +58,8 @@ pub(crate) struct EmbedArguments {
     pub(crate) output: Option<PathBuf>,
 
     /// What to write: json and jsonl have text, embedding, tokens and truncated of each text, npy is a
-    /// float32 array [n, dimension] [default: by the output file's extension, else jsonl]
+    /// float32 array [n, dimension], which needs a temporary file if it goes to standard output [default: by
+    /// the output file's extension, else jsonl]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,
 

@@ -1,18 +1,20 @@
-use std::borrow::Cow;
+use std::sync::Arc;
 
-use minilm::{EncodeOptions, LoadOptions, SentenceTransformer};
+use minilm::{EncodeOptions, LoadOptions, SentenceTransformer, StreamError};
 
 use crate::arguments::{EmbedArguments, OutputFormat};
 use crate::error::CliError;
-use crate::input;
+use crate::input::Input;
 use crate::model::resolve_options;
-use crate::output::{Output, format_of, write_embeddings};
+use crate::output::{EmbeddingWriter, Output, format_of};
+use crate::progress::EmbedBar;
 
+/// Reads, encodes and writes a window of texts at a time, so that an input may be of any size.
 pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
-    let texts = match &arguments.input {
-        Some(path) => Cow::Owned(input::read(path, arguments.input_format, &arguments.field)?),
-        None => Cow::Borrowed(&arguments.texts[..]),
+    let input = match &arguments.input {
+        Some(path) => Some(Input::open(path, arguments.input_format, &arguments.field)?),
+        None => None,
     };
     let output = Output::open(arguments.output.as_deref())?;
     let format = format_of(arguments.format, arguments.output.as_deref());
@@ -21,18 +23,44 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
             "--format npy writes binary data; give a file with -o or redirect standard output".to_owned(),
         ));
     }
+    let position = input.as_ref().map(Input::position);
+    let mut texts: Box<dyn Iterator<Item = Result<String, CliError>>> = match input {
+        Some(input) => Box::new(input),
+        None => Box::new(arguments.texts.iter().cloned().map(Ok)),
+    };
+    // A wrong format or a wrong field is wrong in the first text already.
+    let first = texts.next().transpose()?;
+    // Where the vectors themselves are shown, a bar would be drawn over them.
+    let bar_wanted = !arguments.source.quiet && !output.is_terminal();
 
     let options =
         LoadOptions::default().resolve(resolve_options(&arguments.source)).threads(arguments.threads);
     let model = SentenceTransformer::load_with(&arguments.model, &options)?;
-    let embeddings = model.encode_batch(&texts, &EncodeOptions::default())?;
 
-    let cut = embeddings.token_counts().iter().filter(|count| count.truncated()).count();
+    let mut options = EncodeOptions::default();
+    let bar = position.filter(|_| bar_wanted).and_then(EmbedBar::new).map(Arc::new);
+    if let Some(bar) = &bar {
+        options = options.progress(bar.clone());
+    }
+    let mut writer = EmbeddingWriter::new(output.start(), format, model.dimension())?;
+    let mut cut = 0;
+    let encoded =
+        model.encode_stream(first.map(Ok).into_iter().chain(texts), &options, |texts, embeddings| {
+            cut += embeddings.token_counts().iter().filter(|count| count.truncated()).count();
+            writer.write(&texts, &embeddings)
+        });
+    if let Some(bar) = &bar {
+        bar.finish();
+    }
+    let all = encoded.map_err(|error| match error {
+        StreamError::Source(error) | StreamError::Sink(error) => error,
+        StreamError::Encode(error) => error.into(),
+    })?;
     if cut > 0 {
-        let (all, limit) = (texts.len(), model.max_seq_length());
+        let limit = model.max_seq_length();
         eprintln!(
             "minilm: warning: {cut} of {all} texts had more than {limit} tokens; their ends were ignored"
         );
     }
-    output.write(|to| write_embeddings(to, format, &texts, &embeddings))
+    writer.finish()
 }

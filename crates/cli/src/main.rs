@@ -7,6 +7,7 @@ mod info;
 mod input;
 mod model;
 mod output;
+mod progress;
 mod pull;
 mod trace;
 

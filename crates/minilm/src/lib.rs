@@ -22,15 +22,19 @@
 //!
 //! [`SentenceTransformer::load`] takes a name or a directory. A name is looked for in the local Hugging
 //! Face cache and then downloaded, see [`resolve`](mod@resolve). A loaded model is `Send + Sync` and encodes with
-//! `&self`: one serves any number of threads.
+//! `&self`: one serves any number of threads. [`SentenceTransformer::encode_stream`] encodes more texts than fit into
+//! memory, and [`EncodeOptions::progress`] tells how far it is.
 
 mod embeddings;
 mod error;
 mod folder;
+mod micro_batch;
 mod modules;
 mod options;
+mod progress;
 pub mod resolve;
 mod sentence_transformer;
+mod stream;
 
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
@@ -40,5 +44,7 @@ pub use minilm_tokenizer::TokenizerError;
 pub use minilm_weights::{FloatType, WeightsError};
 pub use modules::PoolingMode;
 pub use options::{EncodeOptions, LoadOptions};
+pub use progress::EncodeProgress;
 pub use resolve::DEFAULT_MODEL;
 pub use sentence_transformer::SentenceTransformer;
+pub use stream::StreamError;

@@ -1,5 +1,9 @@
+use std::fmt;
+use std::sync::Arc;
+
 use minilm_kernels::Isa;
 
+use crate::EncodeProgress;
 use crate::resolve::ResolveOptions;
 
 /// How to load a model. [`Default`] is what most programs want.
@@ -48,19 +52,31 @@ impl LoadOptions {
 }
 
 /// How to encode many texts. [`Default`] is what most programs want.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct EncodeOptions {
     /// How many tokens of whole texts are computed together; 128 by default. More need more memory; the bits do not
     /// depend on it.
     pub micro_batch_tokens: usize,
+    /// How many texts [`encode_stream`](crate::SentenceTransformer::encode_stream) holds at a time; 0 (the default) for
+    /// 512 a thread.
+    pub window_texts: usize,
+    /// After how many bytes of text [`encode_stream`](crate::SentenceTransformer::encode_stream) reads no further text
+    /// before it encodes these; 4 MiB by default.
+    pub window_bytes: usize,
+    progress: Option<Arc<dyn EncodeProgress>>,
 }
 
 impl Default for EncodeOptions {
     fn default() -> Self {
-        // 128 rows of activations (hidden 1.5 KiB, qkv 4.5 KiB, feed-forward 6 KiB each) stay in a
-        // megabyte of L2 beside the panels of weights that stream through it.
-        EncodeOptions { micro_batch_tokens: 128 }
+        EncodeOptions {
+            // 128 rows of activations (hidden 1.5 KiB, qkv 4.5 KiB, feed-forward 6 KiB each) stay in a
+            // megabyte of L2 beside the panels of weights that stream through it.
+            micro_batch_tokens: 128,
+            window_texts: 0,
+            window_bytes: 4 << 20,
+            progress: None,
+        }
     }
 }
 
@@ -70,5 +86,41 @@ impl EncodeOptions {
     pub fn micro_batch_tokens(mut self, tokens: usize) -> Self {
         self.micro_batch_tokens = tokens;
         self
+    }
+
+    /// Sets [`EncodeOptions::window_texts`].
+    #[must_use]
+    pub fn window_texts(mut self, texts: usize) -> Self {
+        self.window_texts = texts;
+        self
+    }
+
+    /// Sets [`EncodeOptions::window_bytes`].
+    #[must_use]
+    pub fn window_bytes(mut self, bytes: usize) -> Self {
+        self.window_bytes = bytes;
+        self
+    }
+
+    /// Who hears how far it is. Default: nobody.
+    #[must_use]
+    pub fn progress(mut self, progress: Arc<dyn EncodeProgress>) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    pub(crate) fn progress_listener(&self) -> Option<&dyn EncodeProgress> {
+        self.progress.as_deref()
+    }
+}
+
+impl fmt::Debug for EncodeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncodeOptions")
+            .field("micro_batch_tokens", &self.micro_batch_tokens)
+            .field("window_texts", &self.window_texts)
+            .field("window_bytes", &self.window_bytes)
+            .field("progress", &self.progress.is_some())
+            .finish()
     }
 }

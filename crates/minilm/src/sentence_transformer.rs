@@ -1,11 +1,14 @@
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use minilm_bert::{Arena, BertConfig, BertEncoder, Tap, TraceStep, TraceValues, Workers, micro_batches};
+use minilm_bert::{Arena, BertConfig, BertEncoder, Tap, TraceStep, TraceValues, Workers};
 use minilm_kernels::{Isa, cls_pool, l2_normalize, max_pool, mean_pool};
 use minilm_tokenizer::{Tokenizer, Tokens};
 use minilm_weights::{FloatType, WeightsFile};
 
 use crate::folder;
+use crate::micro_batch::{Row, micro_batches};
 use crate::modules::{Pipeline, TextSettings};
 use crate::resolve::{ResolvedModel, resolve};
 use crate::{Embeddings, EncodeOptions, Error, LoadOptions, PoolingMode, TokenCount};
@@ -87,11 +90,14 @@ impl SentenceTransformer {
     pub fn encode(&self, text: &str) -> Result<Vec<f32>, Error> {
         let tokens = self.tokenizer.encode(text)?;
         let mut vector = vec![0.0; self.dimension()];
-        self.workers.with_arena(|arena| self.run(arena, &[tokens], &mut vector))?;
+        self.workers.with_arena(|arena| self.run(arena, &mut [(&tokens.ids, &mut vector)]))?;
         Ok(vector)
     }
 
     /// The vectors of many texts, and how many tokens each had.
+    ///
+    /// All threads of the model work on it, and it costs what the tokens cost: the texts may be of any lengths and in
+    /// any order. For more texts than fit into memory there is [`encode_stream`](Self::encode_stream).
     ///
     /// # Errors
     ///
@@ -101,21 +107,56 @@ impl SentenceTransformer {
         texts: &[T],
         options: &EncodeOptions,
     ) -> Result<Embeddings, Error> {
+        self.encode_part(texts, options, 0, Some(texts.len()))
+    }
+
+    /// Some of `total` texts, of which `before` are done.
+    pub(crate) fn encode_part<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        options: &EncodeOptions,
+        before: usize,
+        total: Option<usize>,
+    ) -> Result<Embeddings, Error> {
         let tokens = self.workers.try_map(texts, |text| self.tokenizer.encode(text.as_ref()))?;
         let counts = tokens.iter().map(|t| TokenCount::new(t.total, t.ids.len())).collect();
 
         let dimension = self.dimension();
         let mut data = vec![0.0; texts.len() * dimension];
-        let mut rest = &mut data[..];
-        let mut micro_batch_and_output = Vec::new();
-        for range in micro_batches(tokens.iter().map(|t| t.ids.len()), options.micro_batch_tokens) {
-            let output = rest.split_off_mut(..range.len() * dimension).unwrap_or_default();
-            micro_batch_and_output.push((&tokens[range], output));
-        }
-        self.workers.try_for_each(micro_batch_and_output, |(tokens, output)| {
-            self.workers.with_arena(|arena| self.run(arena, tokens, output))
+        let rows = tokens.iter().map(|t| &t.ids[..]).zip(data.chunks_exact_mut(dimension));
+        let batches = micro_batches(rows, options.micro_batch_tokens, self.threads());
+        let done = AtomicUsize::new(before);
+        self.each_in_order(batches, |arena, mut rows| {
+            self.run(arena, &mut rows)?;
+            let texts = done.fetch_add(rows.len(), Ordering::Relaxed) + rows.len();
+            if let Some(progress) = options.progress_listener() {
+                progress.encoded(texts, total);
+            }
+            Ok(())
         })?;
         Ok(Embeddings::new(data, dimension, counts))
+    }
+
+    /// Every thread takes the next item until none is left, so that none waits while another has several.
+    fn each_in_order<T: Send>(
+        &self,
+        items: Vec<T>,
+        f: impl Fn(&mut Arena, T) -> Result<(), Error> + Send + Sync,
+    ) -> Result<(), Error> {
+        let threads = vec![(); self.threads().min(items.len())];
+        let queue = Mutex::new(items.into_iter());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let failed = AtomicBool::new(false);
+        self.workers.try_for_each(threads, |()| {
+            self.workers.with_arena(|arena| {
+                while !failed.load(Ordering::Relaxed)
+                    && let Some(item) = next()
+                {
+                    f(arena, item).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+                }
+                Ok(())
+            })
+        })
     }
 
     /// The states `[tokens][hidden_size]` of one text after the embeddings and after each layer.
@@ -191,15 +232,15 @@ impl SentenceTransformer {
         Ok((ids, count))
     }
 
-    /// One micro-batch: forward pass, pooling, scaling; into output `[texts][dimension]`.
-    fn run(&self, arena: &mut Arena, texts: &[Tokens], output: &mut [f32]) -> Result<(), Error> {
+    /// One micro-batch: forward pass, pooling, scaling; into each text's vector.
+    fn run(&self, arena: &mut Arena, rows: &mut [Row<'_>]) -> Result<(), Error> {
         arena.tokens.clear();
-        for tokens in texts {
-            arena.tokens.push(&tokens.ids);
+        for (ids, _) in rows.iter() {
+            arena.tokens.push(ids);
         }
         self.encoder.forward(arena)?;
         let h = self.dimension();
-        for (sequence, out) in arena.tokens.sequences().zip(output.chunks_exact_mut(h)) {
+        for (sequence, (_, out)) in arena.tokens.sequences().zip(rows) {
             self.pool(&arena.hidden()[sequence.start * h..sequence.end * h], out);
             if self.normalize {
                 l2_normalize(self.encoder.isa(), out);

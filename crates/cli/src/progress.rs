@@ -1,0 +1,104 @@
+//! The bar that shows how far an input is embedded.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use minilm::EncodeProgress;
+
+use crate::input::Position;
+
+/// On standard error: texts, texts a second, and for a file, whose size is known, the time that is left.
+pub(crate) struct EmbedBar {
+    bar: ProgressBar,
+    input: Position,
+    texts: AtomicU64,
+    begin: Instant,
+}
+
+impl EmbedBar {
+    /// None if nobody would see it.
+    pub(crate) fn new(input: Position) -> Option<EmbedBar> {
+        std::io::stderr().is_terminal().then(|| {
+            let bar = match input.bytes {
+                Some(bytes) => ProgressBar::new(bytes),
+                None => ProgressBar::new_spinner(),
+            };
+            bar.enable_steady_tick(Duration::from_millis(100));
+            EmbedBar::with_bar(bar, input)
+        })
+    }
+
+    fn with_bar(bar: ProgressBar, input: Position) -> EmbedBar {
+        let template = match input.bytes {
+            Some(_) => "{msg} [{wide_bar}] {percent}% {eta}",
+            None => "{spinner} {msg} {elapsed}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        EmbedBar { bar, input, texts: AtomicU64::new(0), begin: Instant::now() }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl EncodeProgress for EmbedBar {
+    fn encoded(&self, texts: usize, _total: Option<usize>) {
+        let texts = texts as u64;
+        // Threads overtake each other, and a bar that goes back forgets how fast it was.
+        if self.texts.fetch_max(texts, Ordering::Relaxed) >= texts {
+            return;
+        }
+        if self.input.bytes.is_some() {
+            self.bar.set_position(self.input.bytes_of(texts).max(self.bar.position()));
+        }
+        let rate = texts as f64 / self.begin.elapsed().as_secs_f64().max(1e-3);
+        self.bar.set_message(format!("{} texts, {rate:.0}/s", HumanCount(texts)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::ProgressDrawTarget;
+
+    use super::*;
+
+    fn bar(input: Position) -> EmbedBar {
+        let target = ProgressDrawTarget::hidden();
+        EmbedBar::with_bar(ProgressBar::with_draw_target(input.bytes, target), input)
+    }
+
+    #[test]
+    fn the_bar_is_at_the_bytes_of_the_texts_that_are_done() {
+        let input = Position::new(Some(10_000));
+        input.count_bytes(3_000);
+        (0..30).for_each(|_| input.count_text());
+        let bar = bar(input.clone());
+        bar.encoded(10, None);
+        assert_eq!(bar.bar.position(), 1_000);
+        assert!(bar.bar.message().starts_with("10 texts, "), "{}", bar.bar.message());
+        // A thread that was overtaken changes nothing.
+        bar.encoded(5, None);
+        assert!(bar.bar.message().starts_with("10 texts, ") && bar.bar.position() == 1_000);
+        bar.encoded(30, None);
+        assert_eq!(bar.bar.position(), 3_000);
+        // Shorter texts than before do not move it back.
+        (0..30).for_each(|_| input.count_text());
+        bar.encoded(31, None);
+        assert_eq!(bar.bar.position(), 3_000);
+        assert_eq!(bar.bar.length(), Some(10_000));
+    }
+
+    #[test]
+    fn without_a_size_there_are_only_texts() {
+        let bar = bar(Position::new(None));
+        bar.encoded(1_234, None);
+        assert!(bar.bar.message().starts_with("1,234 texts, "), "{}", bar.bar.message());
+        assert_eq!(bar.bar.position(), 0);
+    }
+}

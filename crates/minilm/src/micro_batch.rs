@@ -1,0 +1,96 @@
+//! Bulk work in pieces: which texts are computed together, and in which order.
+
+use std::collections::BTreeMap;
+
+/// Towards the end of the work the pieces get smaller, so that the threads finish together; but not smaller than this,
+/// because products of few rows take longer per row.
+const SMALLEST_TOKENS: usize = 32;
+
+/// The token ids of a text, and where its vector belongs.
+pub(crate) type Row<'a> = (&'a [u32], &'a mut [f32]);
+
+/// Puts the rows together in micro-batches of at most `budget` tokens (or of one text, where that alone is longer), to
+/// be computed in this order by `threads` threads.
+///
+/// Nothing is padded, so texts of any lengths may be together. Each micro-batch has the longest text that is left and
+/// the longest ones that still fit in beside it: long texts leave room that short ones fill, none of them is begun last
+/// while the other threads wait, and any order of the same texts costs the same.
+pub(crate) fn micro_batches<'a>(
+    rows: impl IntoIterator<Item = Row<'a>>,
+    budget: usize,
+    threads: usize,
+) -> Vec<Vec<Row<'a>>> {
+    let mut by_length: BTreeMap<usize, Vec<Row<'a>>> = BTreeMap::new();
+    let mut remaining = 0;
+    for row in rows {
+        remaining += row.0.len();
+        by_length.entry(row.0.len()).or_default().push(row);
+    }
+    let mut batches = Vec::new();
+    while let Some(longest) = take_longest(&mut by_length, usize::MAX) {
+        let share = remaining.div_ceil(threads.max(1)).max(SMALLEST_TOKENS);
+        let mut room = budget.min(share).saturating_sub(longest.0.len());
+        remaining -= longest.0.len();
+        let mut batch = vec![longest];
+        while let Some(row) = take_longest(&mut by_length, room) {
+            room -= row.0.len();
+            remaining -= row.0.len();
+            batch.push(row);
+        }
+        batches.push(batch);
+    }
+    batches
+}
+
+/// The longest row of at most so many tokens.
+fn take_longest<'a>(by_length: &mut BTreeMap<usize, Vec<Row<'a>>>, most: usize) -> Option<Row<'a>> {
+    let (&length, rows) = by_length.range_mut(..=most).next_back()?;
+    let row = rows.pop();
+    if rows.is_empty() {
+        by_length.remove(&length);
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lengths of the texts in each micro-batch.
+    fn cut(lengths: &[usize], budget: usize, threads: usize) -> Vec<Vec<usize>> {
+        let ids = vec![0; lengths.iter().copied().max().unwrap_or(0)];
+        let mut vectors = vec![0.0; lengths.len()];
+        let rows = lengths.iter().zip(vectors.chunks_exact_mut(1)).map(|(&n, vector)| (&ids[..n], vector));
+        let batches = micro_batches(rows, budget, threads);
+        batches.iter().map(|rows| rows.iter().map(|(ids, _)| ids.len()).collect()).collect()
+    }
+
+    #[test]
+    fn micro_batches_keep_to_the_budget_and_lose_nothing() {
+        assert_eq!(cut(&[], 10, 1), [[0; 0]; 0]);
+        assert_eq!(cut(&[4, 6, 1, 200, 3, 30], 40, 1), [vec![200], vec![30, 6, 4], vec![3, 1]]);
+        assert_eq!(cut(&[70, 20, 3, 80, 60, 30], 100, 1), [vec![80, 20], vec![70, 30], vec![60, 3]]);
+        assert_eq!(cut(&[20, 20], 10, 1), [[20], [20]]);
+        assert_eq!(cut(&[0, 40, 0], 40, 1), [[40, 0, 0]]);
+        assert_eq!(cut(&[1, 1], 0, 0), [[1], [1]]);
+    }
+
+    #[test]
+    fn the_last_pieces_are_smaller_so_that_threads_finish_together() {
+        let tokens = |lengths: &[usize], threads| -> Vec<usize> {
+            cut(lengths, 128, threads).iter().map(|batch| batch.iter().sum()).collect()
+        };
+        assert_eq!(tokens(&[8; 60], 1), [128, 128, 128, 96]);
+        assert_eq!(tokens(&[8; 60], 2), [128, 128, 112, 56, 32, 24]);
+        assert_eq!(tokens(&[16, 16], 2), [32]);
+        assert_eq!(tokens(&[30, 30], 2), [30, 30]);
+    }
+
+    #[test]
+    fn any_order_of_the_same_texts_costs_the_same() {
+        let lengths: Vec<usize> = (0..100).map(|i| (i * 37) % 256).collect();
+        let mut sorted = lengths.clone();
+        sorted.sort_unstable();
+        assert_eq!(cut(&lengths, 128, 2), cut(&sorted, 128, 2));
+    }
+}

@@ -76,6 +76,8 @@ class Comparison:
         self.arguments = arguments
         self.work: Path = (arguments.work or arguments.out / "work").resolve()
         self.model: Path = arguments.model.resolve()
+        # Before anything is measured that could not be written.
+        arguments.out.mkdir(parents=True, exist_ok=True)
         self.work.mkdir(parents=True, exist_ok=True)
         say("texts and converted models …")
         self.files = texts.write_texts(self.work, self.model / "tokenizer.json", arguments.mixed)

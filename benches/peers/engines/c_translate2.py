@@ -19,7 +19,8 @@ class CTranslate2Engine(StatesEngine):
         self.precision = precision
         self.alone_ways = self.bulk_ways = (TOGETHER,)
         if place.threads > 1:
-            self.bulk_ways = (TOGETHER, ONE_THREAD)
+            # Two threads cost int8 more on a short text than they bring; it may leave one idle.
+            self.alone_ways = self.bulk_ways = (TOGETHER, ONE_THREAD)
             self.batch_a_thread = (ONE_THREAD,)
 
     def runner(self, way: str) -> States:

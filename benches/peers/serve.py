@@ -18,8 +18,8 @@ import numpy as np
 
 from .engines import Engine, Place, load
 
-# How long texts are encoded that do not count. A process that was stopped for seconds takes up to 0.2 s to be as
-# fast as before.
+# How long texts are encoded that do not count. A process that was stopped for seconds takes up to 0.2 s to be
+# as fast as before.
 WARM_UP_SECONDS = 0.5
 
 

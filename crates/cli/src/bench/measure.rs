@@ -142,7 +142,7 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 }
 
 /// The middle value, or the mean of the two in the middle.
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     if values.len().is_multiple_of(2) { (values[half - 1] + values[half]) / 2.0 } else { values[half] }

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use minilm::Isa;
 
-/// How long a sample is.
-const SAMPLE: Duration = Duration::from_millis(10);
+use super::measure::median;
+
+/// Slices of a sample, and how long each is. The median counts: a slice in which others had the core is no peak.
+const SLICES: usize = 21;
+const SLICE: Duration = Duration::from_micros(500);
 
 /// How long the cores are busy before a sample begins: workers that still wait for more to do give up, and the clock
 /// settles.
@@ -24,57 +27,42 @@ pub(super) struct Peak {
     pub(super) operations: fn(Isa, u64) -> u64,
 }
 
-/// What one thread did in a sample.
-struct Share {
-    start: Instant,
-    end: Instant,
-    operations: u64,
-}
-
 impl Peak {
-    /// Operations a second of all threads at once.
+    /// Operations a second of all threads at once; of all cores, if there are more threads than cores.
     pub(super) fn sample(&self) -> f64 {
+        let cores = thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = self.threads.min(cores);
         let arrived = AtomicUsize::new(0);
-        let shares: Vec<Share> = thread::scope(|scope| {
-            let others: Vec<_> = (1..self.threads).map(|_| scope.spawn(|| self.share(&arrived))).collect();
-            let own = self.share(&arrived);
+        thread::scope(|scope| {
+            let others: Vec<_> =
+                (1..threads).map(|_| scope.spawn(|| self.rate_of_one(&arrived, threads))).collect();
+            let own = self.rate_of_one(&arrived, threads);
             // A thread that panicked has said why.
-            let others = others.into_iter().filter_map(|thread| thread.join().ok());
-            std::iter::once(own).chain(others).collect()
-        });
-        rate(&shares)
+            own + others.into_iter().filter_map(|thread| thread.join().ok()).sum::<f64>()
+        })
     }
 
-    fn share(&self, arrived: &AtomicUsize) -> Share {
+    /// Operations a second of the calling thread, while the others do the same.
+    fn rate_of_one(&self, arrived: &AtomicUsize, threads: usize) -> f64 {
         arrived.fetch_add(1, Ordering::Relaxed);
-        while arrived.load(Ordering::Relaxed) < self.threads {
+        while arrived.load(Ordering::Relaxed) < threads {
             thread::yield_now();
         }
-        self.run_for(SETTLE);
-        self.run_for(SAMPLE)
+        self.rate_for(SETTLE);
+        median(&mut [0.0; SLICES].map(|_| self.rate_for(SLICE)))
     }
 
-    fn run_for(&self, time: Duration) -> Share {
+    fn rate_for(&self, time: Duration) -> f64 {
         let start = Instant::now();
         let mut operations = 0;
         loop {
             operations += (self.operations)(self.isa, STEPS);
-            let end = Instant::now();
-            if end - start >= time {
-                return Share { start, end, operations };
+            let taken = start.elapsed();
+            if taken >= time {
+                return operations as f64 / taken.as_secs_f64();
             }
         }
     }
-}
-
-/// Operations a second of all shares together, from the first start to the last end: with more threads than cores some
-/// begin or end late.
-fn rate(shares: &[Share]) -> f64 {
-    let operations: u64 = shares.iter().map(|share| share.operations).sum();
-    let start = shares.iter().map(|share| share.start).min();
-    let end = shares.iter().map(|share| share.end).max();
-    let taken = start.zip(end).map_or(SAMPLE, |(start, end)| end - start);
-    operations as f64 / taken.as_secs_f64()
 }
 
 #[cfg(test)]
@@ -82,34 +70,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_is_that_of_all_threads_together() {
-        let now = Instant::now();
-        let at = |ms| now + Duration::from_millis(ms);
-        let share = |from, to, operations| Share { start: at(from), end: at(to), operations };
-        assert!((rate(&[share(0, 10, 500)]) - 50_000.0).abs() < 1e-6);
-        // Twenty milliseconds from the first start to the last end.
-        assert!(
-            (rate(&[share(5, 15, 500), share(0, 10, 500), share(10, 20, 1000)]) - 100_000.0).abs() < 1e-6
-        );
+    fn an_interruption_does_not_count() {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
+        fn interrupted(_: Isa, steps: u64) -> u64 {
+            // Every fifth slice, as slow as on a core that others have.
+            let pause = if CALLS.fetch_add(1, Ordering::Relaxed) % 5 == 4 { 200 } else { 10 };
+            thread::sleep(Duration::from_millis(pause));
+            steps
+        }
+        let peak = Peak { isa: Isa::best(), threads: 1, operations: interrupted };
+        // The mean would be less than a quarter of this rate.
+        let rate = peak.sample();
+        assert!(rate > 0.4 * 1e2 * STEPS as f64, "{rate}");
     }
 
     #[test]
-    fn every_thread_takes_its_share() {
+    fn every_core_takes_its_share_and_no_more_than_there_are() {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
         fn counted(_: Isa, steps: u64) -> u64 {
             CALLS.fetch_add(1, Ordering::Relaxed);
-            std::hint::black_box(steps)
+            thread::sleep(SETTLE);
+            steps
         }
-        static CALLS: AtomicUsize = AtomicUsize::new(0);
-        let peak = Peak { isa: Isa::best(), threads: 3, operations: counted };
-        assert!(peak.sample() > 0.0);
-        // Each of the three settles and is sampled.
-        assert!(CALLS.load(Ordering::Relaxed) >= 6);
-    }
-
-    #[test]
-    fn more_threads_than_cores_come_to_an_end() {
-        let operations = minilm_kernels::peak::f32_fma;
-        let peak = Peak { isa: Isa::best(), threads: 9, operations };
-        assert!(peak.sample() > 0.0);
+        let cores = thread::available_parallelism().map_or(1, |n| n.get());
+        for threads in [1, cores, cores + 7] {
+            CALLS.store(0, Ordering::Relaxed);
+            let rate = Peak { isa: Isa::best(), threads, operations: counted }.sample();
+            // Once to settle and once a slice.
+            let slices = CALLS.load(Ordering::Relaxed);
+            assert_eq!(slices, threads.min(cores) * (SLICES + 1), "{threads} threads");
+            let most = threads.min(cores) as f64 * STEPS as f64 / SETTLE.as_secs_f64();
+            assert!(rate > 0.0 && rate <= most, "{threads} threads: {rate}, {most}");
+        }
     }
 }

@@ -10,6 +10,7 @@ Examples:
   minilm info
   minilm pull
   minilm trace \"I like programming\" -o trace
+  minilm bench -i texts.txt --threads 1
 
 Exit status: 0 if all went well, 1 for an error (its message is on standard error), 2 for wrong arguments.";
 
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Pull(PullArguments),
     /// Write every tensor between a text and its vector, for those who port the model
     Trace(TraceArguments),
+    /// Measure latency and throughput, and the share of this machine's peak that they reach
+    Bench(BenchArguments),
 }
 
 #[derive(Args)]
@@ -119,6 +122,52 @@ pub(crate) struct TraceArguments {
 }
 
 #[derive(Args)]
+pub(crate) struct BenchArguments {
+    /// Read texts from a file, or from standard input if it is `-` [default: built-in texts]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// What the input is [default: by the file's extension; txt for standard input]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) input_format: Option<InputFormat>,
+
+    /// The field of an input object that holds the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    pub(crate) field: String,
+
+    /// How many threads to use; 0 for as many as there are
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    /// What to compute in
+    #[arg(long, value_name = "PRECISION", default_value = "f32")]
+    pub(crate) precision: Precision,
+
+    /// Measure this alone: latency is of every text alone, throughput of all texts in one call
+    #[arg(long, value_name = "FIGURE")]
+    pub(crate) only: Option<BenchOnly>,
+
+    /// Go over the texts as often as fits in this time, for each figure; at least once
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) seconds: u32,
+
+    /// Go over the texts this often, for each figure, however long it takes
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: Option<u32>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
+    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
+    pub(crate) model: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+}
+
+#[derive(Args)]
 pub(crate) struct CacheArguments {
     /// The model's branch, tag or commit [default: main]
     #[arg(long, value_name = "REVISION")]
@@ -155,4 +204,23 @@ pub(crate) enum OutputFormat {
     Json,
     Jsonl,
     Npy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    F32,
+}
+
+impl Precision {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchOnly {
+    Latency,
+    Throughput,
 }

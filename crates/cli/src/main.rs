@@ -1,6 +1,7 @@
 //! `minilm`: the command-line program. Each subcommand has a file; this one only chooses.
 
 mod arguments;
+mod bench;
 mod embed;
 mod error;
 mod info;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Info(arguments) => info::run(&arguments),
         Command::Pull(arguments) => pull::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

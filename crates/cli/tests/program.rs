@@ -1,5 +1,7 @@
 //! The program from the outside: what it reads, prints, writes and refuses.
 
+#[path = "program/bench.rs"]
+mod bench;
 #[path = "program/stream.rs"]
 mod stream;
 #[path = "program/trace.rs"]

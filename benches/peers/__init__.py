@@ -1,0 +1,1 @@
+"""minilm beside the engines that people would use instead, on the same texts: README.md."""

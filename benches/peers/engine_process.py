@@ -1,0 +1,130 @@
+"""A rival's process, seen from the program that times it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import artefacts
+from .batches import Vectors
+from .engines import Place
+
+PACKAGE_PARENT = Path(__file__).resolve().parent.parent
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Every thread pool that a library might start has as many threads as it may use; nothing is pinned."""
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        # What would override a rival's own choice.
+        if not name.startswith(("OMP_", "KMP_", "GOMP_", "MKL_", "CT2_", "ORT_", "OV_", "ONEDNN_", "DNNL_"))
+    }
+    variables["OMP_NUM_THREADS"] = variables["MKL_NUM_THREADS"] = str(threads)
+    # The tokenizers' threads.
+    variables["RAYON_NUM_THREADS"] = str(threads)
+    variables["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
+    # numpy's only products are those of pooling, too small to be shared.
+    variables["OPENBLAS_NUM_THREADS"] = "1"
+    variables["HF_HUB_OFFLINE"] = "1"
+    return variables
+
+
+def convert(model: Path, directory: Path) -> None:
+    """Makes the artefacts that are missing, by a process: their libraries need not be in this one."""
+    if all((directory / name).exists() for name in artefacts.ALL):
+        return
+    command = [sys.executable, "-m", "peers.conversion", "--model", str(model), "--artefacts", str(directory)]
+    subprocess.run(command, cwd=PACKAGE_PARENT, env=os.environ | {"HF_HUB_OFFLINE": "1"}, check=True)
+
+
+class EngineProcess:
+    """Started and loaded by `start`; stopped (SIGSTOP) whenever it is not asked for something."""
+
+    def __init__(self, name: str, place: Place, log: Path) -> None:
+        self.name, self.threads, self.log = name, place.threads, log
+        command = [sys.executable, "-m", "peers.serve", name, "--threads", str(place.threads)]
+        command += ["--model", str(place.model), "--artefacts", str(place.artefacts)]
+        self.started = time.perf_counter()
+        with log.open("w") as stderr:
+            self.process = subprocess.Popen(
+                command,
+                cwd=PACKAGE_PARENT,
+                env=environment(place.threads),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+
+    @classmethod
+    def start(cls, name: str, place: Place, log: Path) -> "EngineProcess":
+        engine = cls(name, place, log)
+        engine.answer()
+        engine.pause()
+        return engine
+
+    def pause(self) -> None:
+        """Whatever its threads do between requests, spinning above all, they no longer do it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            status = self.process.wait()
+            tail = self.log.read_text(errors="replace")[-2000:]
+            raise SystemExit(f"{self.name}, {self.threads} threads: ended with status {status}\n{tail}")
+        return json.loads(line)
+
+    def request(self, do: str, **arguments: object) -> Any:
+        assert self.process.stdin is not None
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self.process.stdin.flush()
+        answer = self.answer()
+        self.pause()
+        return answer
+
+    def elapsed(self) -> float:
+        """Seconds since the process was started."""
+        return time.perf_counter() - self.started
+
+    def vectors(self, do: str, **arguments: object) -> Vectors:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "vectors.npy"
+            self.request(do, output=str(path), **arguments)
+            vectors: Vectors = np.load(path)
+            return vectors
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def peak_resident_bytes(pid: int) -> int | None:
+    """The most memory that a process had resident so far, if it is still there to be asked."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def watch_memory(process: "subprocess.Popen[str]") -> int:
+    """The most memory a process had resident, asked every few milliseconds until it ends."""
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, peak_resident_bytes(process.pid) or 0)
+        time.sleep(0.005)
+    return peak

@@ -1,0 +1,117 @@
+"""The texts that are timed, out of the documentation in Python's own standard library.
+
+`pydoc_data.topics` has the language reference as plain text. Its paragraphs of prose, in the order of their
+SHA-256, are the source of all three files, so that no text depends on chance and the beginning of a file is a
+fair sample of it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from pydoc_data import topics
+
+from tokenizers import Tokenizer
+
+SHORT_TEXTS, SHORT_TOKENS = 1000, range(8, 17)
+LONG_TEXTS, LONG_TOKENS = 32, 256
+MIXED_TEXTS, MIXED_WORDS = 640, range(6, 86)
+KINDS = ("short", "long", "mixed")
+# How many of them are in `check.jsonl`, beside all the mixed ones.
+CHECKED = {"short": 100, "long": 8}
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """Texts, a line each, and what is known of them."""
+
+    path: Path
+    texts: list[str]
+    tokens_mean: float
+    sha256: str
+
+    def describe(self) -> dict[str, object]:
+        return {
+            "file": self.path.name,
+            "texts": len(self.texts),
+            "tokens_mean": self.tokens_mean,
+            "sha256": self.sha256,
+        }
+
+
+def paragraphs() -> list[str]:
+    """Each paragraph of prose once, white space made single blanks: no headings, lists, grammar or code."""
+    found: dict[str, None] = {}
+    for name in sorted(topics.topics):
+        for block in re.split(r"\n\s*\n", topics.topics[name]):
+            lines = block.strip("\n").splitlines()
+            indents = {len(line) - len(line.lstrip()) for line in lines}
+            text = " ".join(block.split())
+            is_prose = re.match(r"[A-Z\"“]", text) and text.endswith((".", ":"))
+            if is_prose and len(indents) == 1 and not re.search(r"\*\*\*|===|>>>|::=|\.\.\.$", text):
+                found[text] = None
+    return sorted(found, key=lambda text: hashlib.sha256(text.encode()).hexdigest())
+
+
+def short_texts(prose: list[str], tokenizer: Tokenizer) -> Iterator[str]:
+    """The beginnings of sentences, five to eleven words of them, that have 8 to 16 tokens."""
+    seen = set()
+    sentences = [sentence for text in prose for sentence in re.split(r"(?<=[.:;]) ", text)]
+    for number, sentence in enumerate(sentences):
+        text = " ".join(sentence.split()[: 5 + number % 7])
+        if text not in seen and len(tokenizer.encode(text).ids) in SHORT_TOKENS:
+            seen.add(text)
+            yield text
+
+
+def long_texts(prose: list[str], tokenizer: Tokenizer) -> Iterator[str]:
+    """Paragraphs one after the other, cut where they have exactly 256 tokens."""
+    text = ""
+    for paragraph in prose:
+        text = f"{text} {paragraph}".strip()
+        encoding = tokenizer.encode(text)
+        if len(encoding.ids) >= LONG_TOKENS:
+            # The last id is [SEP], so the token before it is the last that fits.
+            cut = text[: encoding.offsets[LONG_TOKENS - 2][1]]
+            text = ""
+            if len(tokenizer.encode(cut).ids) == LONG_TOKENS:
+                yield cut
+
+
+def mixed_texts(prose: list[str]) -> Iterator[str]:
+    """Whole paragraphs of 6 to 85 words."""
+    return (text for text in prose if len(text.split()) in MIXED_WORDS)
+
+
+def write_texts(directory: Path, tokenizer_json: Path, mixed: int = MIXED_TEXTS) -> dict[str, TextFile]:
+    """Writes `short.jsonl`, `long.jsonl`, `mixed.jsonl`, the last with `mixed` texts, and `check.jsonl`."""
+    tokenizer = Tokenizer.from_file(str(tokenizer_json))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    prose = paragraphs()
+    wanted = {
+        "short": (SHORT_TEXTS, short_texts(prose, tokenizer)),
+        "long": (LONG_TEXTS, long_texts(prose, tokenizer)),
+        "mixed": (mixed, mixed_texts(prose)),
+    }
+    files: dict[str, TextFile] = {}
+    for kind, (count, source) in wanted.items():
+        texts = list(islice(source, count))
+        if len(texts) < count:
+            raise SystemExit(
+                f"{kind}: expected {count} texts in this Python's documentation, found {len(texts)}"
+            )
+        files[kind] = write(directory / f"{kind}.jsonl", texts, tokenizer)
+    checked = [text for kind in KINDS for text in files[kind].texts[: CHECKED.get(kind)]]
+    files["check"] = write(directory / "check.jsonl", checked, tokenizer)
+    return files
+
+
+def write(path: Path, texts: list[str], tokenizer: Tokenizer) -> TextFile:
+    content = "".join(json.dumps(text) + "\n" for text in texts)
+    path.write_text(content, encoding="ascii")
+    lengths = [len(tokenizer.encode(text).ids) for text in texts]
+    return TextFile(path, texts, sum(lengths) / len(lengths), hashlib.sha256(content.encode()).hexdigest())

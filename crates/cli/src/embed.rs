@@ -5,7 +5,7 @@ use minilm::{EncodeOptions, LoadOptions, SentenceTransformer};
 use crate::arguments::{EmbedArguments, OutputFormat};
 use crate::error::CliError;
 use crate::input;
-use crate::model::resolve_options;
+use crate::model::{packed_cache, resolve_options, warn_of_unavailable_cache};
 use crate::output::{Output, format_of, write_embeddings};
 
 pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
@@ -22,9 +22,12 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
         ));
     }
 
-    let options =
-        LoadOptions::default().resolve(resolve_options(&arguments.source)).threads(arguments.threads);
+    let options = LoadOptions::default()
+        .resolve(resolve_options(&arguments.source))
+        .threads(arguments.threads)
+        .packed_cache(packed_cache(&arguments.packed_cache));
     let model = SentenceTransformer::load_with(&arguments.model, &options)?;
+    warn_of_unavailable_cache(&model);
     let embeddings = model.encode_batch(&texts, &EncodeOptions::default())?;
 
     let cut = embeddings.token_counts().iter().filter(|count| count.truncated()).count();

@@ -1,5 +1,6 @@
 use minilm_kernels::Isa;
 
+use crate::PackedCache;
 use crate::resolve::ResolveOptions;
 
 /// How to load a model. [`Default`] is what most programs want.
@@ -22,6 +23,8 @@ pub struct LoadOptions {
     /// The instruction set to run on; `None` (the default) for the one that `MINILM_ISA` names, or the
     /// fastest. The bits do not depend on it.
     pub isa: Option<Isa>,
+    /// Whether packed weights are kept in a file between starts; by default only if `MINILM_PACKED_CACHE` says so.
+    pub packed_cache: PackedCache,
 }
 
 impl LoadOptions {
@@ -43,6 +46,13 @@ impl LoadOptions {
     #[must_use]
     pub fn isa(mut self, isa: Isa) -> Self {
         self.isa = Some(isa);
+        self
+    }
+
+    /// Sets [`LoadOptions::packed_cache`].
+    #[must_use]
+    pub fn packed_cache(mut self, packed_cache: PackedCache) -> Self {
+        self.packed_cache = packed_cache;
         self
     }
 }

@@ -112,16 +112,26 @@ fn pack_rows(rows: &[&[f32]], panel: &mut [Lanes]) {
 
 /// In blocks of 16 × 16, so that each cache line of the source and of the panel is touched once.
 fn transpose(rows: &[&[f32]], panel: &mut [[f32; LANES]]) {
-    for (i, steps) in panel.chunks_mut(LANES).enumerate() {
-        let mut block = [[0.0; LANES]; LANES];
+    let (blocks, rest) = panel.as_chunks_mut::<LANES>();
+    let whole_blocks = blocks.len();
+    for (i, block) in blocks.iter_mut().enumerate() {
         for (column, row) in rows.iter().enumerate() {
-            match row[i * LANES..].first_chunk::<LANES>() {
-                // Of a length that is known, the loop is unrolled.
-                Some(whole) => (0..LANES).for_each(|step| block[step][column] = whole[step]),
-                None => row[i * LANES..].iter().zip(&mut block).for_each(|(&w, step)| step[column] = w),
+            // Of lengths that are known, so that the loop is unrolled.
+            let row: &[f32; LANES] =
+                row[i * LANES..].first_chunk().expect("a row has all steps of the panel");
+            for step in 0..LANES {
+                block[step][column] = row[step];
             }
         }
-        steps.copy_from_slice(&block[..steps.len()]);
+        for step in block {
+            step[rows.len()..].fill(0.0);
+        }
+    }
+    for (i, step) in rest.iter_mut().enumerate() {
+        *step = [0.0; LANES];
+        for (column, row) in rows.iter().enumerate() {
+            step[column] = row[whole_blocks * LANES + i];
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The program from the outside: what it reads, prints, writes and refuses.
 
+#[path = "program/packed_cache.rs"]
+mod packed_cache;
 #[path = "program/trace.rs"]
 mod trace;
 
@@ -16,7 +18,7 @@ fn tiny_bert() -> PathBuf {
 
 fn minilm(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_minilm"));
-    command.args(arguments).env_remove("MINILM_ISA").stdin(Stdio::null());
+    command.args(arguments).env_remove("MINILM_ISA").env_remove("MINILM_PACKED_CACHE").stdin(Stdio::null());
     command
 }
 

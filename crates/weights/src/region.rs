@@ -13,7 +13,8 @@ pub struct Region {
 }
 
 enum Memory {
-    None,
+    /// The system gives no empty pages.
+    Empty,
     Pages(FrozenPages),
     File(Mapping),
 }
@@ -47,12 +48,11 @@ impl Region {
 
 impl AsRef<[f32]> for Region {
     fn as_ref(&self) -> &[f32] {
-        let bytes = match &self.memory {
-            Memory::None => &[],
-            Memory::Pages(pages) => &pages[self.bytes.clone()],
-            Memory::File(mapping) => &mapping[self.bytes.clone()],
-        };
-        bytemuck::cast_slice(bytes)
+        match &self.memory {
+            Memory::Empty => &[],
+            Memory::Pages(pages) => bytemuck::cast_slice(&pages[self.bytes.clone()]),
+            Memory::File(mapping) => bytemuck::cast_slice(&mapping[self.bytes.clone()]),
+        }
     }
 }
 
@@ -81,7 +81,6 @@ impl RegionMut {
         let bytes = len
             .checked_mul(size_of::<f32>())
             .ok_or_else(|| memory_error(std::io::ErrorKind::OutOfMemory.into()))?;
-        // The system gives no empty pages.
         let pages = (bytes > 0).then(|| Pages::new(bytes)).transpose().map_err(memory_error)?;
         Ok(RegionMut { pages, bytes })
     }
@@ -93,7 +92,7 @@ impl RegionMut {
     /// [`WeightsError::Memory`] if the system refuses to make the memory read-only.
     pub fn freeze(self) -> Result<Region, WeightsError> {
         let memory = match self.pages {
-            None => Memory::None,
+            None => Memory::Empty,
             Some(pages) => Memory::Pages(pages.freeze().map_err(|source| WeightsError::Memory {
                 elements: self.bytes / size_of::<f32>(),
                 source,
@@ -107,13 +106,13 @@ impl Deref for RegionMut {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        bytemuck::cast_slice(self.pages.as_ref().map_or(&[], |pages| &pages[..self.bytes]))
+        self.pages.as_ref().map_or(&[], |pages| bytemuck::cast_slice(&pages[..self.bytes]))
     }
 }
 
 impl DerefMut for RegionMut {
     fn deref_mut(&mut self) -> &mut [f32] {
-        bytemuck::cast_slice_mut(self.pages.as_mut().map_or(&mut [], |pages| &mut pages[..self.bytes]))
+        self.pages.as_mut().map_or(&mut [], |pages| bytemuck::cast_slice_mut(&mut pages[..self.bytes]))
     }
 }
 

@@ -4,60 +4,10 @@ use crate::activation::Activation;
 use crate::dispatch::{Isa, Kernel};
 use crate::gemm::Product;
 use crate::layer_norm::{LayerNorm, layer_norm};
+use crate::packed_linear::PackedLinear;
 use crate::rows::{Rows, RowsMut};
-use crate::simd::{LANES, Lanes, Simd};
+use crate::simd::{LANES, Simd};
 use crate::tile::{Finish, Panels};
-
-/// A weight matrix with its bias, packed once into panels for [`linear`].
-pub struct PackedLinear {
-    /// `[⌈n / 16⌉][k][16]`; columns from n on are zero.
-    panels: Vec<Lanes>,
-    /// `[⌈n / 16⌉][16]`
-    bias: Vec<Lanes>,
-    n: usize,
-    k: usize,
-}
-
-impl PackedLinear {
-    /// Packs parts, each a weight `[n_i][k]` (row-major, as PyTorch's `nn.Linear` keeps it) with its bias
-    /// `[n_i]`, into one matrix of n = Σ n_i outputs: their outputs stand side by side.
-    ///
-    /// # Panics
-    ///
-    /// If k is 0 or a weight's length is not k times its bias's.
-    pub fn pack(parts: &[(&[f32], &[f32])], k: usize) -> PackedLinear {
-        assert!(k > 0, "pack: k is 0");
-        for (weight, bias) in parts {
-            let n = bias.len();
-            assert_eq!(Some(weight.len()), n.checked_mul(k), "pack: a weight for {n} outputs of k = {k}");
-        }
-        let n = parts.iter().map(|(_, bias)| bias.len()).sum::<usize>();
-        let mut panels = vec![Lanes::ZERO; n.div_ceil(LANES) * k];
-        let mut packed_bias = vec![Lanes::ZERO; n.div_ceil(LANES)];
-        let mut column = 0;
-        for (weight, bias) in parts {
-            for (row, &b) in weight.chunks_exact(k).zip(*bias) {
-                let (panel, lane) = (column / LANES, column % LANES);
-                for (step, &w) in panels[panel * k..][..k].iter_mut().zip(row) {
-                    step.0[lane] = w;
-                }
-                packed_bias[panel].0[lane] = b;
-                column += 1;
-            }
-        }
-        PackedLinear { panels, bias: packed_bias, n, k }
-    }
-
-    /// The number of outputs.
-    pub fn n(&self) -> usize {
-        self.n
-    }
-
-    /// The number of inputs.
-    pub fn k(&self) -> usize {
-        self.k
-    }
-}
 
 /// What [`linear`] makes of each element's sum over k.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,9 @@
 //! The promise: the same text has the same bits alone, in any batch and order, with any number of threads,
 //! in micro-batches of any size, on every instruction set.
 
-use minilm::{DEFAULT_MODEL, EncodeOptions, Isa, LoadOptions, SentenceTransformer};
+use minilm::{
+    DEFAULT_MODEL, EncodeOptions, Isa, LoadOptions, PackedCache, PackedCacheStatus, SentenceTransformer,
+};
 use minilm_tests::golden::{self, GoldenText};
 use sha2::{Digest, Sha256};
 
@@ -9,9 +11,12 @@ use sha2::{Digest, Sha256};
 mod required_isas;
 
 fn load(name: &str, isa: Isa, threads: usize) -> SentenceTransformer {
-    let options = LoadOptions::default().isa(isa).threads(threads);
+    load_with(name, &LoadOptions::default().isa(isa).threads(threads))
+}
+
+fn load_with(name: &str, options: &LoadOptions) -> SentenceTransformer {
     let path = if name == "tiny-bert" { golden::tiny_bert() } else { name.into() };
-    SentenceTransformer::load_with(path, &options).expect("the model loads")
+    SentenceTransformer::load_with(path, options).expect("the model loads")
 }
 
 fn bits(vector: &[f32]) -> Vec<u32> {
@@ -108,11 +113,35 @@ fn the_real_model_with_texts_of_every_kind() {
 /// bits are the same on other machines and in other versions too. If the contract itself is changed, a failure
 /// prints the new hash; CHANGELOG.md has to say so.
 fn check_golden_bits(name: &str, hash_name: &str, texts: impl Iterator<Item = GoldenText>) {
+    check_golden_bits_with(name, hash_name, texts, |isa| load(name, isa, 0));
+}
+
+/// The same with models that come from a cache of packed weights.
+fn check_cached_golden_bits(name: &str, hash_name: &str, texts: impl Iterator<Item = GoldenText>) {
+    let cache = tempfile::tempdir().unwrap();
+    let load_cached = |isa| {
+        let directory = PackedCache::Directory(cache.path().to_owned());
+        load_with(name, &LoadOptions::default().isa(isa).packed_cache(directory))
+    };
+    load_cached(Isa::best());
+    check_golden_bits_with(name, hash_name, texts, |isa| {
+        let model = load_cached(isa);
+        assert!(matches!(model.packed_cache(), PackedCacheStatus::Used { .. }), "{:?}", model.packed_cache());
+        model
+    });
+}
+
+fn check_golden_bits_with(
+    name: &str,
+    hash_name: &str,
+    texts: impl Iterator<Item = GoldenText>,
+    load: impl Fn(Isa) -> SentenceTransformer,
+) {
     let path = golden::fixtures().join("golden/bits.json");
     let golden_bits: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let texts: Vec<String> = texts.map(|t| t.text).collect();
     for isa in Isa::available() {
-        let vectors = load(name, isa, 0).encode_batch(&texts, &EncodeOptions::default()).unwrap();
+        let vectors = load(isa).encode_batch(&texts, &EncodeOptions::default()).unwrap();
         let mut hash = Sha256::new();
         vectors.as_slice().iter().for_each(|x| hash.update(x.to_le_bytes()));
         let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -134,6 +163,17 @@ fn the_real_model_has_the_golden_bits() {
 #[test]
 fn the_real_model_has_the_golden_bits_for_every_16th_text() {
     check_golden_bits(DEFAULT_MODEL, "f32_every_16th", golden::texts("texts").into_iter().step_by(16));
+}
+
+#[test]
+fn the_tiny_model_from_a_packed_cache_has_the_golden_bits() {
+    check_cached_golden_bits("tiny-bert", "f32", golden::texts("tiny-bert").into_iter());
+}
+
+#[test]
+fn the_real_model_from_a_packed_cache_has_the_golden_bits_for_every_16th_text() {
+    let texts = golden::texts("texts").into_iter().step_by(16);
+    check_cached_golden_bits(DEFAULT_MODEL, "f32_every_16th", texts);
 }
 
 /// One model, many callers: `&self` from eight threads at once.

@@ -4,9 +4,9 @@ use minilm_kernels::{
     Activation, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, attention, embedding_sum, layer_norm,
     linear,
 };
-use minilm_weights::{FloatType, Tensor, WeightsError, WeightsFile};
+use minilm_weights::{FloatType, RegionSlice, WeightsFile};
 
-use crate::{Arena, BertConfig, BertError, Workers};
+use crate::{Arena, BertConfig, BertError, PackedCacheStatus};
 
 pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 
@@ -17,12 +17,13 @@ pub struct BertEncoder {
     pub(crate) config: BertConfig,
     pub(crate) isa: Isa,
     /// Stays open: word embeddings are read from it token by token and never loaded as a whole.
-    weights: WeightsFile,
+    pub(crate) weights: WeightsFile,
     /// `[vocab_size][hidden_size]` in `weights`.
     pub(crate) word_embeddings: String,
-    weights_type: FloatType,
+    pub(crate) weights_type: FloatType,
+    pub(crate) packed_cache: PackedCacheStatus,
     /// `[max_position_embeddings][hidden_size]`
-    position_embeddings: Vec<f32>,
+    pub(crate) position_embeddings: RegionSlice,
     /// `[hidden_size]`: type 0, which every token of a single text has.
     pub(crate) token_type_embedding: Vec<f32>,
     pub(crate) embedding_norm: LayerNorm,
@@ -51,46 +52,6 @@ pub enum Tap {
 }
 
 impl BertEncoder {
-    /// Checks every tensor's shape against the config and packs the weights, on all of the workers' threads.
-    ///
-    /// Tensor names are those of `BertModel`, with or without the prefix `bert.`.
-    ///
-    /// # Errors
-    ///
-    /// [`BertError::Weights`] for a tensor that is missing or of another shape or type.
-    pub fn load(
-        config: BertConfig,
-        weights: WeightsFile,
-        isa: Isa,
-        workers: &Workers,
-    ) -> Result<BertEncoder, BertError> {
-        let prefix = if weights.contains(&format!("bert.{WORD_EMBEDDINGS}")) { "bert." } else { "" };
-        let tensors = Tensors { weights: &weights, config: &config, prefix };
-        let h = config.hidden_size;
-
-        let embeddings =
-            |name: &str, rows| tensors.matrix(&format!("embeddings.{name}_embeddings.weight"), rows, h);
-        let weights_type = embeddings("word", config.vocab_size)?.float_type();
-        let position_embeddings = embeddings("position", config.max_position_embeddings)?.to_f32();
-        let mut token_type_embedding = vec![0.0; h];
-        embeddings("token_type", config.type_vocab_size)?.read_f32(0, &mut token_type_embedding);
-        let embedding_norm = tensors.layer_norm("embeddings.LayerNorm")?;
-        let indices: Vec<usize> = (0..config.num_hidden_layers).collect();
-        let layers = workers.try_map(&indices, |&i| tensors.layer(i))?;
-
-        Ok(BertEncoder {
-            isa,
-            word_embeddings: format!("{prefix}{WORD_EMBEDDINGS}"),
-            weights_type,
-            position_embeddings,
-            token_type_embedding,
-            embedding_norm,
-            layers,
-            config,
-            weights,
-        })
-    }
-
     /// The forward pass over `arena.tokens`; the result is [`Arena::hidden`].
     ///
     /// # Errors
@@ -189,6 +150,11 @@ impl BertEncoder {
         self.weights_type
     }
 
+    /// Whether the packed weights came from a cache file.
+    pub fn packed_cache(&self) -> &PackedCacheStatus {
+        &self.packed_cache
+    }
+
     /// The file that the weights came from.
     pub fn weights(&self) -> &WeightsFile {
         &self.weights
@@ -202,62 +168,5 @@ impl fmt::Debug for BertEncoder {
             .field("isa", &self.isa)
             .field("weights", &self.weights)
             .finish_non_exhaustive()
-    }
-}
-
-/// Tensors by the names of `BertModel`'s state dict, with the shapes that the config asks for.
-struct Tensors<'a> {
-    weights: &'a WeightsFile,
-    config: &'a BertConfig,
-    prefix: &'a str,
-}
-
-impl Tensors<'_> {
-    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor<'_>, WeightsError> {
-        self.weights.tensor(&format!("{}{name}", self.prefix), &[rows, columns])
-    }
-
-    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, WeightsError> {
-        Ok(self.weights.tensor(&format!("{}{name}", self.prefix), &[len])?.to_f32())
-    }
-
-    fn layer_norm(&self, name: &str) -> Result<LayerNorm, WeightsError> {
-        let h = self.config.hidden_size;
-        Ok(LayerNorm {
-            gamma: self.vector(&format!("{name}.weight"), h)?,
-            beta: self.vector(&format!("{name}.bias"), h)?,
-            eps: self.config.layer_norm_eps,
-        })
-    }
-
-    /// The `nn.Linear`s of these names, of n outputs each, side by side.
-    fn linear<const PARTS: usize>(
-        &self,
-        names: [&str; PARTS],
-        n: usize,
-        k: usize,
-    ) -> Result<PackedLinear, WeightsError> {
-        let mut parts = Vec::with_capacity(PARTS);
-        for name in names {
-            let weight = self.matrix(&format!("{name}.weight"), n, k)?.to_f32();
-            parts.push((weight, self.vector(&format!("{name}.bias"), n)?));
-        }
-        let parts: Vec<(&[f32], &[f32])> = parts.iter().map(|(w, b)| (&w[..], &b[..])).collect();
-        Ok(PackedLinear::pack(&parts, k))
-    }
-
-    fn layer(&self, i: usize) -> Result<Layer, WeightsError> {
-        let (h, f) = (self.config.hidden_size, self.config.intermediate_size);
-        let name = |part: &str| format!("encoder.layer.{i}.{part}");
-        let [query, key, value] =
-            ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
-        Ok(Layer {
-            qkv: self.linear([&query, &key, &value], h, h)?,
-            attention_output: self.linear([&name("attention.output.dense")], h, h)?,
-            attention_norm: self.layer_norm(&name("attention.output.LayerNorm"))?,
-            intermediate: self.linear([&name("intermediate.dense")], f, h)?,
-            output: self.linear([&name("output.dense")], h, f)?,
-            output_norm: self.layer_norm(&name("output.LayerNorm"))?,
-        })
     }
 }

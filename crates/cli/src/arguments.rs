@@ -75,6 +75,9 @@ pub(crate) struct EmbedArguments {
     pub(crate) model: PathBuf,
 
     #[command(flatten)]
+    pub(crate) packed_cache: PackedCacheArguments,
+
+    #[command(flatten)]
     pub(crate) source: SourceArguments,
 }
 
@@ -165,6 +168,14 @@ pub(crate) struct BenchArguments {
 
     #[command(flatten)]
     pub(crate) source: SourceArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct PackedCacheArguments {
+    /// Keep packed weights in a file, which the next start maps: in DIR, or without it in the user's cache
+    /// directory. The result does not depend on it [default: as MINILM_PACKED_CACHE says, else not]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub(crate) packed_cache: Option<Option<PathBuf>>,
 }
 
 #[derive(Args)]

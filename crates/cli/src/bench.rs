@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::arguments::{BenchArguments, BenchOnly, Precision};
 use crate::error::CliError;
-use crate::input;
+use crate::input::Input;
 use crate::model::resolve_options;
 use crate::output::Output;
 use measure::{Budget, Latency, Throughput};
@@ -104,7 +104,8 @@ fn texts(arguments: &BenchArguments) -> Result<Vec<String>, CliError> {
     let Some(path) = &arguments.input else {
         return Ok(BUILT_IN_TEXTS.lines().map(str::to_owned).collect());
     };
-    let texts = input::read(path, arguments.input_format, &arguments.field)?;
+    let texts: Vec<String> =
+        Input::open(path, arguments.input_format, &arguments.field)?.collect::<Result<_, _>>()?;
     if texts.is_empty() {
         let is_stdin = path == Path::new("-");
         let place = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };

@@ -5,7 +5,7 @@ use minilm::{EncodeOptions, LoadOptions, SentenceTransformer, StreamError};
 use crate::arguments::{EmbedArguments, OutputFormat};
 use crate::error::CliError;
 use crate::input::Input;
-use crate::model::resolve_options;
+use crate::model::{packed_cache, resolve_options, warn_of_unavailable_cache};
 use crate::output::{EmbeddingWriter, Output, format_of};
 use crate::progress::EmbedBar;
 
@@ -33,9 +33,12 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
     // Where the vectors themselves are shown, a bar would be drawn over them.
     let bar_wanted = !arguments.source.quiet && !output.is_terminal();
 
-    let options =
-        LoadOptions::default().resolve(resolve_options(&arguments.source)).threads(arguments.threads);
+    let options = LoadOptions::default()
+        .resolve(resolve_options(&arguments.source))
+        .threads(arguments.threads)
+        .packed_cache(packed_cache(&arguments.packed_cache));
     let model = SentenceTransformer::load_with(&arguments.model, &options)?;
+    warn_of_unavailable_cache(&model);
 
     let mut options = EncodeOptions::default();
     let bar = position.filter(|_| bar_wanted).and_then(EmbedBar::new).map(Arc::new);

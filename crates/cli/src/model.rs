@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use minilm::resolve::{Progress, ResolveOptions};
+use minilm::{PackedCache, PackedCacheStatus, SentenceTransformer};
 
-use crate::arguments::{CacheArguments, SourceArguments};
+use crate::arguments::{CacheArguments, PackedCacheArguments, SourceArguments};
 
 pub(crate) fn resolve_options(arguments: &SourceArguments) -> ResolveOptions {
     let mut options = cache_options(&arguments.cache);
@@ -28,6 +29,21 @@ pub(crate) fn cache_options(arguments: &CacheArguments) -> ResolveOptions {
         options = options.cache_dir(directory);
     }
     options
+}
+
+pub(crate) fn packed_cache(arguments: &PackedCacheArguments) -> PackedCache {
+    match &arguments.packed_cache {
+        None => PackedCache::Environment,
+        Some(None) => PackedCache::Platform,
+        Some(Some(directory)) => PackedCache::Directory(directory.clone()),
+    }
+}
+
+/// Says so if a cache of packed weights was asked for and is of no use.
+pub(crate) fn warn_of_unavailable_cache(model: &SentenceTransformer) {
+    if let PackedCacheStatus::Unavailable { reason } = model.packed_cache() {
+        eprintln!("minilm: warning: packed weights cannot be kept: {reason}");
+    }
 }
 
 /// A bar a file on standard error; where that is no terminal, a line a file.

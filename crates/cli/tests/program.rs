@@ -2,6 +2,8 @@
 
 #[path = "program/bench.rs"]
 mod bench;
+#[path = "program/packed_cache.rs"]
+mod packed_cache;
 #[path = "program/stream.rs"]
 mod stream;
 #[path = "program/trace.rs"]
@@ -20,7 +22,7 @@ fn tiny_bert() -> PathBuf {
 
 fn minilm(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_minilm"));
-    command.args(arguments).env_remove("MINILM_ISA").stdin(Stdio::null());
+    command.args(arguments).env_remove("MINILM_ISA").env_remove("MINILM_PACKED_CACHE").stdin(Stdio::null());
     command
 }
 

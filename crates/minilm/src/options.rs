@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use minilm_kernels::Isa;
 
-use crate::EncodeProgress;
 use crate::resolve::ResolveOptions;
+use crate::{EncodeProgress, PackedCache};
 
 /// How to load a model. [`Default`] is what most programs want.
 ///
@@ -26,6 +26,8 @@ pub struct LoadOptions {
     /// The instruction set to run on; `None` (the default) for the one that `MINILM_ISA` names, or the
     /// fastest. The bits do not depend on it.
     pub isa: Option<Isa>,
+    /// Whether packed weights are kept in a file between starts; by default only if `MINILM_PACKED_CACHE` says so.
+    pub packed_cache: PackedCache,
 }
 
 impl LoadOptions {
@@ -47,6 +49,13 @@ impl LoadOptions {
     #[must_use]
     pub fn isa(mut self, isa: Isa) -> Self {
         self.isa = Some(isa);
+        self
+    }
+
+    /// Sets [`LoadOptions::packed_cache`].
+    #[must_use]
+    pub fn packed_cache(mut self, packed_cache: PackedCache) -> Self {
+        self.packed_cache = packed_cache;
         self
     }
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use minilm_bert::{Arena, BertConfig, BertEncoder, Tap, TraceStep, TraceValues, Workers};
+use minilm_bert::{Arena, BertConfig, BertEncoder, PackedCacheStatus, Tap, TraceStep, TraceValues, Workers};
 use minilm_kernels::{Isa, cls_pool, l2_normalize, max_pool, mean_pool};
 use minilm_tokenizer::{Tokenizer, Tokens};
 use minilm_weights::{FloatType, WeightsFile};
@@ -24,6 +24,7 @@ pub struct SentenceTransformer {
     normalize: bool,
     workers: Workers,
     resolved: ResolvedModel,
+    packed_cache: PackedCacheStatus,
 }
 
 impl SentenceTransformer {
@@ -73,9 +74,17 @@ impl SentenceTransformer {
         }
         let workers = Workers::new(options.threads)?;
         let weights = WeightsFile::open(transformer.join(folder::WEIGHTS))?;
-        let encoder = BertEncoder::load(config, weights, isa, &workers)?;
+        let cache_directory = options.packed_cache.directory();
+        let encoder = match &cache_directory {
+            Ok(Some(directory)) => BertEncoder::load_cached(config, weights, isa, &workers, directory)?,
+            Ok(None) | Err(_) => BertEncoder::load(config, weights, isa, &workers)?,
+        };
+        let packed_cache = match cache_directory {
+            Ok(_) => encoder.packed_cache().clone(),
+            Err(reason) => PackedCacheStatus::Unavailable { reason },
+        };
         let Pipeline { pooling, normalize, .. } = pipeline;
-        Ok(SentenceTransformer { tokenizer, encoder, pooling, normalize, workers, resolved })
+        Ok(SentenceTransformer { tokenizer, encoder, pooling, normalize, workers, resolved, packed_cache })
     }
 
     /// The vector of one text, [`dimension`](Self::dimension) floats.
@@ -307,6 +316,11 @@ impl SentenceTransformer {
     /// The type that the weights have in the file; they are computed with in f32.
     pub fn weights_type(&self) -> FloatType {
         self.encoder.weights_type()
+    }
+
+    /// Whether the packed weights came from a cache file, and if not although one was asked for, why.
+    pub fn packed_cache(&self) -> &PackedCacheStatus {
+        &self.packed_cache
     }
 
     /// Where the model was found.

@@ -67,4 +67,55 @@ pub enum WeightsError {
         /// The shape asked for.
         expected: Vec<usize>,
     },
+
+    /// The system does not give the memory that packed weights need.
+    #[error("cannot get memory for {elements} packed weights: {source}")]
+    Memory {
+        /// How many f32 were asked for.
+        elements: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Why a file of packed weights is not used, or cannot be written. Weights are then packed anew.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackedFileError {
+    /// There is none yet.
+    #[error("there was no packed file yet")]
+    Absent,
+
+    /// The system refuses to open or write it.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// It is not a file of this version of the format, or is damaged.
+    #[error("{path} cannot be used: {reason}", path = path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+
+    /// It belongs to other weights or to another config.
+    #[error("{path} is out of date: {reason}", path = path.display())]
+    Stale {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+
+    /// Packed files are little-endian, and this machine is not.
+    #[error("packed files are for little-endian machines")]
+    ByteOrder,
 }

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use safetensors::tensor::TensorInfo;
 
@@ -89,6 +90,22 @@ impl WeightsFile {
     /// The file's size in bytes.
     pub fn size(&self) -> usize {
         self.mapping.len()
+    }
+
+    /// Everything before the tensors' bytes.
+    pub(crate) fn header(&self) -> &[u8] {
+        &self.mapping[..self.data_start]
+    }
+
+    /// When the file was last modified before it was opened, if the system knows.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        self.mapping.modified()
+    }
+
+    /// Says that what was read of the file so far will not be needed soon: on Unix its pages stop counting as memory of
+    /// this process. Reading them again is as before.
+    pub fn release(&self) {
+        self.mapping.release();
     }
 }
 

@@ -4,6 +4,10 @@
 //! tensor if its type is a float type and its shape is the expected one. Views borrow from the file, so
 //! they cannot outlive the mapping.
 //!
+//! [`RegionMut`] is where weights are packed to, in huge pages where the system has them; frozen, it is a [`Region`] that
+//! everything loaded from it shares. [`PackedFile`] keeps a region as a file, which is checked, mapped and used without
+//! a copy; its format is described in `packed_file.rs`.
+//!
 //! ```no_run
 //! # fn main() -> Result<(), minilm_weights::WeightsError> {
 //! let file = minilm_weights::WeightsFile::open("model.safetensors")?;
@@ -14,9 +18,15 @@
 mod error;
 mod file;
 mod header;
+mod identity;
 mod mapping;
+mod packed_file;
+mod region;
 mod tensor;
 
-pub use error::WeightsError;
+pub use error::{PackedFileError, WeightsError};
 pub use file::WeightsFile;
+pub use identity::{SAMPLE, SourceIdentity};
+pub use packed_file::{PackedContents, PackedFile, SECTION_ALIGNMENT, Section};
+pub use region::{Region, RegionMut, RegionSlice};
 pub use tensor::{FloatType, Tensor};

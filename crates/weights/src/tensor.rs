@@ -96,6 +96,11 @@ impl<'a> Tensor<'a> {
         }
     }
 
+    /// The elements as they lie in the file.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// All elements as f32.
     pub fn to_f32(&self) -> Vec<f32> {
         let mut all = vec![0.0; self.len()];

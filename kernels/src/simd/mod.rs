@@ -19,6 +19,8 @@ pub(crate) use avx512::Avx512;
 pub(crate) use neon::Neon;
 pub(crate) use scalar::Scalar;
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::dispatch::Kernel;
 use crate::math::ROUND;
 
@@ -26,8 +28,8 @@ use crate::math::ROUND;
 pub(crate) use crate::reference::LANES;
 
 /// Sixteen `f32` as one cache line.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
 pub(crate) struct Lanes(pub(crate) [f32; LANES]);
 
 impl Lanes {

@@ -7,6 +7,7 @@ mod alignment;
 mod attention;
 mod linear;
 mod numbers;
+mod packing;
 mod properties;
 mod required_isas;
 mod rows;

@@ -1,0 +1,274 @@
+//! From a weights file to an encoder: every tensor is checked against the config, and all are packed into one region,
+//! or taken from a cache file in which that was done before.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use minilm_kernels::Isa;
+use minilm_weights::{
+    PackedContents, PackedFile, PackedFileError, Region, Tensor, WeightsError, WeightsFile,
+};
+
+use crate::encoder::{Layer, WORD_EMBEDDINGS};
+use crate::packed_model::{Packed, Plan};
+use crate::{BertConfig, BertEncoder, BertError, Workers};
+
+/// Where an encoder's packed weights came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PackedCacheStatus {
+    /// They were packed; no cache was asked for.
+    Off,
+    /// They are a mapped cache file.
+    Used {
+        /// The file.
+        path: PathBuf,
+    },
+    /// They were packed, and written to a cache file that the next start will use.
+    Built {
+        /// The file.
+        path: PathBuf,
+        /// Why there was nothing to use.
+        reason: String,
+    },
+    /// They were packed, and the cache file could not be written.
+    Unavailable {
+        /// What went wrong, with the file's path.
+        reason: String,
+    },
+}
+
+impl BertEncoder {
+    /// Checks every tensor's shape against the config and packs the weights, on all of the workers' threads.
+    ///
+    /// Tensor names are those of `BertModel`, with or without the prefix `bert.`.
+    ///
+    /// # Errors
+    ///
+    /// [`BertError::Weights`] for a tensor that is missing or of another shape or type.
+    pub fn load(
+        config: BertConfig,
+        weights: WeightsFile,
+        isa: Isa,
+        workers: &Workers,
+    ) -> Result<BertEncoder, BertError> {
+        load_from(config, weights, isa, workers, None)
+    }
+
+    /// As [`BertEncoder::load`], but if the directory has the packed weights of this weights file, they are mapped
+    /// from there; otherwise they are packed, and written there for the next time. The bits are the same.
+    ///
+    /// A directory that cannot be used, or a file in it that is damaged or belongs to other weights, never makes loading
+    /// fail: [`BertEncoder::packed_cache`] says what happened. The file must not be truncated or changed
+    /// in place while the encoder lives; this engine replaces it by a rename. Whoever may write to the directory
+    /// can change the vectors.
+    ///
+    /// # Errors
+    ///
+    /// As [`BertEncoder::load`].
+    pub fn load_cached(
+        config: BertConfig,
+        weights: WeightsFile,
+        isa: Isa,
+        workers: &Workers,
+        directory: &Path,
+    ) -> Result<BertEncoder, BertError> {
+        load_from(config, weights, isa, workers, Some(directory))
+    }
+}
+
+fn load_from(
+    config: BertConfig,
+    weights: WeightsFile,
+    isa: Isa,
+    workers: &Workers,
+    cache: Option<&Path>,
+) -> Result<BertEncoder, BertError> {
+    let prefix = if weights.contains(&format!("bert.{WORD_EMBEDDINGS}")) { "bert." } else { "" };
+    let tensors = Tensors { weights: &weights, config: &config, prefix };
+    let weights_type = tensors.embeddings("word", config.vocab_size)?.float_type();
+    let mut plan = Plan::default();
+    let sections = ModelSections::plan(&mut plan, &tensors)?;
+
+    let (region, packed_cache) = match cache {
+        None => (plan.pack(&weights, workers)?, PackedCacheStatus::Off),
+        Some(directory) => {
+            let cached = Cached {
+                file: PackedFile::of(&weights, directory),
+                contents: plan.contents(&weights),
+                workers,
+            };
+            cached.load(|| plan.pack(&weights, workers))?
+        }
+    };
+    // Also the pages that were looked at to recognise the file.
+    weights.release();
+    let packed = Packed { region: Arc::new(region), sections: plan.sections() };
+    let eps = config.layer_norm_eps;
+    Ok(BertEncoder {
+        isa,
+        word_embeddings: format!("{prefix}{WORD_EMBEDDINGS}"),
+        weights_type,
+        packed_cache,
+        position_embeddings: packed.rows(sections.position_embeddings),
+        token_type_embedding: packed.rows(sections.token_type_embedding).to_vec(),
+        embedding_norm: packed.layer_norm(sections.embedding_norm, eps),
+        layers: sections.layers.iter().map(|layer| layer.of(&packed, eps)).collect(),
+        config,
+        weights,
+    })
+}
+
+/// A cache file and what it should be.
+struct Cached<'a> {
+    file: PackedFile,
+    contents: PackedContents,
+    workers: &'a Workers,
+}
+
+impl Cached<'_> {
+    /// The region of the file, or a packed one, of which the file is then made.
+    fn load(
+        &self,
+        pack: impl FnOnce() -> Result<Region, WeightsError>,
+    ) -> Result<(Region, PackedCacheStatus), WeightsError> {
+        let opened = self.file.open(&self.contents, |check| {
+            self.workers.try_for_each(self.contents.sections.iter().collect(), check)
+        });
+        let path = self.file.path().to_owned();
+        let error = match opened {
+            Ok(region) => return Ok((region, PackedCacheStatus::Used { path })),
+            Err(error) => error,
+        };
+        let region = pack()?;
+        let status = match self.file.write(&self.contents, region.as_ref()) {
+            Ok(()) => PackedCacheStatus::Built { path, reason: error.to_string() },
+            Err(write_error) => {
+                let reason = match error {
+                    PackedFileError::Absent | PackedFileError::ByteOrder => write_error.to_string(),
+                    error => format!("{error}; {write_error}"),
+                };
+                PackedCacheStatus::Unavailable { reason }
+            }
+        };
+        Ok((region, status))
+    }
+}
+
+/// The sections of a model by their index.
+struct ModelSections {
+    position_embeddings: usize,
+    token_type_embedding: usize,
+    embedding_norm: usize,
+    layers: Vec<LayerSections>,
+}
+
+/// The sections of a layer: what each is, [`Layer`] says.
+struct LayerSections {
+    qkv: usize,
+    attention_output: usize,
+    attention_norm: usize,
+    intermediate: usize,
+    output: usize,
+    output_norm: usize,
+}
+
+impl ModelSections {
+    /// Plans all sections. A layer is a batch: 7 MB in all-MiniLM-L6-v2.
+    fn plan<'a>(plan: &mut Plan<'a>, tensors: &Tensors<'a>) -> Result<ModelSections, WeightsError> {
+        let h = tensors.config.hidden_size;
+        let positions = tensors.config.max_position_embeddings;
+        let token_types = tensors.config.type_vocab_size;
+        let position_embeddings = tensors.embeddings("position", positions)?;
+        let token_types = tensors.embeddings("token_type", token_types)?;
+        Ok(ModelSections {
+            position_embeddings: plan.rows(
+                "embeddings.position_embeddings".to_owned(),
+                0,
+                vec![position_embeddings],
+                [positions, h],
+            ),
+            token_type_embedding: plan.rows(
+                "embeddings.token_type_embeddings".to_owned(),
+                0,
+                vec![token_types],
+                [1, h],
+            ),
+            embedding_norm: tensors.layer_norm(plan, "embeddings.LayerNorm", 0)?,
+            layers: (0..tensors.config.num_hidden_layers)
+                .map(|i| LayerSections::plan(plan, tensors, i))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl LayerSections {
+    fn plan<'a>(plan: &mut Plan<'a>, tensors: &Tensors<'a>, i: usize) -> Result<LayerSections, WeightsError> {
+        let (h, f) = (tensors.config.hidden_size, tensors.config.intermediate_size);
+        let name = |part: &str| format!("encoder.layer.{i}.{part}");
+        let [query, key, value] =
+            ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        let batch = i + 1;
+        let mut dense = |section: String, modules: &[&str], shape| {
+            let parts =
+                modules.iter().map(|module| tensors.linear(module, shape)).collect::<Result<_, _>>()?;
+            Ok::<usize, WeightsError>(plan.dense(section, batch, parts, shape))
+        };
+        let qkv = dense(name("attention.self.qkv"), &[&query, &key, &value], [h, h])?;
+        let one = name("attention.output.dense");
+        let attention_output = dense(one.clone(), &[&one], [h, h])?;
+        let one = name("intermediate.dense");
+        let intermediate = dense(one.clone(), &[&one], [f, h])?;
+        let one = name("output.dense");
+        let output = dense(one.clone(), &[&one], [h, f])?;
+        Ok(LayerSections {
+            qkv,
+            attention_output,
+            attention_norm: tensors.layer_norm(plan, &name("attention.output.LayerNorm"), batch)?,
+            intermediate,
+            output,
+            output_norm: tensors.layer_norm(plan, &name("output.LayerNorm"), batch)?,
+        })
+    }
+
+    fn of(&self, packed: &Packed, eps: f32) -> Layer {
+        Layer {
+            qkv: packed.linear(self.qkv),
+            attention_output: packed.linear(self.attention_output),
+            attention_norm: packed.layer_norm(self.attention_norm, eps),
+            intermediate: packed.linear(self.intermediate),
+            output: packed.linear(self.output),
+            output_norm: packed.layer_norm(self.output_norm, eps),
+        }
+    }
+}
+
+/// Tensors by the names of `BertModel`'s state dict, with the shapes that the config asks for.
+struct Tensors<'a> {
+    weights: &'a WeightsFile,
+    config: &'a BertConfig,
+    prefix: &'a str,
+}
+
+impl<'a> Tensors<'a> {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor<'a>, WeightsError> {
+        self.weights.tensor(&format!("{}{name}", self.prefix), shape)
+    }
+
+    fn embeddings(&self, kind: &str, rows: usize) -> Result<Tensor<'a>, WeightsError> {
+        self.tensor(&format!("embeddings.{kind}_embeddings.weight"), &[rows, self.config.hidden_size])
+    }
+
+    /// Weight and bias of an `nn.Linear` of n outputs and k inputs.
+    fn linear(&self, name: &str, [n, k]: [usize; 2]) -> Result<(Tensor<'a>, Tensor<'a>), WeightsError> {
+        Ok((self.tensor(&format!("{name}.weight"), &[n, k])?, self.tensor(&format!("{name}.bias"), &[n])?))
+    }
+
+    /// Plans a section of gamma and beta.
+    fn layer_norm(&self, plan: &mut Plan<'a>, name: &str, batch: usize) -> Result<usize, WeightsError> {
+        let h = self.config.hidden_size;
+        let parameters =
+            [self.tensor(&format!("{name}.weight"), &[h])?, self.tensor(&format!("{name}.bias"), &[h])?];
+        Ok(plan.rows(name.to_owned(), batch, parameters.to_vec(), [2, h]))
+    }
+}

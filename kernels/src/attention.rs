@@ -13,6 +13,8 @@
 //! The scores of a few queries at a time stay in L1. Their rows are as wide as the key panels, so that all tiles are
 //! whole; what lies beyond the last key is never read.
 
+use std::ops::Range;
+
 use crate::dispatch::{Isa, Kernel};
 use crate::gemm::Product;
 use crate::rows::{Rows, RowsMut};
@@ -40,6 +42,16 @@ impl AttentionShape {
     pub fn hidden_size(self) -> usize {
         self.heads * self.head_size
     }
+
+    /// # Panics
+    ///
+    /// If it is 0, or three of it are larger than memory.
+    fn checked_hidden_size(self) -> usize {
+        let h = self.heads.checked_mul(self.head_size).filter(|h| h.checked_mul(3).is_some());
+        let h = h.unwrap_or_else(|| panic!("attention: {self:?} is larger than memory"));
+        assert!(h > 0, "attention: {self:?} has a size of 0");
+        h
+    }
 }
 
 /// Room for one head's keys, values and scores. It grows to the longest sequence it has met.
@@ -63,28 +75,55 @@ pub fn attention(
     scratch: &mut AttentionScratch,
     out: &mut [f32],
 ) {
-    let h = shape.heads.checked_mul(shape.head_size).filter(|h| h.checked_mul(3).is_some());
-    let h = h.unwrap_or_else(|| panic!("attention: {shape:?} is larger than memory"));
-    assert!(h > 0, "attention: {shape:?} has a size of 0");
-    assert_eq!(qkv.len() % (3 * h), 0, "attention: qkv has {} elements, no multiple of 3 · {h}", qkv.len());
+    let h = shape.checked_hidden_size();
+    let len = out.len();
+    assert_eq!(len * 3, qkv.len(), "attention: out has {len} elements for {} of qkv", qkv.len());
+    if len > 0 {
+        assert_eq!(len % h, 0, "attention: out has {len} elements, no multiple of {h}");
+        attention_heads(isa, qkv, shape, 0, scratch, RowsMut::new(out, h));
+    }
+}
+
+/// Some heads of [`attention`], with the same bits: those whose columns `out` has, from head `first` on. Threads share
+/// a sequence by its heads so.
+///
+/// # Panics
+///
+/// If a size of the shape is 0 or their product overflows, qkv is not `[s][3 · hidden_size]` for the s rows of out, or
+/// out's columns are not those of whole heads.
+pub fn attention_heads(
+    isa: Isa,
+    qkv: &[f32],
+    shape: AttentionShape,
+    first: usize,
+    scratch: &mut AttentionScratch,
+    out: RowsMut<'_>,
+) {
+    let (h, s) = (shape.checked_hidden_size(), out.rows());
     assert_eq!(
-        out.len() * 3,
-        qkv.len(),
-        "attention: out has {} elements for {} of qkv",
-        out.len(),
+        Some(qkv.len()),
+        s.checked_mul(3 * h),
+        "attention: qkv has {} elements for {s} tokens",
         qkv.len()
     );
-    if out.is_empty() {
-        return;
+    let heads = out.columns() / shape.head_size;
+    assert!(
+        out.columns().is_multiple_of(shape.head_size) && first.saturating_add(heads) <= shape.heads,
+        "attention: {} columns from head {first} on are no heads of {shape:?}",
+        out.columns()
+    );
+    if s > 0 {
+        isa.run(Attention { qkv, shape, heads: first..first + heads, scratch, out });
     }
-    isa.run(Attention { qkv, shape, scratch, out });
 }
 
 struct Attention<'a> {
     qkv: &'a [f32],
     shape: AttentionShape,
+    heads: Range<usize>,
     scratch: &'a mut AttentionScratch,
-    out: &'a mut [f32],
+    /// The columns of these heads.
+    out: RowsMut<'a>,
 }
 
 impl Kernel for Attention<'_> {
@@ -92,10 +131,9 @@ impl Kernel for Attention<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Attention { qkv, shape: AttentionShape { heads, head_size }, scratch, out } = self;
-        let h = heads * head_size;
-        let mut out = RowsMut::new(out, h);
-        let s = out.rows();
+        let Attention { qkv, shape, heads, scratch, mut out } = self;
+        let AttentionShape { head_size, .. } = shape;
+        let (h, s) = (shape.hidden_size(), out.rows());
         let (key_panels, value_panels) = (s.div_ceil(LANES), head_size.div_ceil(LANES));
         // Only ever larger: a shorter sequence uses the beginning.
         grow(&mut scratch.keys, key_panels * head_size, Lanes::ZERO);
@@ -105,8 +143,9 @@ impl Kernel for Attention<'_> {
         grow(&mut scratch.scores, queries_at_once * stride, 0.0);
         let scale = 1.0 / (head_size as f32).sqrt();
 
-        for head in 0..heads {
-            let column = head * head_size;
+        let first_head = heads.start;
+        for head in heads {
+            let (column, out_column) = (head * head_size, (head - first_head) * head_size);
             let keys = &mut scratch.keys[..key_panels * head_size];
             let values = &mut scratch.values[..value_panels * s];
             pack_keys(simd, qkv, h, h + column, head_size, keys);
@@ -121,6 +160,7 @@ impl Kernel for Attention<'_> {
                     b: Panels { data: keys, k: head_size },
                     finish: Finish::NOTHING,
                     out: RowsMut::new(scores, stride),
+                    then: None,
                 };
                 product.run(simd);
                 softmax_rows(simd, scores, stride, s, scale);
@@ -128,7 +168,8 @@ impl Kernel for Attention<'_> {
                     a: Rows { data: scores, stride },
                     b: Panels { data: values, k: s },
                     finish: Finish::NOTHING,
-                    out: out.part(first_row..first_row + rows, column..column + head_size),
+                    out: out.part(first_row..first_row + rows, out_column..out_column + head_size),
+                    then: None,
                 };
                 product.run(simd);
             }

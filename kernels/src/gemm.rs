@@ -17,7 +17,7 @@
 use std::ops::Range;
 
 use crate::rows::{Rows, RowsMut};
-use crate::simd::{LANES, Simd};
+use crate::simd::{LANES, Lanes, Simd};
 use crate::tile::{Finish, MAX_ROWS, Panels, TileRun, Upcoming, panels_per_tile};
 
 /// Rows in as few tiles as possible, of sizes that differ by at most one: first the taller tiles, then the others.
@@ -53,6 +53,8 @@ pub(crate) struct Product<'a> {
     pub(crate) b: Panels<'a>,
     pub(crate) finish: Finish<'a>,
     pub(crate) out: RowsMut<'a>,
+    /// The weights that are used next, if they do not lie behind these.
+    pub(crate) then: Option<&'a [Lanes]>,
 }
 
 impl Product<'_> {
@@ -76,11 +78,14 @@ impl Product<'_> {
     /// All rows of a tile's whole panels.
     #[inline(always)]
     fn panels<S: Simd>(&mut self, simd: S, split: RowSplit, panels: Range<usize>) {
-        let Product { a, b, finish, out } = self;
+        let Product { a, b, finish, out, .. } = self;
         let columns = panels.start * LANES..panels.end * LANES;
-        let behind = b.data.as_ptr().wrapping_add(panels.end * b.k);
+        let behind = match self.then {
+            Some(then) if columns.end + LANES > out.columns() => then.as_ptr(),
+            _ => b.data.as_ptr().wrapping_add(panels.end * b.k),
+        };
         let b = b.skip(panels.start);
-        // What lies behind these panels is what is used next, also where that is another matrix's.
+        // What lies behind the panels is what is used next, in most cases also where that is another matrix's.
         let tiles = split.tall_tiles + split.other_tiles;
         let mut upcoming = Upcoming::spread(behind, panels.len(), tiles);
         for (first_row, row_tiles, rows) in split.runs() {

@@ -38,7 +38,7 @@
 //! ```
 //!
 //! Public functions take safe slices and check their lengths; a wrong length is a mistake of the
-//! caller and panics with both lengths. `unsafe` stands in `simd/`, `tile.rs` and the leaves of `peak.rs` alone.
+//! caller and panics with both lengths. `unsafe` stands in `simd/`, `rows.rs`, `tile.rs` and the leaves of `peak.rs` alone.
 
 #![allow(
     clippy::needless_range_loop,
@@ -66,15 +66,15 @@ mod tile;
 mod top_k;
 
 pub use activation::{Activation, activate};
-pub use attention::{AttentionScratch, AttentionShape, attention};
+pub use attention::{AttentionScratch, AttentionShape, attention, attention_heads};
 pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
 pub use embedding::embedding_sum;
 pub use layer_norm::{LayerNorm, layer_norm};
-pub use linear::{Epilogue, linear, linear_columns};
+pub use linear::{Columns, Epilogue, linear, linear_columns};
 pub use normalize::l2_normalize;
 pub use packed_linear::{PackedLinear, SharedRegion, pack_panel};
 pub use pooling::{cls_pool, max_pool, mean_pool};
-pub use rows::RowsMut;
+pub use rows::{RowsMut, Shares};
 pub use similarity::{dot, similarity_matrix};
 pub use softmax::softmax;
 pub use top_k::{Hit, TopK, top_k};

@@ -43,28 +43,39 @@ pub fn linear(isa: Isa, x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>
         Epilogue::ResidualLayerNorm(residual, _) => Epilogue::Residual(residual),
         other => other,
     };
-    linear_columns(isa, x, weight, 0, elementwise, RowsMut::new(out, n));
+    linear_columns(isa, x, weight, Columns::default(), elementwise, RowsMut::new(out, n));
     if let Epilogue::ResidualLayerNorm(_, norm) = epilogue {
         layer_norm(isa, out, norm);
     }
 }
 
-/// Some columns of [`linear`]'s output, with the same bits: those of `out`, from column `first` on. Threads share a
-/// product by its columns so.
+/// Which columns [`linear_columns`] computes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Columns<'a> {
+    /// The first, a multiple of 16.
+    pub first: usize,
+    /// What this thread will compute next: these columns of this weight, a multiple of 16 again. Its first panels are
+    /// prefetched meanwhile. If it is not said, what lies behind the panels in memory is.
+    pub then: Option<(&'a PackedLinear, usize)>,
+}
+
+/// Some columns of [`linear`]'s output, with the same bits: as many as `out` has. Threads share a product by its columns
+/// so.
 ///
 /// # Panics
 ///
-/// If x is not m rows of k for the m rows of out, `first` is not a multiple of 16, the weight has fewer columns, the
-/// columns end neither with the weight's last nor at a multiple of 16, the residual is not `[m][n]`, or the epilogue is a
-/// LayerNorm, which needs whole rows.
+/// If x is not m rows of k for the m rows of out, the first column is not a multiple of 16, the weight has fewer columns,
+/// the columns end neither with the weight's last nor at a multiple of 16, the residual is not `[m][n]`, or the epilogue
+/// is a LayerNorm, which needs whole rows.
 pub fn linear_columns(
     isa: Isa,
     x: &[f32],
     weight: &PackedLinear,
-    first: usize,
+    columns: Columns<'_>,
     epilogue: Epilogue<'_>,
     out: RowsMut<'_>,
 ) {
+    let Columns { first, then } = columns;
     let (n, k, m) = (weight.n, weight.k, out.rows());
     assert_eq!(Some(x.len()), m.checked_mul(k), "linear: x has {} elements for m = {m}, k = {k}", x.len());
     let end = first.saturating_add(out.columns());
@@ -94,6 +105,8 @@ pub fn linear_columns(
             b: Panels { data: &weight.panels, k }.skip(first / LANES),
             finish: Finish { bias, residual, activation }.skip(0, first / LANES),
             out,
+            then: then
+                .map(|(weight, column)| weight.panels.get(column / LANES * weight.k..).unwrap_or_default()),
         },
     });
 }

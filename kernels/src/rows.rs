@@ -7,6 +7,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Rows that are read: row i begins at `data[i · stride]`.
 #[derive(Clone, Copy)]
@@ -98,18 +99,34 @@ impl<'a> RowsMut<'a> {
         (left, right)
     }
 
-    /// The columns cut into parts of these widths, from the first on.
+    /// Cuts the columns into `parts` parts of about the same width, each but the last a multiple of `unit` columns, for
+    /// threads to take.
     ///
     /// # Panics
     ///
-    /// If the widths add up to more than there are columns.
-    pub fn cut_columns(self, widths: impl Iterator<Item = usize>) -> impl Iterator<Item = RowsMut<'a>> {
-        let mut rest = Some(self);
-        widths.map(move |width| {
-            let (part, behind) = rest.take().expect("put back below").split_columns(width);
-            rest = Some(behind);
-            part
-        })
+    /// If the unit is 0, or there are no parts or more than 64.
+    pub fn share_columns(self, unit: usize, parts: usize) -> Shares<'a> {
+        assert!(unit > 0, "columns shared in units of 0");
+        Shares::new(self, Cut::Columns { unit }, parts)
+    }
+
+    /// Cuts the rows into `parts` parts of about the same height, for threads to take.
+    ///
+    /// # Panics
+    ///
+    /// If there are no parts or more than 64.
+    pub fn share_rows(self, parts: usize) -> Shares<'a> {
+        Shares::new(self, Cut::Rows, parts)
+    }
+
+    /// All elements of the rows, if all columns are ours.
+    pub fn as_mut_slice(&mut self) -> Option<&mut [f32]> {
+        if self.columns != self.stride {
+            return None;
+        }
+        // SAFETY: without columns of others between them, our rows lie one behind the other; they are nobody else's, as
+        // the field `matrix` says, and the result borrows `self` mutably.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.start, self.rows * self.columns) })
     }
 
     /// Our columns of row i.
@@ -131,7 +148,7 @@ impl<'a> RowsMut<'a> {
     ///
     /// If they are not all there.
     #[inline(always)]
-    pub(crate) fn part(&mut self, rows: Range<usize>, columns: Range<usize>) -> RowsMut<'_> {
+    pub fn part(&mut self, rows: Range<usize>, columns: Range<usize>) -> RowsMut<'_> {
         assert!(
             rows.start <= rows.end
                 && rows.end <= self.rows
@@ -151,28 +168,128 @@ impl<'a> RowsMut<'a> {
     }
 }
 
+/// Parts of some rows that any thread may take, each once.
+///
+/// ```
+/// use minilm_kernels::RowsMut;
+///
+/// let mut matrix = [0.0; 6]; // [2][3]
+/// let shares = RowsMut::new(&mut matrix, 3).share_columns(2, 2);
+/// std::thread::scope(|scope| {
+///     for i in 0..2 {
+///         let shares = &shares;
+///         scope.spawn(move || shares.take(i).row_mut(1).fill(1.0 + i as f32));
+///     }
+/// });
+/// assert_eq!(matrix, [0.0, 0.0, 0.0, 1.0, 1.0, 2.0]);
+/// ```
+#[derive(Debug)]
+pub struct Shares<'a> {
+    whole: RowsMut<'a>,
+    cut: Cut,
+    parts: usize,
+    /// Bit i says that part i has been taken.
+    taken: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Columns { unit: usize },
+    Rows,
+}
+
+impl<'a> Shares<'a> {
+    /// The most parts: there is a bit for each, to say that it has been taken.
+    pub const MOST: usize = u64::BITS as usize;
+
+    fn new(whole: RowsMut<'a>, cut: Cut, parts: usize) -> Shares<'a> {
+        assert!((1..=Self::MOST).contains(&parts), "{parts} parts, expected 1 to {}", Self::MOST);
+        Shares { whole, cut, parts, taken: AtomicU64::new(0) }
+    }
+
+    /// How many parts there are.
+    pub fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// Which columns, or which rows, part i has.
+    ///
+    /// # Panics
+    ///
+    /// If there are not that many parts.
+    pub fn range(&self, i: usize) -> Range<usize> {
+        assert!(i < self.parts, "part {i} of {}", self.parts);
+        let (unit, all) = match self.cut {
+            Cut::Columns { unit } => (unit, self.whole.columns),
+            Cut::Rows => (1, self.whole.rows),
+        };
+        let units = all.div_ceil(unit);
+        let bound = |i: usize| (units * i / self.parts * unit).min(all);
+        bound(i)..bound(i + 1)
+    }
+
+    /// Part i.
+    ///
+    /// # Panics
+    ///
+    /// If there are not that many parts, or it has been taken.
+    pub fn take(&self, i: usize) -> RowsMut<'a> {
+        let range = self.range(i);
+        let before = self.taken.fetch_or(1 << i, Ordering::Relaxed);
+        assert!(before >> i & 1 == 0, "part {i} has been taken");
+        let RowsMut { start, rows, columns, stride, .. } = self.whole;
+        // Parts share no element, and nobody else has one that was never taken before: each is as exclusive as the
+        // whole, which this value keeps for 'a and lends to nobody.
+        let (first, rows, columns) = match self.cut {
+            Cut::Columns { .. } => (range.start, rows, range.len()),
+            Cut::Rows => (range.start * stride, range.len(), columns),
+        };
+        RowsMut { start: start.wrapping_add(first), rows, columns, stride, matrix: PhantomData }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn elements(mut part: RowsMut<'_>) -> Vec<f32> {
+        (0..part.rows()).flat_map(|i| part.row_mut(i).to_vec()).collect()
+    }
+
     #[test]
-    fn parts_are_the_columns_they_say() {
+    fn parts_are_the_columns_or_rows_they_say() {
         let mut matrix: Vec<f32> = (0..12).map(|i| i as f32).collect();
-        let mut widths = RowsMut::new(&mut matrix, 4).cut_columns([1, 0, 2, 1].into_iter());
-        let parts: Vec<Vec<f32>> = std::iter::from_fn(|| widths.next())
-            .map(|mut part| (0..part.rows()).flat_map(|i| part.row_mut(i).to_vec()).collect())
-            .collect();
-        assert_eq!(
-            parts,
-            [vec![0.0, 4.0, 8.0], vec![], vec![1.0, 2.0, 5.0, 6.0, 9.0, 10.0], vec![3.0, 7.0, 11.0]]
-        );
+        let columns = RowsMut::new(&mut matrix, 4).share_columns(1, 3);
+        let parts: Vec<Vec<f32>> = (0..3).map(|i| elements(columns.take(i))).collect();
+        assert_eq!(parts, [vec![0.0, 4.0, 8.0], vec![1.0, 5.0, 9.0], vec![2.0, 3.0, 6.0, 7.0, 10.0, 11.0]]);
+        let rows = RowsMut::new(&mut matrix, 4).share_rows(2);
+        assert_eq!(elements(rows.take(0)), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(rows.take(1).as_mut_slice().unwrap()[0], 4.0);
+    }
+
+    #[test]
+    fn parts_are_whole_units_and_together_everything() {
+        let mut matrix = vec![0.0; 2 * 100];
+        for parts in 1..=64 {
+            let shares = RowsMut::new(&mut matrix, 100).share_columns(16, parts);
+            let mut end = 0;
+            for i in 0..shares.parts() {
+                let range = shares.range(i);
+                assert_eq!((range.start, range.start % 16), (end, if end == 100 { 4 } else { 0 }));
+                assert_eq!(shares.take(i).columns(), range.len());
+                end = range.end;
+            }
+            assert_eq!(end, 100);
+        }
     }
 
     #[test]
     fn threads_write_columns_of_the_same_rows() {
         let mut matrix = vec![0.0; 64 * 7];
+        let shares = RowsMut::new(&mut matrix, 7).share_columns(3, 2);
         std::thread::scope(|scope| {
-            for (t, mut part) in RowsMut::new(&mut matrix, 7).cut_columns([3, 4].into_iter()).enumerate() {
+            for t in 0..2 {
+                let mut part = shares.take(t);
                 scope.spawn(move || (0..part.rows()).for_each(|i| part.row_mut(i).fill((t + i * 2) as f32)));
             }
         });
@@ -189,18 +306,26 @@ mod tests {
         let mut part = all.part(1..4, 2..5);
         assert_eq!(part.part(1..2, 1..3).row_mut(0), [13.0, 14.0]);
         assert_eq!((part.rows(), part.columns()), (3, 3));
+        assert!(part.as_mut_slice().is_none());
     }
 
     #[test]
-    fn what_is_outside_is_refused() {
+    fn what_is_outside_or_taken_is_refused() {
         for refused in [
-            (|| drop(RowsMut::new(&mut [0.0; 5], 2))) as fn(),
-            || drop(RowsMut::new(&mut [0.0; 4], 2).split_columns(3)),
-            || drop(RowsMut::new(&mut [0.0; 4], 2).row_mut(2).len()),
-            || drop(RowsMut::new(&mut [0.0; 4], 2).part(0..3, 0..2).rows()),
-            || drop(RowsMut::new(&mut [0.0; 4], 2).part(0..2, 1..3).rows()),
+            (|m: &mut [f32]| RowsMut::new(m, 3).rows()) as fn(&mut [f32]) -> usize,
+            |m| RowsMut::new(m, 2).split_columns(3).0.rows(),
+            |m| RowsMut::new(m, 2).row_mut(2).len(),
+            |m| RowsMut::new(m, 2).part(0..3, 0..2).rows(),
+            |m| RowsMut::new(m, 2).part(0..2, 1..3).rows(),
+            |m| RowsMut::new(m, 2).share_rows(0).parts(),
+            |m| RowsMut::new(m, 2).share_columns(1, 65).parts(),
+            |m| RowsMut::new(m, 2).share_rows(2).take(2).rows(),
+            |m| {
+                let shares = RowsMut::new(m, 2).share_rows(2);
+                shares.take(1).rows() + shares.take(1).rows()
+            },
         ] {
-            assert!(std::panic::catch_unwind(refused).is_err());
+            assert!(std::panic::catch_unwind(|| refused(&mut [0.0; 4])).is_err());
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Mutex;
+
 use minilm_kernels::AttentionScratch;
 
 use crate::{BertConfig, PackedTokens};
@@ -8,33 +10,53 @@ use crate::{BertConfig, PackedTokens};
 pub struct Arena {
     /// The tokens of the micro-batch: fill this, then run the forward pass.
     pub tokens: PackedTokens,
+    /// Room for the ids of a text that is tokenised on the way.
+    pub ids: Vec<u32>,
+    pub(crate) states: States,
+    /// One for each thread that takes part; a thread locks that of the piece it works on.
+    pub(crate) members: Vec<Mutex<Member>>,
+}
+
+/// What all threads see.
+#[derive(Default)]
+pub(crate) struct States {
     /// `[T][hidden_size]`: what goes into a layer and comes out of it.
     pub(crate) hidden: Vec<f32>,
     /// `[T][3 · hidden_size]`
     pub(crate) qkv: Vec<f32>,
     /// `[T][hidden_size]`: attention's output before its dense layer.
     pub(crate) context: Vec<f32>,
-    /// `[T][hidden_size]`: a layer's state between attention and feed-forward.
+    /// `[T][hidden_size]`: a layer's state between attention and feed-forward, if columns are shared.
     pub(crate) attended: Vec<f32>,
-    /// `[T][intermediate_size]`
+    /// `[T][intermediate_size]`, if columns are shared.
     pub(crate) intermediate: Vec<f32>,
+}
+
+/// What a thread has for itself.
+#[derive(Default)]
+pub(crate) struct Member {
     pub(crate) attention: AttentionScratch,
+    /// `[T][3 · columns]` of some heads, if columns are shared.
+    pub(crate) qkv: Vec<f32>,
+    /// `[rows][hidden_size]` of a piece: the state between attention and feed-forward.
+    pub(crate) attended: Vec<f32>,
+    /// `[rows][intermediate_size]` of a piece.
+    pub(crate) intermediate: Vec<f32>,
 }
 
 impl Arena {
-    /// Makes every buffer exactly as long as the tokens need.
-    pub(crate) fn fit(&mut self, config: &BertConfig) {
-        let t = self.tokens.ids().len();
-        let h = config.hidden_size;
-        self.hidden.resize(t * h, 0.0);
-        self.qkv.resize(t * 3 * h, 0.0);
-        self.context.resize(t * h, 0.0);
-        self.attended.resize(t * h, 0.0);
-        self.intermediate.resize(t * config.intermediate_size, 0.0);
+    /// Makes room for the tokens and for so many threads.
+    pub(crate) fn fit(&mut self, config: &BertConfig, threads: usize) {
+        let elements = self.tokens.ids().len() * config.hidden_size;
+        self.states.hidden.resize(elements, 0.0);
+        self.states.context.resize(elements, 0.0);
+        if self.members.len() < threads {
+            self.members.resize_with(threads, Mutex::default);
+        }
     }
 
     /// The vectors of all tokens after the last layer, `[T][hidden_size]`.
     pub fn hidden(&self) -> &[f32] {
-        &self.hidden
+        &self.states.hidden
     }
 }

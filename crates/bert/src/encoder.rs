@@ -1,12 +1,10 @@
 use std::fmt;
 
-use minilm_kernels::{
-    Activation, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, attention, embedding_sum, layer_norm,
-    linear,
-};
+use minilm_kernels::{Isa, LayerNorm, PackedLinear, embedding_sum, layer_norm};
 use minilm_weights::{FloatType, RegionSlice, WeightsFile};
 
-use crate::{Arena, BertConfig, BertError, PackedCacheStatus};
+use crate::profile::{NoProbe, Operation, Probe};
+use crate::{Arena, BertConfig, BertError, Lead, PackedCacheStatus};
 
 pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 
@@ -52,16 +50,17 @@ pub enum Tap {
 }
 
 impl BertEncoder {
-    /// The forward pass over `arena.tokens`; the result is [`Arena::hidden`].
+    /// The forward pass over `arena.tokens` on the threads that `lead` leads; the result is [`Arena::hidden`]. Its bits do
+    /// not depend on them.
     ///
     /// # Errors
     ///
     /// [`BertError::UnknownToken`] or [`BertError::TooLong`].
-    pub fn forward(&self, arena: &mut Arena) -> Result<(), BertError> {
-        self.forward_observed(arena, &mut |_, _| {})
+    pub fn forward(&self, arena: &mut Arena, lead: &Lead<'_>) -> Result<(), BertError> {
+        self.forward_probed(arena, lead, &NoProbe, &mut |_, _| {})
     }
 
-    /// The forward pass, showing the state `[T][hidden_size]` of all tokens at each [`Tap`] to `observe`.
+    /// The forward pass on one thread, showing the state `[T][hidden_size]` of all tokens at each [`Tap`] to `observe`.
     ///
     /// # Errors
     ///
@@ -71,26 +70,35 @@ impl BertEncoder {
         arena: &mut Arena,
         observe: &mut dyn FnMut(Tap, &[f32]),
     ) -> Result<(), BertError> {
-        arena.fit(&self.config);
+        self.forward_probed(arena, &Lead::alone(), &NoProbe, observe)
+    }
+
+    pub(crate) fn forward_probed<P: Probe>(
+        &self,
+        arena: &mut Arena,
+        lead: &Lead<'_>,
+        probe: &P,
+        observe: &mut dyn FnMut(Tap, &[f32]),
+    ) -> Result<(), BertError> {
+        arena.fit(&self.config, lead.threads());
         self.embed(arena)?;
-        observe(Tap::Embeddings, &arena.hidden);
-        for (i, layer) in self.layers.iter().enumerate() {
-            self.run_layer(layer, arena);
-            observe(Tap::Layer(i), &arena.hidden);
-        }
+        probe.ended(Operation::Embeddings);
+        observe(Tap::Embeddings, arena.hidden());
+        self.run_layers(arena, lead, probe, observe);
         Ok(())
     }
 
     /// `BertEmbeddings`: word + token type + position, LayerNorm.
     fn embed(&self, arena: &mut Arena) -> Result<(), BertError> {
         let h = self.config.hidden_size;
-        self.gather_words(arena.tokens.ids(), &mut arena.hidden)?;
+        let hidden = &mut arena.states.hidden;
+        self.gather_words(arena.tokens.ids(), hidden)?;
         for sequence in arena.tokens.sequences() {
             let positions = self.positions(sequence.len())?;
-            let rows = &mut arena.hidden[sequence.start * h..sequence.end * h];
+            let rows = &mut hidden[sequence.start * h..sequence.end * h];
             embedding_sum(self.isa, rows, &self.token_type_embedding, positions);
         }
-        layer_norm(self.isa, &mut arena.hidden, &self.embedding_norm);
+        layer_norm(self.isa, hidden, &self.embedding_norm);
         Ok(())
     }
 
@@ -112,27 +120,6 @@ impl BertEncoder {
             return Err(BertError::TooLong { tokens, max_position_embeddings });
         }
         Ok(&self.position_embeddings[..tokens * h])
-    }
-
-    /// `BertLayer`: attention, residual, LayerNorm; feed-forward, residual, LayerNorm.
-    fn run_layer(&self, layer: &Layer, arena: &mut Arena) {
-        let isa = self.isa;
-        let h = self.config.hidden_size;
-        let shape =
-            AttentionShape { heads: self.config.num_attention_heads, head_size: self.config.head_size() };
-        let Arena { tokens, hidden, qkv, context, attended, intermediate, attention: scratch } = arena;
-
-        linear(isa, hidden, &layer.qkv, Epilogue::Bias, qkv);
-        for s in tokens.sequences() {
-            let out = &mut context[s.start * h..s.end * h];
-            attention(isa, &qkv[s.start * 3 * h..s.end * 3 * h], shape, scratch, out);
-        }
-        let epilogue = Epilogue::ResidualLayerNorm(hidden, &layer.attention_norm);
-        linear(isa, context, &layer.attention_output, epilogue, attended);
-
-        linear(isa, attended, &layer.intermediate, Epilogue::Activation(Activation::Gelu), intermediate);
-        let epilogue = Epilogue::ResidualLayerNorm(attended, &layer.output_norm);
-        linear(isa, intermediate, &layer.output, epilogue, hidden);
     }
 
     /// The config the encoder was loaded with.

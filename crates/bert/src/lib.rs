@@ -5,8 +5,9 @@
 //!   sequences of a micro-batch one behind the other, without padding, so that no masked position exists
 //!   and a text's bits cannot depend on its neighbours.
 //! - [`Arena`] is the scratch memory of one forward pass, reused from one to the next.
-//! - [`Workers`] are the threads, each with an arena; [`micro_batches`] cuts bulk work into what fits a core's
-//!   cache.
+//! - [`Workers`] are the threads: a pool for bulk work, each thread with an arena, and a team that shares a single
+//!   text, led through [`Lead`].
+//! - [`BertEncoder::profile`] tells where the time of a pass goes.
 //! - [`BertEncoder::trace`] runs the same pass in single steps and shows the tensor of each.
 //!
 //! The network is that of Devlin et al., <https://arxiv.org/abs/1810.04805>, as `BertModel` in
@@ -16,9 +17,12 @@ mod arena;
 mod config;
 mod encoder;
 mod error;
+mod forward;
 mod load;
 mod packed_model;
 mod packed_tokens;
+mod profile;
+mod team;
 mod trace;
 mod workers;
 
@@ -27,6 +31,8 @@ pub use config::BertConfig;
 pub use encoder::{BertEncoder, Tap};
 pub use error::BertError;
 pub use load::PackedCacheStatus;
-pub use packed_tokens::{PackedTokens, micro_batches};
+pub use packed_tokens::PackedTokens;
+pub use profile::{Operation, Profile};
+pub use team::Lead;
 pub use trace::{TraceStep, TraceValues};
 pub use workers::Workers;

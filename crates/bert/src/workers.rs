@@ -1,15 +1,20 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use minilm_kernels::Shares;
 use rayon::prelude::*;
 
+use crate::team::{Lead, Team};
 use crate::{Arena, BertError};
 
 /// A fixed number of threads and their arenas.
 ///
 /// With one thread no other is started: everything runs on the caller's.
 pub struct Workers {
+    /// For bulk work: each thread takes whole micro-batches.
     pool: Option<rayon::ThreadPool>,
+    /// For a single text, which threads share.
+    team: Option<Team>,
     /// The arenas that nobody is using. At most as many as were ever in use at once.
     arenas: Mutex<Vec<Arena>>,
 }
@@ -21,10 +26,9 @@ impl Workers {
     ///
     /// [`BertError::Threads`] if the system refuses to start them.
     pub fn new(threads: usize) -> Result<Workers, BertError> {
-        let threads = match threads {
-            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
-            n => n,
-        };
+        // Respects the process's affinity and, on Linux, the limit of its cgroup.
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = if threads == 0 { cores } else { threads };
         let pool = (threads > 1)
             .then(|| {
                 rayon::ThreadPoolBuilder::new()
@@ -34,7 +38,16 @@ impl Workers {
                     .map_err(|e| BertError::Threads { threads, reason: e.to_string() })
             })
             .transpose()?;
-        Ok(Workers { pool, arenas: Mutex::default() })
+        // More threads than cores can only wait for each other.
+        let sharing = threads.min(cores).min(Shares::MOST);
+        let team = (sharing > 1).then(|| Team::new(sharing)).transpose()?;
+        Ok(Workers { pool, team, arenas: Mutex::default() })
+    }
+
+    /// The lead of the threads that share a single text: woken, if there are any and nobody else leads them; else the
+    /// caller is alone.
+    pub fn lead(&self) -> Lead<'_> {
+        self.team.as_ref().and_then(Team::lead).unwrap_or_else(|| Lead::alone())
     }
 
     /// How many threads there are.

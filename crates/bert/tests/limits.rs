@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use minilm_bert::{Arena, BertConfig, BertEncoder, BertError, Workers};
+use minilm_bert::{Arena, BertConfig, BertEncoder, BertError, Lead, Workers};
 use minilm_kernels::Isa;
 use minilm_weights::WeightsFile;
 
@@ -18,18 +18,18 @@ fn sequences_beyond_the_positions_and_ids_beyond_the_vocabulary_are_refused() {
     let encoder = tiny_bert();
     let mut arena = Arena::default();
     arena.tokens.push(&[9; 48]);
-    encoder.forward(&mut arena).unwrap();
+    encoder.forward(&mut arena, &Lead::alone()).unwrap();
     assert_eq!(arena.hidden().len(), 48 * 40);
 
     arena.tokens.push(&[9; 49]);
-    let error = encoder.forward(&mut arena).unwrap_err();
+    let error = encoder.forward(&mut arena, &Lead::alone()).unwrap_err();
     assert!(matches!(error, BertError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
 
     arena.tokens.clear();
     arena.tokens.push(&[300]);
-    encoder.forward(&mut arena).unwrap();
+    encoder.forward(&mut arena, &Lead::alone()).unwrap();
     arena.tokens.push(&[301]);
-    let error = encoder.forward(&mut arena).unwrap_err();
+    let error = encoder.forward(&mut arena, &Lead::alone()).unwrap_err();
     assert!(matches!(error, BertError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
 }
 

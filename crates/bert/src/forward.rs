@@ -1,0 +1,297 @@
+//! The forward pass of the encoder's layers, on one thread or on a team's.
+//!
+//! Two ways lead through a layer, with the same bits:
+//!
+//! **By rows**, on one thread and for texts of many tokens. All but attention is done row by row, so a piece of some
+//! sixty rows goes from attention's output to the next layer's queries, keys and values at once, and what lies between
+//! stays in L2. A layer is two joins:
+//!
+//! ```text
+//! attention, a few heads of every sequence a piece
+//! rows:  attention output, + residual, LayerNorm → intermediate, GELU → output, + residual, LayerNorm → qkv of the next
+//! ```
+//!
+//! **By columns**, for a short text on several threads. Reading the weights is half of the work then, so each thread reads
+//! its own: a piece is a part of each product's columns, and of the heads. A layer is six joins:
+//!
+//! ```text
+//! heads: qkv of these heads alone, attention │ attention output, + residual │ LayerNorm, a few rows a piece
+//!        intermediate, GELU                  │ output, + residual           │ LayerNorm
+//! ```
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use minilm_kernels::{
+    Activation, AttentionShape, Columns, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares, attention_heads,
+    layer_norm, linear, linear_columns,
+};
+
+use crate::arena::{Member, States};
+use crate::encoder::Layer;
+use crate::profile::{Operation, Probe};
+use crate::team::Lead;
+use crate::{Arena, BertEncoder, PackedTokens, Tap};
+
+/// Rows of a piece: their activations of a feed-forward layer, 6 KB a row, fit into half a megabyte of L2.
+const ROWS: usize = 64;
+
+/// With fewer rows a thread than these, products are shared by columns.
+const LEAST_ROWS: usize = 24;
+
+/// Columns of packed weights lie in panels of so many.
+const PANEL: usize = 16;
+
+/// A forward pass, as its leader sees it: what is done after what, and by how many.
+struct Pass<'a, P> {
+    lead: &'a Lead<'a>,
+    pieces: Pieces<'a, P>,
+}
+
+/// A forward pass, as all its threads see it: what is done in a piece.
+struct Pieces<'a, P> {
+    encoder: &'a BertEncoder,
+    members: &'a [Mutex<Member>],
+    probe: &'a P,
+    threads: usize,
+}
+
+impl BertEncoder {
+    /// All layers over `arena.hidden`, which has the embeddings.
+    pub(crate) fn run_layers<P: Probe>(
+        &self,
+        arena: &mut Arena,
+        lead: &Lead<'_>,
+        probe: &P,
+        observe: &mut dyn FnMut(Tap, &[f32]),
+    ) {
+        let tokens = arena.tokens.ids().len();
+        if tokens == 0 {
+            return;
+        }
+        let Arena { states, members, tokens: packed, .. } = arena;
+        let threads = lead.threads();
+        let pass = Pass { lead, pieces: Pieces { encoder: self, members, probe, threads } };
+        let by_columns =
+            threads > 1 && tokens < threads * LEAST_ROWS && self.config.head_size().is_multiple_of(PANEL);
+        if let Some(first) = self.layers.first().filter(|_| !by_columns) {
+            pass.first_qkv(first, states);
+        }
+        for (i, layer) in self.layers.iter().enumerate() {
+            let next = self.layers.get(i + 1);
+            if by_columns {
+                pass.layer_by_columns(layer, next, states, packed);
+            } else {
+                pass.layer_by_rows(layer, next, states, packed);
+            }
+            observe(Tap::Layer(i), &states.hidden);
+        }
+    }
+}
+
+impl<P: Probe> Pass<'_, P> {
+    /// The states' queries, keys and values, before the first layer.
+    fn first_qkv(&self, layer: &Layer, states: &mut States) {
+        let States { hidden, qkv, .. } = states;
+        let h = self.pieces.encoder.config.hidden_size;
+        qkv.resize(3 * hidden.len(), 0.0);
+        let qkv = RowsMut::new(qkv, 3 * h).share_rows(self.row_pieces(hidden.len() / h));
+        let pieces = &self.pieces;
+        self.lead.run(qkv.parts(), |i| {
+            let x = &hidden[scaled(qkv.range(i), h)];
+            pieces.qkv_rows(x, layer, qkv.take(i));
+        });
+    }
+
+    /// Pieces of at most [`ROWS`] rows, as many for each thread.
+    fn row_pieces(&self, rows: usize) -> usize {
+        let threads = self.lead.threads();
+        rows.div_ceil(ROWS).next_multiple_of(threads).min(Shares::MOST)
+    }
+
+    /// From the queries, keys and values in `states.qkv` to the layer's states, and those of the next.
+    fn layer_by_rows(&self, layer: &Layer, next: Option<&Layer>, states: &mut States, tokens: &PackedTokens) {
+        let h = self.pieces.encoder.config.hidden_size;
+        let States { hidden, qkv, context, .. } = states;
+        let shape = self.pieces.shape();
+
+        let heads = RowsMut::new(context, h).share_columns(shape.head_size, self.lead.threads());
+        let pieces = &self.pieces;
+        self.lead.run(heads.parts(), |i| {
+            let first = heads.range(i).start / shape.head_size;
+            let mut out = heads.take(i);
+            let columns = 0..out.columns();
+            let scratch = &mut pieces.member(i).attention;
+            for s in tokens.sequences() {
+                let qkv = &qkv[scaled(s.clone(), 3 * h)];
+                attention_heads(pieces.encoder.isa, qkv, shape, first, scratch, out.part(s, columns.clone()));
+            }
+            pieces.probe.ended(Operation::Attention);
+        });
+
+        let parts = self.row_pieces(hidden.len() / h);
+        let context = &context[..];
+        let hidden = RowsMut::new(hidden, h).share_rows(parts);
+        let qkv = RowsMut::new(qkv, 3 * h).share_rows(parts);
+        let pieces = &self.pieces;
+        self.lead.run(parts, |i| {
+            let context = &context[scaled(hidden.range(i), h)];
+            let mut rows = hidden.take(i);
+            let rows = whole(&mut rows);
+            pieces.after_attention(layer, context, rows, &mut pieces.member(i));
+            if let Some(next) = next {
+                pieces.qkv_rows(rows, next, qkv.take(i));
+            }
+        });
+    }
+
+    /// A layer whose products are shared by columns. Heads must be whole panels wide.
+    fn layer_by_columns(
+        &self,
+        layer: &Layer,
+        next: Option<&Layer>,
+        states: &mut States,
+        tokens: &PackedTokens,
+    ) {
+        let config = &self.pieces.encoder.config;
+        let (h, f, rows) = (config.hidden_size, config.intermediate_size, tokens.ids().len());
+        let States { hidden, context, attended, intermediate, .. } = states;
+        attended.resize(rows * h, 0.0);
+        intermediate.resize(rows * f, 0.0);
+
+        let heads = RowsMut::new(context, h).share_columns(self.pieces.shape().head_size, self.lead.threads());
+        let pieces = &self.pieces;
+        self.lead.run(heads.parts(), |i| {
+            let columns = heads.range(i);
+            let then = (&layer.attention_output, pieces.first_column(h, i));
+            pieces.attention_by_heads(
+                hidden,
+                layer,
+                (columns, then),
+                heads.take(i),
+                tokens,
+                &mut pieces.member(i),
+            );
+        });
+
+        let residual = Epilogue::Residual(hidden);
+        let then = (&layer.intermediate, f);
+        self.product_by_columns(context, &layer.attention_output, residual, then, attended);
+        self.norm_by_rows(&layer.attention_norm, attended);
+        let gelu = Epilogue::Activation(Activation::Gelu);
+        self.product_by_columns(attended, &layer.intermediate, gelu, (&layer.output, h), intermediate);
+        let residual = Epilogue::Residual(attended);
+        let then = (&next.unwrap_or(layer).qkv, h);
+        self.product_by_columns(intermediate, &layer.output, residual, then, hidden);
+        self.norm_by_rows(&layer.output_norm, hidden);
+    }
+
+    /// A product of which each thread computes some columns. `then` is the weight it uses next, and how many columns of
+    /// it are shared.
+    fn product_by_columns(
+        &self,
+        x: &[f32],
+        weight: &PackedLinear,
+        epilogue: Epilogue<'_>,
+        then: (&PackedLinear, usize),
+        out: &mut [f32],
+    ) {
+        let shares = RowsMut::new(out, weight.n()).share_columns(PANEL, self.lead.threads());
+        let pieces = &self.pieces;
+        self.lead.run(shares.parts(), |i| {
+            let then = Some((then.0, pieces.first_column(then.1, i)));
+            let columns = Columns { first: shares.range(i).start, then };
+            linear_columns(pieces.encoder.isa, x, weight, columns, epilogue, shares.take(i));
+        });
+    }
+
+    fn norm_by_rows(&self, norm: &LayerNorm, x: &mut [f32]) {
+        let shares = RowsMut::new(x, norm.gamma.len()).share_rows(self.lead.threads());
+        let pieces = &self.pieces;
+        self.lead.run(shares.parts(), |i| {
+            layer_norm(pieces.encoder.isa, whole(&mut shares.take(i)), norm);
+        });
+    }
+
+}
+
+impl<P: Probe> Pieces<'_, P> {
+    fn qkv_rows(&self, x: &[f32], layer: &Layer, mut qkv: RowsMut<'_>) {
+        linear(self.encoder.isa, x, &layer.qkv, Epilogue::Bias, whole(&mut qkv));
+        self.probe.ended(Operation::Qkv);
+    }
+
+    /// The rest of a layer for some rows: `hidden` is what went into the layer and becomes what comes out of it.
+    fn after_attention(&self, layer: &Layer, context: &[f32], hidden: &mut [f32], member: &mut Member) {
+        let (isa, config) = (self.encoder.isa, &self.encoder.config);
+        let Member { attended, intermediate, .. } = member;
+        attended.resize(hidden.len(), 0.0);
+        intermediate.resize(hidden.len() / config.hidden_size * config.intermediate_size, 0.0);
+
+        linear(isa, context, &layer.attention_output, Epilogue::Residual(hidden), attended);
+        self.probe.ended(Operation::AttentionOutput);
+        layer_norm(isa, attended, &layer.attention_norm);
+        self.probe.ended(Operation::LayerNorm);
+        linear(isa, attended, &layer.intermediate, Epilogue::Activation(Activation::Gelu), intermediate);
+        self.probe.ended(Operation::Intermediate);
+        linear(isa, intermediate, &layer.output, Epilogue::Residual(attended), hidden);
+        self.probe.ended(Operation::Output);
+        layer_norm(isa, hidden, &layer.output_norm);
+        self.probe.ended(Operation::LayerNorm);
+    }
+
+    /// Queries, keys and values of some heads, whose columns are said, and their context.
+    fn attention_by_heads(
+        &self,
+        hidden: &[f32],
+        layer: &Layer,
+        (columns, then): (Range<usize>, (&PackedLinear, usize)),
+        mut context: RowsMut<'_>,
+        tokens: &PackedTokens,
+        member: &mut Member,
+    ) {
+        let (isa, h, width) = (self.encoder.isa, self.encoder.config.hidden_size, columns.len());
+        if width == 0 {
+            return;
+        }
+        let AttentionShape { head_size, .. } = self.shape();
+        member.qkv.resize(context.rows() * 3 * width, 0.0);
+        let shares = RowsMut::new(&mut member.qkv, 3 * width).share_columns(width, 3);
+        for part in 0..3 {
+            let first = part * h + columns.start;
+            let then = if part < 2 { (&layer.qkv, first + h) } else { then };
+            let columns = Columns { first, then: Some(then) };
+            linear_columns(isa, hidden, &layer.qkv, columns, Epilogue::Bias, shares.take(part));
+        }
+        let shape = AttentionShape { heads: width / head_size, head_size };
+        for s in tokens.sequences() {
+            let qkv = &member.qkv[scaled(s.clone(), 3 * width)];
+            attention_heads(isa, qkv, shape, 0, &mut member.attention, context.part(s, 0..width));
+        }
+    }
+
+    /// About where piece i of so many columns begins: good enough for a prefetch.
+    fn first_column(&self, columns: usize, i: usize) -> usize {
+        columns / PANEL * i / self.threads * PANEL
+    }
+
+    fn shape(&self) -> AttentionShape {
+        let config = &self.encoder.config;
+        AttentionShape { heads: config.num_attention_heads, head_size: config.head_size() }
+    }
+
+    /// The scratch of piece i. Pieces that share one do not run at the same time on a leader alone; else they wait.
+    fn member(&self, i: usize) -> MutexGuard<'_, Member> {
+        self.members[i % self.members.len()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A range of rows as a range of elements.
+fn scaled(rows: Range<usize>, width: usize) -> Range<usize> {
+    rows.start * width..rows.end * width
+}
+
+/// The elements of rows of which all columns are ours.
+fn whole<'a>(rows: &'a mut RowsMut<'_>) -> &'a mut [f32] {
+    rows.as_mut_slice().expect("shared by rows, so with all columns")
+}

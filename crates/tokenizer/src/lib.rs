@@ -82,7 +82,8 @@ impl Tokenizer {
         let json = read(path)?;
         match WordPiece::from_json(&json) {
             Some(wordpiece) => {
-                Tokenizer { implementation: Implementation::WordPiece(wordpiece), max_seq_length }.checked(path)
+                Tokenizer { implementation: Implementation::WordPiece(wordpiece), max_seq_length }
+                    .checked(path)
             }
             None => Tokenizer::by_the_crate(path, &json, max_seq_length),
         }
@@ -105,7 +106,8 @@ impl Tokenizer {
     fn by_the_crate(path: &Path, json: &[u8], max_seq_length: usize) -> Result<Tokenizer, TokenizerError> {
         let tokenizer = CrateTokenizer::from_json(json)
             .map_err(|reason| TokenizerError::Invalid { path: path.to_owned(), reason })?;
-        Tokenizer { implementation: Implementation::TokenizersCrate(tokenizer.into()), max_seq_length }.checked(path)
+        Tokenizer { implementation: Implementation::TokenizersCrate(tokenizer.into()), max_seq_length }
+            .checked(path)
     }
 
     fn checked(self, path: &Path) -> Result<Tokenizer, TokenizerError> {
@@ -162,7 +164,9 @@ impl Tokenizer {
     pub fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<usize, TokenizerError> {
         match &self.implementation {
             Implementation::WordPiece(wordpiece) => Ok(wordpiece.encode_into(text, self.max_seq_length, ids)),
-            Implementation::TokenizersCrate(tokenizer) => tokenizer.encode_into(text, self.max_seq_length, ids),
+            Implementation::TokenizersCrate(tokenizer) => {
+                tokenizer.encode_into(text, self.max_seq_length, ids)
+            }
         }
     }
 

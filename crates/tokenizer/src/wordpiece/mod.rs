@@ -46,8 +46,7 @@ impl WordPiece {
         if !(1..=MAX_WORD_CHARS).contains(&model.max_input_chars_per_word) {
             return None;
         }
-        let vocabulary =
-            Vocabulary::new(model.vocab, &model.continuing_subword_prefix, MAX_WORD_CHARS * 4)?;
+        let vocabulary = Vocabulary::new(model.vocab, &model.continuing_subword_prefix, MAX_WORD_CHARS * 4)?;
         let unknown = vocabulary.id(&model.unk_token)?;
         let (before, after) = match post_processor {
             Some(Object(processor)) => processor.around_a_text()?,
@@ -108,7 +107,8 @@ fn known_tokens(tokens: Vec<Object<file::AddedToken>>, vocabulary: &Vocabulary) 
     if tokens.len() > MAX_ADDED_TOKENS {
         return None;
     }
-    let known = |token: &file::AddedToken| token.is_plain() && vocabulary.id(&token.content) == Some(token.id);
+    let known =
+        |token: &file::AddedToken| token.is_plain() && vocabulary.id(&token.content) == Some(token.id);
     let mut ids: Vec<u32> = tokens.iter().map(|token| token.0.id).collect();
     ids.sort_unstable();
     if !tokens.iter().all(|token| known(&token.0)) || ids.windows(2).any(|pair| pair[0] == pair[1]) {

@@ -212,3 +212,95 @@ const fn inverse(odd: u64) -> u64 {
     }
     x
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn vocabulary(tokens: &[&str], prefix: &str, max_bytes: usize) -> Option<Vocabulary> {
+        let mut list = TokenList::default();
+        for (token, id) in tokens.iter().zip(0..) {
+            list.push(token).unwrap();
+            list.set_last_id(id);
+        }
+        Vocabulary::new(list, prefix, max_bytes)
+    }
+
+    #[test]
+    fn a_byte_can_be_taken_back() {
+        let hash = Hash::of(Place::Initial);
+        for byte in 0..=255 {
+            assert_eq!(hash.push(7).push(byte).pop(byte).0, hash.push(7).0);
+            assert_ne!(hash.push(byte).pop(byte ^ 1).0, hash.0);
+        }
+    }
+
+    /// All words of up to 6 letters over "abé", against a search through a map.
+    #[test]
+    fn the_longest_match_is_the_longest() {
+        let mut words = vec![String::new()];
+        let mut start = 0;
+        for _ in 0..6 {
+            let end = words.len();
+            for i in start..end {
+                words.extend(["a", "b", "é"].map(|letter| format!("{}{letter}", words[i])));
+            }
+            start = end;
+        }
+        // Whatever is a multiple of 5 or 7 in that order, as a beginning or as something to go on with.
+        let chosen = words.iter().enumerate().skip(1);
+        let tokens: Vec<String> = chosen
+            .filter(|(i, _)| i % 5 == 0 || i % 7 == 0)
+            .map(|(i, word)| if i % 5 == 0 { word.clone() } else { format!("##{word}") })
+            .collect();
+        let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        let ids: HashMap<&str, u32> = tokens.iter().copied().zip(0..).collect();
+        let vocabulary = vocabulary(&tokens, "##", 100).unwrap();
+        assert_eq!((vocabulary.len(), words.len()), (ids.len(), 1_093));
+        let mut found = [0; 2];
+        for word in &words {
+            assert_eq!(vocabulary.id(word), ids.get(word.as_str()).copied(), "{word}");
+            for (place, prefix) in [(Place::Initial, ""), (Place::Continuing, "##")] {
+                let ends = (1..=word.len()).rev().filter(|&end| word.is_char_boundary(end));
+                let expected = ends
+                    .filter_map(|end| Some((end, *ids.get(format!("{prefix}{}", &word[..end]).as_str())?)))
+                    .next();
+                assert_eq!(vocabulary.longest_match(place, word.as_bytes()), expected, "{place:?} {word}");
+                found[place as usize] += usize::from(expected.is_some());
+            }
+        }
+        assert!(found.iter().all(|&n| n > 500), "{found:?}");
+    }
+
+    #[test]
+    fn a_prefix_alone_continues_nothing_and_an_empty_one_everything() {
+        let hashes = vocabulary(&["##", "#", "a"], "##", 10).unwrap();
+        assert_eq!(hashes.longest_match(Place::Initial, b"###"), Some((2, 0)));
+        assert_eq!(hashes.longest_match(Place::Continuing, b"a"), None);
+        let bare = vocabulary(&["a", "ab"], "", 10).unwrap();
+        for place in [Place::Initial, Place::Continuing] {
+            assert_eq!(bare.longest_match(place, b"abc"), Some((2, 1)));
+        }
+        assert_eq!(vocabulary(&[], "##", 10).unwrap().longest_match(Place::Initial, b"a"), None);
+    }
+
+    #[test]
+    fn what_is_not_taken() {
+        assert!(vocabulary(&["a", "b"], "##", 1).is_some());
+        assert!(vocabulary(&["a", "b", "a"], "##", 1).is_none());
+        assert!(vocabulary(&["a", "bc"], "##", 1).is_none());
+    }
+
+    /// Tokens whose hashes begin their search in the same place of a table for as many.
+    #[test]
+    fn tokens_chosen_to_be_slow_are_not_taken() {
+        let all = (0..).map(|i: u32| format!("{i:x}"));
+        let at = |token: &String| token.bytes().fold(Hash::of(Place::Initial), Hash::push).finish() % 1024;
+        let chosen: Vec<String> = all.filter(|token| at(token) == 0).take(MAX_PROBES + 1).collect();
+        let chosen: Vec<&str> = chosen.iter().map(String::as_str).collect();
+        assert!(vocabulary(&chosen, "##", 100).is_none());
+        assert!(vocabulary(&chosen[1..], "##", 100).is_some());
+    }
+}

@@ -10,14 +10,24 @@
 //!
 //! # Two backends
 //!
-//! | [`Backend`] | for | 12 tokens | load (30,522 tokens) |
-//! |---|---|---|---|
-//! | [`WordPiece`](Backend::WordPiece) | BERT's `tokenizer.json`: `BertNormalizer` with any flags, `BertPreTokenizer`, a WordPiece model, `TemplateProcessing` or `BertProcessing`, added tokens that match as they are written | TODO | TODO |
-//! | [`TokenizersCrate`](Backend::TokenizersCrate) | every other one | | |
+//! | [`Backend`] | for |
+//! |---|---|
+//! | [`WordPiece`](Backend::WordPiece) | BERT's `tokenizer.json`: `BertNormalizer` with any flags, `BertPreTokenizer`, a WordPiece model, `TemplateProcessing` or `BertProcessing`, added tokens that match as they are written |
+//! | [`TokenizersCrate`](Backend::TokenizersCrate) | every other one |
 //!
 //! [`Tokenizer::from_file`] takes the first that fits. Which one it was makes no difference but of time: ids, counts and
-//! what is cut are equal. WordPiece asks the crates that `tokenizers` asks about characters, a property test compares
-//! both over many scripts, and `fuzz/` and the exhaustive test in `tests/` did so over more than ten million texts.
+//! what is cut are equal. WordPiece asks the crates that `tokenizers` asks about characters; `tests/tests/tokenizer.rs`
+//! compares both over many scripts and every character there is, in a recorded run over ten million texts.
+//!
+//! all-MiniLM-L6-v2's tokenizer on one core of a 2-core Zen 4, `cargo bench -p minilm-benches --bench tokenize`:
+//!
+//! | | WordPiece | `tokenizers` 0.23.2 |
+//! |---|---|---|
+//! | 13 tokens | 0.20 µs | 14 µs |
+//! | 49 tokens | 0.97 µs | 48 µs |
+//! | 256 tokens | 5.7 µs | 270 µs |
+//! | 22 tokens of Chinese | 0.65 µs | 20 µs |
+//! | loading (30,522 tokens) | 1.9 ms | 21 ms |
 
 mod error;
 mod template;
@@ -47,7 +57,7 @@ enum Implementation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
-    /// This crate's WordPiece: a microsecond or two for a short text, without allocating anything but the ids.
+    /// This crate's WordPiece: less than a microsecond for a short text, without allocating anything but the ids.
     WordPiece,
     /// The `tokenizers` crate.
     TokenizersCrate,

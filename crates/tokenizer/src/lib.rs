@@ -49,7 +49,7 @@ pub struct Tokenizer {
 
 #[derive(Clone)]
 enum Implementation {
-    WordPiece(WordPiece),
+    WordPiece(Box<WordPiece>),
     TokenizersCrate(Box<CrateTokenizer>),
 }
 
@@ -92,7 +92,7 @@ impl Tokenizer {
         let json = read(path)?;
         match WordPiece::from_json(&json) {
             Some(wordpiece) => {
-                Tokenizer { implementation: Implementation::WordPiece(wordpiece), max_seq_length }
+                Tokenizer { implementation: Implementation::WordPiece(wordpiece.into()), max_seq_length }
                     .checked(path)
             }
             None => Tokenizer::by_the_crate(path, &json, max_seq_length),
@@ -141,7 +141,7 @@ impl Tokenizer {
     /// [`TokenizerError::Encode`] if the added tokens cannot be lower-cased.
     pub fn lowercased(self) -> Result<Tokenizer, TokenizerError> {
         let implementation = match self.implementation {
-            Implementation::WordPiece(wordpiece) => Implementation::WordPiece(wordpiece.lowercased()),
+            Implementation::WordPiece(wordpiece) => Implementation::WordPiece(wordpiece.lowercased().into()),
             Implementation::TokenizersCrate(tokenizer) => {
                 Implementation::TokenizersCrate(tokenizer.lowercased()?.into())
             }

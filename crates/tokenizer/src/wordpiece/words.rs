@@ -274,3 +274,129 @@ impl<'a, S: Sink> Words<'a, S> {
         (self.len, self.chars) = (0, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokenizers::normalizers::{BertNormalizer, Lowercase};
+    use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+    use tokenizers::{NormalizedString, Normalizer, PreTokenizedString, PreTokenizer};
+    use tokenizers::{OffsetReferential, OffsetType};
+
+    use super::*;
+
+    struct Collected(Vec<String>);
+
+    impl Sink for Collected {
+        fn word(&mut self, word: &[u8]) {
+            self.0.push(String::from_utf8(word.to_vec()).unwrap());
+        }
+
+        fn overlong_word(&mut self) {
+            self.0.push("overlong".to_owned());
+        }
+    }
+
+    fn words(rules: &Rules, text: &str) -> Vec<String> {
+        let mut words = Words::new(rules, MAX_WORD_CHARS, Collected(Vec::new()));
+        words.read(text);
+        words.sink.0
+    }
+
+    /// By `tokenizers`, whose words have any length.
+    fn words_by_crate(normalizer: BertNormalizer, lowercase_first: bool, text: &str) -> Vec<String> {
+        let mut text = NormalizedString::from(text);
+        if lowercase_first {
+            Lowercase.normalize(&mut text).unwrap();
+        }
+        normalizer.normalize(&mut text).unwrap();
+        let mut words = PreTokenizedString::from(text);
+        BertPreTokenizer.pre_tokenize(&mut words).unwrap();
+        let splits = words.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        splits.into_iter().map(|(word, ..)| word.to_owned()).filter(|word| !word.is_empty()).collect()
+    }
+
+    /// Letters, marks that are kept and marks that are removed, of class 0 and of others, and all that comes between.
+    const CHARACTERS: [char; 34] = [
+        'a',
+        'B',
+        ' ',
+        '-',
+        '\0',
+        '\u{1}',
+        '\n',
+        '\u{85}',
+        '\u{ad}',
+        'é',
+        'İ',
+        'ẞ',
+        'Σ',
+        'Å',
+        '中',
+        '\u{2b820}',
+        '\u{f900}',
+        '한',
+        '\u{2000}',
+        '\u{37e}',
+        '\u{301}',
+        '\u{323}',
+        '\u{345}',
+        '\u{900}',
+        '\u{302e}',
+        '\u{302f}',
+        '\u{16ff0}',
+        '\u{1d165}',
+        '\u{1d15e}',
+        '\u{8d3}',
+        '\u{1133b}',
+        '\u{f73}',
+        '\u{200d}',
+        '\u{1f600}',
+    ];
+
+    /// The words themselves, of which ids tell little where they are unknown: all pairs, and longer texts at random.
+    #[test]
+    fn words_are_those_of_tokenizers() {
+        let mut texts: Vec<String> =
+            CHARACTERS.iter().flat_map(|a| CHARACTERS.iter().map(move |b| format!("a{a}{b}"))).collect();
+        let mut random = 1_u64;
+        texts.extend((0..4_000).map(|_| {
+            let next = |random: &mut u64| {
+                *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (*random >> 33) as usize
+            };
+            let len = next(&mut random) % 24;
+            // Every second one mostly of marks.
+            let from = if next(&mut random).is_multiple_of(2) { 20 } else { 0 };
+            (0..len).map(|_| CHARACTERS[from + next(&mut random) % (CHARACTERS.len() - from)]).collect()
+        }));
+        for number in 0..48 {
+            let [clean_text, handle_chinese_chars, lowercase, first] =
+                [1, 2, 4, 8].map(|bit| number & bit != 0);
+            let strip_accents = [None, Some(false), Some(true)][number / 16];
+            let file = format!(
+                r#"{{"type": "", "clean_text": {clean_text}, "handle_chinese_chars": {handle_chinese_chars},
+                    "strip_accents": {}, "lowercase": {lowercase}}}"#,
+                strip_accents.map_or("null".to_owned(), |strip| strip.to_string())
+            );
+            let rules = Rules::new(&serde_json::from_str(&file).unwrap());
+            let rules = if first { rules.lowercase_first() } else { rules };
+            let normalizer = BertNormalizer::new(clean_text, handle_chinese_chars, strip_accents, lowercase);
+            for text in &texts {
+                assert_eq!(words(&rules, text), words_by_crate(normalizer, first, text), "{file} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_words_are_not_read() {
+        let file = r#"{"type": "", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true}"#;
+        let rules = Rules::new(&serde_json::from_str(file).unwrap());
+        for letter in ["A", "ж", "🦀"] {
+            for (n, overlong) in [(MAX_WORD_CHARS, false), (MAX_WORD_CHARS + 1, true), (10_000, true)] {
+                let found = words(&rules, &format!("{}\u{301} b", letter.repeat(n)));
+                let long = if overlong { "overlong".to_owned() } else { letter.to_lowercase().repeat(n) };
+                assert_eq!(found, [long, "b".to_owned()]);
+            }
+        }
+    }
+}

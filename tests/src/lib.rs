@@ -3,4 +3,5 @@
 pub mod golden;
 pub mod hub_client;
 pub mod hub_server;
+pub mod mixed_texts;
 pub mod model_folder;

@@ -1,0 +1,162 @@
+//! BERT's tokenizer by itself: what `tokenizers` computes for a `tokenizer.json` with `BertNormalizer`,
+//! `BertPreTokenizer`, a WordPiece model and one `[CLS]`-and-`[SEP]`-like post-processor, only faster.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `file` | reads `tokenizer.json`, or declines |
+//! | `added_tokens` | finds `[MASK]` and the like in the text |
+//! | `words` | normalizes the text and splits it into words |
+//! | `classes` | knows the characters for it |
+//! | `vocabulary` | finds the longest token that a word begins with |
+//!
+//! Reference: Devlin et al., BERT (2018), `tokenization.py`; Wu et al., "Google's Neural Machine Translation System"
+//! (2016), section 4.1. The specification is the code of `tokenizers`, errors included.
+
+mod added_tokens;
+mod classes;
+mod file;
+mod vocabulary;
+mod words;
+
+use added_tokens::AddedTokens;
+use file::{File, Object};
+use vocabulary::{Place, Vocabulary};
+use words::{MAX_WORD_CHARS, Rules, Sink, Words};
+
+/// More added tokens are left to `tokenizers`, which has an automaton for them.
+const MAX_ADDED_TOKENS: usize = 64;
+
+/// A tokenizer that finds words by itself.
+#[derive(Clone)]
+pub(crate) struct WordPiece {
+    added_tokens: AddedTokens,
+    rules: Rules,
+    vocabulary: Vocabulary,
+    unknown: u32,
+    max_word_chars: usize,
+    /// The ids before and after every text.
+    before: Vec<u32>,
+    after: Vec<u32>,
+}
+
+impl WordPiece {
+    /// `None` if the file (`tokenizer.json`) is invalid or anything else than what is computed here.
+    pub(crate) fn from_json(json: &[u8]) -> Option<WordPiece> {
+        let File { added_tokens, normalizer, post_processor, model: Object(model), .. } = File::parse(json)?;
+        if !(1..=MAX_WORD_CHARS).contains(&model.max_input_chars_per_word) {
+            return None;
+        }
+        let vocabulary = Vocabulary::new(model.vocab, &model.continuing_subword_prefix, MAX_WORD_CHARS * 4)?;
+        let unknown = vocabulary.id(&model.unk_token)?;
+        let (before, after) = match post_processor {
+            Some(Object(processor)) => processor.around_a_text()?,
+            None => (Vec::new(), Vec::new()),
+        };
+        Some(WordPiece {
+            added_tokens: known_tokens(added_tokens, &vocabulary)?,
+            rules: Rules::new(&normalizer.0),
+            vocabulary,
+            unknown,
+            max_word_chars: model.max_input_chars_per_word,
+            before,
+            after,
+        })
+    }
+
+    /// Lower-cases every text first, unless the tokenizer does so already.
+    pub(crate) fn lowercased(self) -> WordPiece {
+        if self.rules.lowercase() {
+            return self;
+        }
+        WordPiece { rules: self.rules.lowercase_first(), ..self }
+    }
+
+    /// How many special tokens are put around every text.
+    pub(crate) fn special_tokens(&self) -> usize {
+        self.before.len() + self.after.len()
+    }
+
+    /// How many different tokens there are.
+    pub(crate) fn vocab_size(&self) -> usize {
+        self.vocabulary.len()
+    }
+
+    /// Replaces `ids` by those of a text, `max_seq_length` at most; returns how many there are without a limit. Special
+    /// tokens are counted, and leave room for one more at least.
+    pub(crate) fn encode_into(&self, text: &str, max_seq_length: usize, ids: &mut Vec<u32>) -> usize {
+        ids.clear();
+        ids.extend_from_slice(&self.before);
+        let room = max_seq_length - self.after.len();
+        let pieces = Pieces { vocabulary: &self.vocabulary, unknown: self.unknown, ids, room, total: 0 };
+        let mut words = Words::new(&self.rules, self.max_word_chars, pieces);
+        let mut rest = text;
+        while let Some((start, end, id)) = self.added_tokens.find(rest.as_bytes()) {
+            words.read(&rest[..start]);
+            words.sink.push(id);
+            rest = &rest[end..];
+        }
+        words.read(rest);
+        let total = words.sink.total;
+        ids.extend_from_slice(&self.after);
+        self.special_tokens() + total
+    }
+}
+
+/// `None` if one is not found as it is written, or gets another id than the file says, or if two have the same.
+fn known_tokens(tokens: Vec<Object<file::AddedToken>>, vocabulary: &Vocabulary) -> Option<AddedTokens> {
+    if tokens.len() > MAX_ADDED_TOKENS {
+        return None;
+    }
+    let known =
+        |token: &file::AddedToken| token.is_plain() && vocabulary.id(&token.content) == Some(token.id);
+    let mut ids: Vec<u32> = tokens.iter().map(|token| token.0.id).collect();
+    ids.sort_unstable();
+    if !tokens.iter().all(|token| known(&token.0)) || ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        return None;
+    }
+    let tokens = tokens.into_iter().map(|Object(token)| (token.content.into_bytes().into(), token.id));
+    Some(AddedTokens::new(tokens.collect()))
+}
+
+/// Takes words apart into tokens.
+struct Pieces<'a> {
+    vocabulary: &'a Vocabulary,
+    unknown: u32,
+    ids: &'a mut Vec<u32>,
+    /// How many ids are kept.
+    room: usize,
+    /// How many there were.
+    total: usize,
+}
+
+impl Pieces<'_> {
+    #[inline]
+    fn push(&mut self, id: u32) {
+        if self.ids.len() < self.room {
+            self.ids.push(id);
+        }
+        self.total += 1;
+    }
+}
+
+impl Sink for Pieces<'_> {
+    #[inline]
+    fn word(&mut self, word: &[u8]) {
+        let before = (self.ids.len(), self.total);
+        let (mut place, mut rest) = (Place::Initial, word);
+        while !rest.is_empty() {
+            let Some((len, id)) = self.vocabulary.longest_match(place, rest) else {
+                // The whole word is unknown, and the tokens it began with are taken back.
+                self.ids.truncate(before.0);
+                self.total = before.1;
+                return self.push(self.unknown);
+            };
+            self.push(id);
+            (place, rest) = (Place::Continuing, &rest[len..]);
+        }
+    }
+
+    fn overlong_word(&mut self) {
+        self.push(self.unknown);
+    }
+}

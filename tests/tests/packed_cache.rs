@@ -123,7 +123,7 @@ fn a_damaged_file_is_built_again() {
         fs::write(&path, bytes).unwrap();
         setup.is_rebuilt(says, &setup.bits);
         assert_eq!(fs::read(&path).unwrap(), whole);
-        assert_eq!(setup.names(), [path.clone()]);
+        assert_eq!(setup.names(), std::slice::from_ref(&path));
     }
 }
 

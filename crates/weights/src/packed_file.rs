@@ -148,11 +148,12 @@ impl PackedFile {
         let corrupt = |reason: String| PackedFileError::Corrupt { path: self.path.clone(), reason };
         let (description, data_start) = read_description(&mapping).map_err(corrupt)?;
         let stale = |reason: String| PackedFileError::Stale { path: self.path.clone(), reason };
-        if let Some(difference) = contents.source.difference(&description.source) {
-            return Err(stale(difference));
-        }
+        // First, because the sample of the source depends on which tensors there are.
         if description.sections != contents.sections {
             return Err(stale("the model's config asks for other tensors or shapes".to_owned()));
+        }
+        if let Some(difference) = contents.source.difference(&description.source) {
+            return Err(stale(difference));
         }
         if description.xxh3.len() != contents.sections.len() {
             let (found, expected) = (description.xxh3.len(), contents.sections.len());

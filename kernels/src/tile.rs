@@ -205,6 +205,7 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(simd: S, run: TileRun<'_>) {
     // SAFETY: panel v < NV begins inside `b.data`: see `check_bounds`.
     let b: [_; NV] = std::array::from_fn(|v| unsafe { b.data.as_ptr().add(v * k) });
 
+    let mut sums = [[Lanes::ZERO; NV]; MR];
     for row_tile in 0..row_tiles {
         let first_row = row_tile * MR;
         // SAFETY: first_row + r < rows, so each row begins inside `a.data`: see `check_bounds`.
@@ -216,7 +217,6 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(simd: S, run: TileRun<'_>) {
                 simd.prefetch_l1(line.as_ptr());
             }
         }
-        let mut sums = [[Lanes::ZERO; NV]; MR];
         for first in (0..k.max(1)).step_by(K_BLOCK) {
             let steps = K_BLOCK.min(k - first);
             let pace = upcoming.pace(steps);

@@ -26,7 +26,7 @@ pub(crate) struct States {
     pub(crate) qkv: Vec<f32>,
     /// `[T][hidden_size]`: attention's output before its dense layer.
     pub(crate) context: Vec<f32>,
-    /// `[T][hidden_size]`: a layer's state between attention and feed-forward, if columns are shared.
+    /// `[T][hidden_size]`: a layer's state between attention and feed-forward, before LayerNorm, if columns are shared.
     pub(crate) attended: Vec<f32>,
     /// `[T][intermediate_size]`, if columns are shared.
     pub(crate) intermediate: Vec<f32>,
@@ -36,9 +36,11 @@ pub(crate) struct States {
 #[derive(Default)]
 pub(crate) struct Member {
     pub(crate) attention: AttentionScratch,
+    /// `[T][hidden_size]`: what goes into a layer, if columns are shared.
+    pub(crate) hidden: Vec<f32>,
     /// `[T][3 · columns]` of some heads, if columns are shared.
     pub(crate) qkv: Vec<f32>,
-    /// `[rows][hidden_size]` of a piece: the state between attention and feed-forward.
+    /// `[T][hidden_size]`, or `[rows][hidden_size]` of a piece: the state between attention and feed-forward.
     pub(crate) attended: Vec<f32>,
     /// `[rows][intermediate_size]` of a piece.
     pub(crate) intermediate: Vec<f32>,

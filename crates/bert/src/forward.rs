@@ -12,11 +12,11 @@
 //! ```
 //!
 //! **By columns**, for a short text on several threads. Reading the weights is half of the work then, so each thread reads
-//! its own: a piece is a part of each product's columns, and of the heads. A layer is six joins:
+//! its own: a piece is a part of each product's columns, and of the heads. LayerNorm needs whole rows, and each thread
+//! normalises all of them for itself. A layer is four joins:
 //!
 //! ```text
-//! heads: qkv of these heads alone, attention │ attention output, + residual │ LayerNorm, a few rows a piece
-//!        intermediate, GELU                  │ output, + residual           │ LayerNorm
+//! LayerNorm, qkv of some heads, their attention │ attention output, + residual │ LayerNorm, intermediate, GELU │ output, + residual
 //! ```
 
 use std::ops::Range;
@@ -80,7 +80,11 @@ impl BertEncoder {
         for (i, layer) in self.layers.iter().enumerate() {
             let next = self.layers.get(i + 1);
             if by_columns {
-                pass.layer_by_columns(layer, next, states, packed);
+                let norm = i.checked_sub(1).map(|before| &self.layers[before].output_norm);
+                pass.layer_by_columns(norm, layer, next, states, packed);
+                if next.is_none() {
+                    layer_norm(self.isa, &mut states.hidden, &layer.output_norm);
+                }
             } else {
                 pass.layer_by_rows(layer, next, states, packed);
             }
@@ -145,9 +149,11 @@ impl<P: Probe> Pass<'_, P> {
         });
     }
 
-    /// A layer whose products are shared by columns. Heads must be whole panels wide.
+    /// A layer whose products are shared by columns. Heads must be whole panels wide. `norm` is the LayerNorm that
+    /// `states.hidden` still has to go through: the layer leaves it to whoever reads its states next.
     fn layer_by_columns(
         &self,
+        norm: Option<&LayerNorm>,
         layer: &Layer,
         next: Option<&Layer>,
         states: &mut States,
@@ -158,61 +164,39 @@ impl<P: Probe> Pass<'_, P> {
         let States { hidden, context, attended, intermediate, .. } = states;
         attended.resize(rows * h, 0.0);
         intermediate.resize(rows * f, 0.0);
+        let (pieces, threads) = (&self.pieces, self.lead.threads());
 
-        let heads = RowsMut::new(context, h).share_columns(self.pieces.shape().head_size, self.lead.threads());
-        let pieces = &self.pieces;
-        self.lead.run(heads.parts(), |i| {
-            let columns = heads.range(i);
+        let heads = RowsMut::new(context, h).share_columns(pieces.shape().head_size, threads);
+        self.lead.run(threads, |i| {
+            let member = &mut *pieces.member(i);
+            pieces.copy_normalized(hidden, norm, &mut member.hidden);
             let then = (&layer.attention_output, pieces.first_column(h, i));
-            pieces.attention_by_heads(
-                hidden,
-                layer,
-                (columns, then),
-                heads.take(i),
-                tokens,
-                &mut pieces.member(i),
-            );
+            pieces.attention_by_heads(layer, (heads.range(i), then), heads.take(i), tokens, member);
         });
 
-        let residual = Epilogue::Residual(hidden);
-        let then = (&layer.intermediate, f);
-        self.product_by_columns(context, &layer.attention_output, residual, then, attended);
-        self.norm_by_rows(&layer.attention_norm, attended);
-        let gelu = Epilogue::Activation(Activation::Gelu);
-        self.product_by_columns(attended, &layer.intermediate, gelu, (&layer.output, h), intermediate);
-        let residual = Epilogue::Residual(attended);
-        let then = (&next.unwrap_or(layer).qkv, h);
-        self.product_by_columns(intermediate, &layer.output, residual, then, hidden);
-        self.norm_by_rows(&layer.output_norm, hidden);
-    }
+        let shares = RowsMut::new(attended, h).share_columns(PANEL, threads);
+        self.lead.run(threads, |i| {
+            let residual = Epilogue::Residual(&pieces.member(i).hidden);
+            let then = (&layer.intermediate, f);
+            pieces.product_by_columns(context, &layer.attention_output, residual, then, (&shares, i));
+        });
 
-    /// A product of which each thread computes some columns. `then` is the weight it uses next, and how many columns of
-    /// it are shared.
-    fn product_by_columns(
-        &self,
-        x: &[f32],
-        weight: &PackedLinear,
-        epilogue: Epilogue<'_>,
-        then: (&PackedLinear, usize),
-        out: &mut [f32],
-    ) {
-        let shares = RowsMut::new(out, weight.n()).share_columns(PANEL, self.lead.threads());
-        let pieces = &self.pieces;
-        self.lead.run(shares.parts(), |i| {
-            let then = Some((then.0, pieces.first_column(then.1, i)));
-            let columns = Columns { first: shares.range(i).start, then };
-            linear_columns(pieces.encoder.isa, x, weight, columns, epilogue, shares.take(i));
+        let shares = RowsMut::new(intermediate, f).share_columns(PANEL, threads);
+        self.lead.run(threads, |i| {
+            let member = &mut *pieces.member(i);
+            pieces.copy_normalized(attended, Some(&layer.attention_norm), &mut member.attended);
+            let gelu = Epilogue::Activation(Activation::Gelu);
+            let then = (&layer.output, h);
+            pieces.product_by_columns(&member.attended, &layer.intermediate, gelu, then, (&shares, i));
+        });
+
+        let shares = RowsMut::new(hidden, h).share_columns(PANEL, threads);
+        self.lead.run(threads, |i| {
+            let residual = Epilogue::Residual(&pieces.member(i).attended);
+            let then = (&next.unwrap_or(layer).qkv, h);
+            pieces.product_by_columns(intermediate, &layer.output, residual, then, (&shares, i));
         });
     }
-
-    fn norm_by_rows(&self, norm: &LayerNorm, x: &mut [f32]) {
-        let shares = RowsMut::new(x, norm.gamma.len()).share_rows(self.lead.threads());
-        let pieces = &self.pieces;
-        self.lead.run(shares.parts(), |i| {
-            layer_norm(pieces.encoder.isa, whole(&mut shares.take(i)), norm);
-        });
-    }
-
 }
 
 impl<P: Probe> Pieces<'_, P> {
@@ -240,10 +224,20 @@ impl<P: Probe> Pieces<'_, P> {
         self.probe.ended(Operation::LayerNorm);
     }
 
-    /// Queries, keys and values of some heads, whose columns are said, and their context.
+    /// The states that a thread goes on with, normalised: all rows, for itself. They are few, and a join for a shared
+    /// normalisation would take longer.
+    fn copy_normalized(&self, states: &[f32], norm: Option<&LayerNorm>, copy: &mut Vec<f32>) {
+        copy.clear();
+        copy.extend_from_slice(states);
+        if let Some(norm) = norm {
+            layer_norm(self.encoder.isa, copy, norm);
+        }
+    }
+
+    /// Queries, keys and values of the heads with these columns, from `member.hidden`, and their context. `then` is what
+    /// this thread computes next, and from which column on.
     fn attention_by_heads(
         &self,
-        hidden: &[f32],
         layer: &Layer,
         (columns, then): (Range<usize>, (&PackedLinear, usize)),
         mut context: RowsMut<'_>,
@@ -254,20 +248,36 @@ impl<P: Probe> Pieces<'_, P> {
         if width == 0 {
             return;
         }
-        let AttentionShape { head_size, .. } = self.shape();
-        member.qkv.resize(context.rows() * 3 * width, 0.0);
-        let shares = RowsMut::new(&mut member.qkv, 3 * width).share_columns(width, 3);
+        let Member { hidden, qkv, attention, .. } = member;
+        qkv.resize(context.rows() * 3 * width, 0.0);
+        let shares = RowsMut::new(qkv, 3 * width).share_columns(width, 3);
         for part in 0..3 {
             let first = part * h + columns.start;
             let then = if part < 2 { (&layer.qkv, first + h) } else { then };
             let columns = Columns { first, then: Some(then) };
             linear_columns(isa, hidden, &layer.qkv, columns, Epilogue::Bias, shares.take(part));
         }
+        let head_size = self.shape().head_size;
         let shape = AttentionShape { heads: width / head_size, head_size };
         for s in tokens.sequences() {
-            let qkv = &member.qkv[scaled(s.clone(), 3 * width)];
-            attention_heads(isa, qkv, shape, 0, &mut member.attention, context.part(s, 0..width));
+            let qkv = &qkv[scaled(s.clone(), 3 * width)];
+            attention_heads(isa, qkv, shape, 0, attention, context.part(s, 0..width));
         }
+    }
+
+    /// The columns of share i of a product. `then` is the weight that this thread uses next, and how many columns of it
+    /// are shared.
+    fn product_by_columns(
+        &self,
+        x: &[f32],
+        weight: &PackedLinear,
+        epilogue: Epilogue<'_>,
+        then: (&PackedLinear, usize),
+        (shares, i): (&Shares<'_>, usize),
+    ) {
+        let then = Some((then.0, self.first_column(then.1, i)));
+        let columns = Columns { first: shares.range(i).start, then };
+        linear_columns(self.encoder.isa, x, weight, columns, epilogue, shares.take(i));
     }
 
     /// About where piece i of so many columns begins: good enough for a prefetch.

@@ -39,7 +39,9 @@ mod stream;
 
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
-pub use minilm_bert::{BertConfig, BertError, PackedCacheStatus, Tap, TraceStep, TraceValues};
+pub use minilm_bert::{
+    BertConfig, BertError, Operation, PackedCacheStatus, Profile, Tap, TraceStep, TraceValues,
+};
 pub use minilm_kernels::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
 pub use minilm_tokenizer::TokenizerError;
 pub use minilm_weights::{FloatType, WeightsError};

@@ -2,7 +2,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use minilm_bert::{Arena, BertConfig, BertEncoder, PackedCacheStatus, Tap, TraceStep, TraceValues, Workers};
+use minilm_bert::{
+    Arena, BertConfig, BertEncoder, Lead, PackedCacheStatus, Profile, Tap, TraceStep, TraceValues, Workers,
+};
 use minilm_kernels::{Isa, cls_pool, l2_normalize, max_pool, mean_pool};
 use minilm_tokenizer::{Tokenizer, Tokens};
 use minilm_weights::{FloatType, WeightsFile};
@@ -97,9 +99,16 @@ impl SentenceTransformer {
     /// [`Error::Tokenizer`] if the tokenizer cannot express the text; [`Error::Bert`] if it gives an id that the
     /// encoder has no embedding for, which a model's own tokenizer does not.
     pub fn encode(&self, text: &str) -> Result<Vec<f32>, Error> {
-        let tokens = self.tokenizer.encode(text)?;
         let mut vector = vec![0.0; self.dimension()];
-        self.workers.with_arena(|arena| self.run(arena, &mut [(&tokens.ids, &mut vector)]))?;
+        // First of all, so that the threads that share the work wake up while the text is tokenised.
+        let lead = self.workers.lead();
+        self.workers.with_arena(|arena| {
+            let mut ids = std::mem::take(&mut arena.ids);
+            let tokenised = self.tokenizer.encode_into(text, &mut ids).map_err(Error::from);
+            let result = tokenised.and_then(|_| self.run(arena, &mut [(&ids, &mut vector)], &lead));
+            arena.ids = ids;
+            result
+        })?;
         Ok(vector)
     }
 
@@ -135,8 +144,11 @@ impl SentenceTransformer {
         let rows = tokens.iter().map(|t| &t.ids[..]).zip(data.chunks_exact_mut(dimension));
         let batches = micro_batches(rows, options.micro_batch_tokens, self.threads());
         let done = AtomicUsize::new(before);
+        // One micro-batch is shared; of several, each is one thread's.
+        let alone = batches.len() > 1;
         self.each_in_order(batches, |arena, mut rows| {
-            self.run(arena, &mut rows)?;
+            let lead = if alone { Lead::alone() } else { self.workers.lead() };
+            self.run(arena, &mut rows, &lead)?;
             let texts = done.fetch_add(rows.len(), Ordering::Relaxed) + rows.len();
             if let Some(progress) = options.progress_listener() {
                 progress.encoded(texts, total);
@@ -166,6 +178,20 @@ impl SentenceTransformer {
                 Ok(())
             })
         })
+    }
+
+    /// Where the time of a text's forward pass goes, on one thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`SentenceTransformer::encode`].
+    pub fn profile(&self, text: &str) -> Result<Profile, Error> {
+        let tokens = self.tokenizer.encode(text)?;
+        Ok(self.workers.with_arena(|arena| {
+            arena.tokens.clear();
+            arena.tokens.push(&tokens.ids);
+            self.encoder.profile(arena)
+        })?)
     }
 
     /// The states `[tokens][hidden_size]` of one text after the embeddings and after each layer.
@@ -242,12 +268,12 @@ impl SentenceTransformer {
     }
 
     /// One micro-batch: forward pass, pooling, scaling; into each text's vector.
-    fn run(&self, arena: &mut Arena, rows: &mut [Row<'_>]) -> Result<(), Error> {
+    fn run(&self, arena: &mut Arena, rows: &mut [Row<'_>], lead: &Lead<'_>) -> Result<(), Error> {
         arena.tokens.clear();
         for (ids, _) in rows.iter() {
             arena.tokens.push(ids);
         }
-        self.encoder.forward(arena)?;
+        self.encoder.forward(arena, lead)?;
         let h = self.dimension();
         for (sequence, (_, out)) in arena.tokens.sequences().zip(rows) {
             self.pool(&arena.hidden()[sequence.start * h..sequence.end * h], out);

@@ -139,7 +139,7 @@ impl Kernel for Attention<'_> {
         grow(&mut scratch.keys, key_panels * head_size, Lanes::ZERO);
         grow(&mut scratch.values, value_panels * s, Lanes::ZERO);
         let stride = key_panels * LANES;
-        let queries_at_once = (SCORES / stride).next_multiple_of(LEAST_QUERIES);
+        let queries_at_once = (SCORES / stride).max(1).next_multiple_of(LEAST_QUERIES);
         grow(&mut scratch.scores, queries_at_once * stride, 0.0);
         let scale = 1.0 / (head_size as f32).sqrt();
 

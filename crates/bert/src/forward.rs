@@ -20,7 +20,7 @@
 //! ```
 
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use minilm_kernels::{
     Activation, AttentionShape, Columns, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares, attention_heads,
@@ -39,8 +39,11 @@ const ROWS: usize = 64;
 /// With fewer rows a thread than these, products are shared by columns.
 const LEAST_ROWS: usize = 24;
 
+/// More pieces of a short text's products would be too small, and each has a copy of all rows.
+const MOST_PIECES: usize = 16;
+
 /// Columns of packed weights lie in panels of so many.
-const PANEL: usize = 16;
+const PANEL: usize = minilm_kernels::reference::LANES;
 
 /// A forward pass, as its leader sees it: what is done after what, and by how many.
 struct Pass<'a, P> {
@@ -70,7 +73,7 @@ impl BertEncoder {
             return;
         }
         let Arena { states, members, tokens: packed, .. } = arena;
-        let threads = lead.threads();
+        let threads = lead.threads().min(self.config.num_attention_heads).min(MOST_PIECES);
         let pass = Pass { lead, pieces: Pieces { encoder: self, members, probe, threads } };
         let by_columns =
             threads > 1 && tokens < threads * LEAST_ROWS && self.config.head_size().is_multiple_of(PANEL);
@@ -107,10 +110,10 @@ impl<P: Probe> Pass<'_, P> {
         });
     }
 
-    /// Pieces of at most [`ROWS`] rows, as many for each thread.
+    /// Pieces of at most [`ROWS`] rows, as many for each thread; of more rows, where there would be too many pieces.
     fn row_pieces(&self, rows: usize) -> usize {
-        let threads = self.lead.threads();
-        rows.div_ceil(ROWS).next_multiple_of(threads).min(Shares::MOST)
+        let threads = self.lead.threads().min(Shares::MOST);
+        rows.div_ceil(ROWS).next_multiple_of(threads).min(Shares::MOST / threads * threads)
     }
 
     /// From the queries, keys and values in `states.qkv` to the layer's states, and those of the next.
@@ -125,7 +128,7 @@ impl<P: Probe> Pass<'_, P> {
             let first = heads.range(i).start / shape.head_size;
             let mut out = heads.take(i);
             let columns = 0..out.columns();
-            let scratch = &mut pieces.member(i).attention;
+            let scratch = &mut pieces.any_member(i).attention;
             for s in tokens.sequences() {
                 let qkv = &qkv[scaled(s.clone(), 3 * h)];
                 attention_heads(pieces.encoder.isa, qkv, shape, first, scratch, out.part(s, columns.clone()));
@@ -142,7 +145,7 @@ impl<P: Probe> Pass<'_, P> {
             let context = &context[scaled(hidden.range(i), h)];
             let mut rows = hidden.take(i);
             let rows = whole(&mut rows);
-            pieces.after_attention(layer, context, rows, &mut pieces.member(i));
+            pieces.after_attention(layer, context, rows, &mut pieces.any_member(i));
             if let Some(next) = next {
                 pieces.qkv_rows(rows, next, qkv.take(i));
             }
@@ -164,7 +167,7 @@ impl<P: Probe> Pass<'_, P> {
         let States { hidden, context, attended, intermediate, .. } = states;
         attended.resize(rows * h, 0.0);
         intermediate.resize(rows * f, 0.0);
-        let (pieces, threads) = (&self.pieces, self.lead.threads());
+        let (pieces, threads) = (&self.pieces, self.pieces.threads);
 
         let heads = RowsMut::new(context, h).share_columns(pieces.shape().head_size, threads);
         self.lead.run(threads, |i| {
@@ -290,9 +293,26 @@ impl<P: Probe> Pieces<'_, P> {
         AttentionShape { heads: config.num_attention_heads, head_size: config.head_size() }
     }
 
-    /// The scratch of piece i. Pieces that share one do not run at the same time on a leader alone; else they wait.
+    /// The scratch of piece i of products that are shared by columns: what a piece of one job left there, the same piece
+    /// of the next reads.
     fn member(&self, i: usize) -> MutexGuard<'_, Member> {
-        self.members[i % self.members.len()].lock().unwrap_or_else(PoisonError::into_inner)
+        self.members[i].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A scratch that nobody uses: there is one for each thread. Looked for from piece i's on, so that a thread finds at
+    /// once.
+    fn any_member(&self, i: usize) -> MutexGuard<'_, Member> {
+        loop {
+            for member in self.members.iter().cycle().skip(i % self.members.len()).take(self.members.len()) {
+                match member.try_lock() {
+                    Ok(member) => return member,
+                    Err(TryLockError::Poisoned(member)) => return member.into_inner(),
+                    Err(TryLockError::WouldBlock) => {}
+                }
+            }
+            // Somebody is about to give one back.
+            std::hint::spin_loop();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Threads that share the work on one text.
 //!
-//! A pass over a short text has about forty joins and lasts a millisecond: what a thread pool for large tasks takes to
+//! A pass over a short text has some two dozen joins and lasts a millisecond: what a thread pool for large tasks takes to
 //! wake its threads and to collect them would be a good part of that. So the threads of a [`Team`] spin for a short time
 //! when they run out of work, and only then park; and a join is one atomic word:
 //!
@@ -13,9 +13,9 @@
 //! ```
 //!
 //! Pieces are claimed and not assigned. A thread that the system is not running claims nothing, so the leader does all
-//! of the work itself before it waits for a thread that is not there: with more threads than cores, or beside other busy
-//! processes, a pass takes as long as on the threads that do run. Whoever has claimed a piece keeps the job alive, for
-//! the leader waits for it; a claim of an old epoch fails, because the epoch is a part of the word.
+//! of the work itself rather than wait for a thread that is not there; only for one that was interrupted in the middle of
+//! a piece it has to wait. Whoever has claimed a piece keeps the job alive, for the leader waits for it; a claim of an
+//! old epoch fails, because the epoch is a part of the word.
 #![allow(unsafe_code, reason = "threads that outlive a call run its closure, which no lifetime can say")]
 
 use std::any::Any;
@@ -56,8 +56,8 @@ struct Shared {
     finished: Line<AtomicU32>,
     /// The job of the ticket's epoch. Written by the leader while no piece can be claimed or is unfinished, read by
     /// those who have claimed a piece.
-    job: UnsafeCell<Option<*const Job>>,
-    /// What a member's piece panicked with.
+    job: JobCell,
+    /// What the first of the pieces that panicked did so with.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     /// Whether somebody leads.
     led: AtomicBool,
@@ -68,14 +68,17 @@ struct Shared {
     parked_count: Line<AtomicU32>,
 }
 
-// SAFETY: `job` is written by the one leader (`led`) and only when nobody may read it: before a ticket is published, when
+/// Where a job waits for those who claim its pieces.
+struct JobCell(UnsafeCell<Option<*const Job>>);
+
+// SAFETY: it is written by the one leader (`led`) and only when nobody may read it: before a ticket is published, when
 // all pieces of the one before are finished. It is read only between a successful claim and the report that the piece is
 // finished. Publishing releases the ticket and a claim acquires it; reports release `finished` and the leader acquires
-// it before it writes again. Jobs are `Sync`, so several threads may call one at a time. The other fields are `Sync`.
-unsafe impl Sync for Shared {}
+// it before it writes again. Jobs are `Sync`, so several threads may call one at a time.
+unsafe impl Sync for JobCell {}
 
-// SAFETY: the pointer in `job` is to something `Sync`, and only dereferenced as said above.
-unsafe impl Send for Shared {}
+// SAFETY: the pointer is to something `Sync`, and only dereferenced as said above.
+unsafe impl Send for JobCell {}
 
 const PIECES_SHIFT: u32 = 16;
 const EPOCH_SHIFT: u32 = 32;
@@ -86,7 +89,7 @@ impl Shared {
         Shared {
             ticket: Line::default(),
             finished: Line::default(),
-            job: UnsafeCell::new(None),
+            job: JobCell(UnsafeCell::new(None)),
             panic: Mutex::default(),
             led: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -119,10 +122,15 @@ impl Shared {
     fn run_piece(&self, piece: usize) {
         // SAFETY: this thread has claimed a piece and not yet reported it, so nobody writes `job`, and the closure is
         // borrowed by the leader's `run`, which does not return before the report.
-        let job = unsafe { (*self.job.get()).map(|job| &*job) };
+        let job = unsafe { (*self.job.0.get()).map(|job| &*job) };
         let result = catch_unwind(AssertUnwindSafe(|| job.expect("a ticket has a job")(piece)));
         if let Err(panic) = result {
-            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+            let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+            match *first {
+                None => *first = Some(panic),
+                // Dropping it could panic again, and the piece would never be reported.
+                Some(_) => std::mem::forget(panic),
+            }
         }
         self.finished.0.fetch_add(1, Ordering::Release);
     }
@@ -137,10 +145,11 @@ impl Shared {
                 continue;
             }
             looks += 1;
-            if looks % LOOKS != 0 {
+            if looks < LOOKS {
                 std::hint::spin_loop();
                 continue;
             }
+            looks = 0;
             if idle_since.get_or_insert_with(Instant::now).elapsed() < SPIN {
                 std::thread::yield_now();
             } else {
@@ -151,12 +160,13 @@ impl Shared {
     }
 
     fn park(&self) {
-        let ticket = self.ticket.0.load(Ordering::SeqCst);
         self.parked.lock().unwrap_or_else(PoisonError::into_inner).push(std::thread::current());
         self.parked_count.0.fetch_add(1, Ordering::SeqCst);
-        // Whoever publishes after this sees the count; whoever published before is seen here. Without work, a wake-up
-        // for no reason leads to another look and back here, with this thread in the list once more, which does no harm.
-        if self.ticket.0.load(Ordering::SeqCst) == ticket && !self.stop.load(Ordering::SeqCst) {
+        // Whoever publishes after this sees the count; what was published before is seen here. A wake-up for no reason
+        // leads to another look and back here, with this thread in the list once more, which does no harm.
+        let ticket = self.ticket.0.load(Ordering::SeqCst);
+        let has_work = ticket & FIELD < ticket >> PIECES_SHIFT & FIELD;
+        if !has_work && !self.stop.load(Ordering::SeqCst) {
             std::thread::park();
         }
     }
@@ -242,7 +252,7 @@ impl Lead<'_> {
         // claimed any more.
         let job: *const Job = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Job>(job) };
         // SAFETY: this is the one leader, and all pieces of the job before are finished: nobody reads `job` now.
-        unsafe { *shared.job.get() = Some(job) };
+        unsafe { *shared.job.0.get() = Some(job) };
         shared.finished.0.store(0, Ordering::Relaxed);
         let epoch = (shared.ticket.0.load(Ordering::Relaxed) >> EPOCH_SHIFT).wrapping_add(1) & 0xffff_ffff;
         let ticket = epoch << EPOCH_SHIFT | (pieces as u64) << PIECES_SHIFT;
@@ -254,7 +264,8 @@ impl Lead<'_> {
         let mut looks = 0;
         while shared.finished.0.load(Ordering::Acquire) != pieces as u32 {
             looks += 1;
-            if looks % LOOKS == 0 {
+            if looks == LOOKS {
+                looks = 0;
                 std::thread::yield_now();
             } else {
                 std::hint::spin_loop();

@@ -150,6 +150,10 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "FIGURE")]
     pub(crate) only: Option<BenchOnly>,
 
+    /// Show instead where the time of texts of 12, 48 and 256 tokens goes, operation by operation, on one thread
+    #[arg(long, conflicts_with_all = ["input", "threads", "only"])]
+    pub(crate) profile: bool,
+
     /// Go over the texts as often as fits in this time, for each figure; at least once
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) seconds: u32,

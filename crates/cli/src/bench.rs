@@ -3,6 +3,7 @@
 mod cost;
 mod measure;
 mod peak;
+mod profile;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -46,9 +47,31 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
     let peak_operations = match arguments.precision {
         Precision::F32 => minilm_kernels::peak::f32_fma,
     };
-    let options =
-        LoadOptions::default().resolve(resolve_options(&arguments.source)).threads(arguments.threads);
+    let threads = if arguments.profile { 1 } else { arguments.threads };
+    let options = LoadOptions::default().resolve(resolve_options(&arguments.source)).threads(threads);
     let model = SentenceTransformer::load_with(&arguments.model, &options)?;
+
+    if cfg!(debug_assertions) {
+        eprintln!(
+            "minilm: warning: this is a debug build; build with --release for figures that mean something"
+        );
+    }
+    let budget = match arguments.rounds {
+        Some(rounds) => Budget::Rounds(rounds),
+        None => Budget::Time(Duration::from_secs(arguments.seconds.into())),
+    };
+    if arguments.profile {
+        let peak = Peak { isa: model.isa(), threads: 1, operations: peak_operations };
+        let profiles = profile::profiles(&model, &peak, budget)?;
+        return Output::Stdout.write(|to| {
+            if arguments.json {
+                serde_json::to_writer(&mut *to, &profiles)?;
+                writeln!(to)
+            } else {
+                profiles.iter().try_for_each(|profile| profile.print(to))
+            }
+        });
+    }
 
     let counts: Vec<_> =
         texts.iter().map(|text| Ok(model.tokenize(text)?.1)).collect::<Result<_, minilm::Error>>()?;
@@ -63,15 +86,6 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
     let tokens: Vec<usize> = counts.iter().map(|count| count.used).collect();
     let work = measure::Work { model: &model, texts: &texts, tokens: &tokens };
     let peak = Peak { isa: model.isa(), threads: model.threads(), operations: peak_operations };
-    let budget = match arguments.rounds {
-        Some(rounds) => Budget::Rounds(rounds),
-        None => Budget::Time(Duration::from_secs(arguments.seconds.into())),
-    };
-    if cfg!(debug_assertions) {
-        eprintln!(
-            "minilm: warning: this is a debug build; build with --release for figures that mean something"
-        );
-    }
     work.warm_up()?;
     let wants = |figure| arguments.only.is_none_or(|only| only == figure);
     let latency = wants(BenchOnly::Latency).then(|| work.latency(&peak, budget)).transpose()?;

@@ -144,17 +144,22 @@ impl SentenceTransformer {
         let rows = tokens.iter().map(|t| &t.ids[..]).zip(data.chunks_exact_mut(dimension));
         let batches = micro_batches(rows, options.micro_batch_tokens, self.threads());
         let done = AtomicUsize::new(before);
-        // One micro-batch is shared; of several, each is one thread's.
-        let alone = batches.len() > 1;
-        self.each_in_order(batches, |arena, mut rows| {
-            let lead = if alone { Lead::alone() } else { self.workers.lead() };
-            self.run(arena, &mut rows, &lead)?;
+        let one = |arena: &mut Arena, mut rows: Vec<Row<'_>>, lead: &Lead<'_>| {
+            self.run(arena, &mut rows, lead)?;
             let texts = done.fetch_add(rows.len(), Ordering::Relaxed) + rows.len();
             if let Some(progress) = options.progress_listener() {
                 progress.encoded(texts, total);
             }
-            Ok(())
-        })?;
+            Ok::<(), Error>(())
+        };
+        // Each micro-batch is one thread's, but where there are fewer than threads: then all threads share each.
+        let few = batches.len() < self.threads();
+        match few.then(|| self.workers.lead()).filter(|lead| lead.threads() > 1) {
+            Some(lead) => self
+                .workers
+                .with_arena(|arena| batches.into_iter().try_for_each(|rows| one(arena, rows, &lead)))?,
+            None => self.each_in_order(batches, |arena, rows| one(arena, rows, &Lead::alone()))?,
+        }
         Ok(Embeddings::new(data, dimension, counts))
     }
 

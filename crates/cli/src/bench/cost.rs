@@ -1,18 +1,27 @@
 //! The arithmetic that the network needs, whatever an engine makes of it.
 
-use minilm::BertConfig;
+use minilm::{BertConfig, Operation};
 
 /// Floating-point operations of one text of that many tokens, a multiply-add being two: the dense layers and the
 /// two products of attention. Everything else (activations, LayerNorm, softmax, pooling) is not counted, so that the
 /// figure does not depend on how a function is evaluated.
 pub(super) fn operations(config: &BertConfig, tokens: usize) -> f64 {
+    Operation::ALL.iter().map(|&operation| operations_of(config, operation, tokens)).sum()
+}
+
+/// What of that is done in one operation, of all layers together.
+pub(super) fn operations_of(config: &BertConfig, operation: Operation, tokens: usize) -> f64 {
     let (h, f) = (config.hidden_size as f64, config.intermediate_size as f64);
     let (layers, tokens) = (config.num_hidden_layers as f64, tokens as f64);
-    // Query, key, value and the output of attention are h × h; the feed-forward network has two of h × f.
-    let dense = 2.0 * (4.0 * h * h + 2.0 * h * f);
-    // A token's query with every key, and its probabilities with every value.
-    let attention = 4.0 * h * tokens;
-    tokens * layers * (dense + attention)
+    let a_token = match operation {
+        Operation::Qkv => 2.0 * 3.0 * h * h,
+        // A token's query with every key, and its probabilities with every value.
+        Operation::Attention => 4.0 * h * tokens,
+        Operation::AttentionOutput => 2.0 * h * h,
+        Operation::Intermediate | Operation::Output => 2.0 * h * f,
+        _ => 0.0,
+    };
+    layers * tokens * a_token
 }
 
 #[cfg(test)]

@@ -25,7 +25,15 @@ pub(super) enum Budget {
 }
 
 impl Budget {
-    fn is_spent(self, rounds: u32, start: Instant) -> bool {
+    /// An equal part of a time; of rounds, each part has all.
+    pub(super) fn part_of(self, parts: u32) -> Budget {
+        match self {
+            Budget::Rounds(rounds) => Budget::Rounds(rounds),
+            Budget::Time(limit) => Budget::Time(limit / parts),
+        }
+    }
+
+    pub(super) fn is_spent(self, rounds: u32, start: Instant) -> bool {
         match self {
             Budget::Rounds(wanted) => rounds >= wanted,
             Budget::Time(limit) => {

@@ -179,3 +179,24 @@ fn what_cannot_be_measured_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_profile_has_every_operation_and_its_shares_add_up() {
+    let profiles = json(bench(&["--profile", "--json"]));
+    let profiles = profiles.as_array().unwrap();
+    // The tiny model takes 32 tokens at most.
+    let tokens: Vec<u64> = profiles.iter().map(|profile| profile["tokens"].as_u64().unwrap()).collect();
+    assert!(tokens[0] >= 12 && tokens[0] < 32 && tokens[1..] == [32, 32], "{tokens:?}");
+    for profile in profiles {
+        check_peak_fraction(profile);
+        let parts = profile["parts"].as_array().unwrap();
+        assert_eq!(parts.len(), 8, "{profile}");
+        assert_eq!(parts[0]["operation"], "tokenisation");
+        let shares: f64 = parts.iter().map(|part| number(&part["share"])).sum();
+        assert!((shares - 1.0).abs() < 1e-9, "{profile}");
+        let attention = parts.iter().find(|part| part["operation"] == "attention").unwrap();
+        assert!(number(&attention["ms"]) > 0.0 && number(&attention["peak_fraction"]) > 0.0, "{profile}");
+    }
+    let output = run(bench(&["--profile", "--threads", "2"]));
+    assert_eq!(output.status.code(), Some(2));
+}

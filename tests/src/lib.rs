@@ -5,3 +5,4 @@ pub mod hub_client;
 pub mod hub_server;
 pub mod mixed_texts;
 pub mod model_folder;
+pub mod sized_texts;

@@ -1,6 +1,6 @@
 //! Attention of one sequence.
 
-use minilm_kernels::{AttentionScratch, AttentionShape, Isa, attention, reference};
+use minilm_kernels::{AttentionScratch, AttentionShape, Isa, RowsMut, attention, attention_heads, reference};
 
 use crate::numbers::{assert_bits, numbers};
 
@@ -23,4 +23,74 @@ fn attention_of_all_lengths_and_head_sizes() {
             }
         }
     }
+}
+
+/// Two sequences in one matrix, some heads of both on each thread.
+fn check_heads(isa: Isa, shape: AttentionShape, lengths: [usize; 2], parts: usize) {
+    let AttentionShape { heads, head_size } = shape;
+    let (h, s) = (shape.hidden_size(), lengths[0] + lengths[1]);
+    let mut qkv = numbers(s * 3 * h, s as u64 + 15);
+    qkv.iter_mut().for_each(|x| *x *= 0.5);
+    let (first_qkv, second_qkv) = qkv.split_at(lengths[0] * 3 * h);
+    let mut y = vec![f32::NAN; s * h];
+
+    let shares = RowsMut::new(&mut y, h).share_columns(head_size, parts);
+    std::thread::scope(|scope| {
+        for i in 0..parts {
+            let shares = &shares;
+            scope.spawn(move || {
+                let (columns, mut out) = (shares.range(i), shares.take(i));
+                let scratch = &mut AttentionScratch::default();
+                for (qkv, rows) in [(first_qkv, 0..lengths[0]), (second_qkv, lengths[0]..s)] {
+                    let out = out.part(rows, 0..columns.len());
+                    attention_heads(isa, qkv, shape, columns.start / head_size, scratch, out);
+                }
+            });
+        }
+    });
+
+    let mut expected = reference::attention(first_qkv, lengths[0], heads, head_size);
+    expected.extend(reference::attention(second_qkv, lengths[1], heads, head_size));
+    let what = format!("attention of {lengths:?} tokens, {heads} heads of {head_size}, in {parts} parts");
+    assert_bits(&what, isa, &y, &expected);
+}
+
+/// With more parts than heads, some parts have none.
+#[test]
+fn attention_shared_by_heads() {
+    for isa in Isa::available() {
+        for (heads, head_size) in [(12, 32), (5, 8), (1, 1), (2, 17), (3, 48)] {
+            let shape = AttentionShape { heads, head_size };
+            for lengths in [[0, 1], [3, 0], [16, 7], [129, 33]] {
+                for parts in [1, 2, 3, 5] {
+                    check_heads(isa, shape, lengths, parts);
+                }
+            }
+        }
+    }
+}
+
+/// Of 2 tokens with 4 heads of 8, as many columns as the width says.
+fn heads_of_a_small_sequence(qkv: &[f32], first: usize, width: usize) {
+    let shape = AttentionShape { heads: 4, head_size: 8 };
+    let (mut scratch, mut y) = (AttentionScratch::default(), vec![0.0; 2 * width]);
+    attention_heads(Isa::SCALAR, qkv, shape, first, &mut scratch, RowsMut::new(&mut y, width));
+}
+
+#[test]
+#[should_panic(expected = "attention: 12 columns from head 1 on are no heads of")]
+fn columns_of_half_a_head() {
+    heads_of_a_small_sequence(&[0.0; 2 * 3 * 32], 1, 12);
+}
+
+#[test]
+#[should_panic(expected = "attention: 16 columns from head 3 on are no heads of")]
+fn heads_behind_the_last() {
+    heads_of_a_small_sequence(&[0.0; 2 * 3 * 32], 3, 16);
+}
+
+#[test]
+#[should_panic(expected = "attention: qkv has 48 elements for 2 tokens")]
+fn queries_of_some_heads_alone() {
+    heads_of_a_small_sequence(&[0.0; 2 * 3 * 8], 0, 8);
 }

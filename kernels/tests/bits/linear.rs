@@ -1,6 +1,8 @@
 //! Products with packed weights.
 
-use minilm_kernels::{Epilogue, Isa, LayerNorm, PackedLinear, linear, reference};
+use minilm_kernels::{
+    Activation, Columns, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut, linear, linear_columns, reference,
+};
 
 use crate::activations::ACTIVATIONS;
 use crate::numbers::{assert_bits, numbers};
@@ -62,6 +64,80 @@ fn linear_of_the_real_shapes() {
     }
 }
 
+/// A product that threads share by its columns, and what the reference makes of it.
+struct SharedProduct {
+    what: String,
+    x: Vec<f32>,
+    weight: PackedLinear,
+    residual: Vec<f32>,
+    biased: Vec<f32>,
+    n: usize,
+    /// Another weight, to say that it comes next.
+    next: PackedLinear,
+}
+
+impl SharedProduct {
+    fn new(m: usize, n: usize, k: usize) -> SharedProduct {
+        let (x, weight, bias) = (numbers(m * k, 7), numbers(n * k, 8), numbers(n, 9));
+        SharedProduct {
+            what: format!("columns of linear {m}×{n}×{k}"),
+            weight: PackedLinear::pack(&[(&weight, &bias)], k),
+            residual: numbers(m * n, 10),
+            biased: reference::linear(&x, &weight, &bias, m, n, k),
+            n,
+            next: PackedLinear::pack(&[(&numbers(33 * 5, 11), &numbers(33, 12))], 5),
+            x,
+        }
+    }
+
+    fn epilogues(&self) -> [(Epilogue<'_>, Vec<f32>); 3] {
+        let gelu = self.biased.iter().map(|&x| reference::gelu(x)).collect();
+        [
+            (Epilogue::Bias, self.biased.clone()),
+            (Epilogue::Activation(Activation::Gelu), gelu),
+            (Epilogue::Residual(&self.residual), reference::residual_sum(&self.biased, &self.residual)),
+        ]
+    }
+
+    /// Each part on a thread of its own, at once. What comes next may lie behind the end of its weight, where nothing
+    /// is prefetched.
+    fn check(&self, isa: Isa, parts: usize, (epilogue, expected): &(Epilogue<'_>, Vec<f32>), then: bool) {
+        let mut y = vec![f32::NAN; expected.len()];
+        let shares = RowsMut::new(&mut y, self.n).share_columns(16, parts);
+        std::thread::scope(|scope| {
+            for i in 0..parts {
+                let shares = &shares;
+                scope.spawn(move || {
+                    let first = shares.range(i).start;
+                    let columns = Columns { first, then: then.then_some((&self.next, first)) };
+                    linear_columns(isa, &self.x, &self.weight, columns, *epilogue, shares.take(i));
+                });
+            }
+        });
+        let what = format!("{} in {parts} parts, {then}", self.what);
+        assert_bits(&what, isa, &y, expected);
+    }
+}
+
+/// With 40 columns in five parts, some parts have none.
+#[test]
+fn linear_shared_by_columns() {
+    for (n, k) in [40, 384, 1152].into_iter().flat_map(|n| [1, 127, 128, 129, 384, 1536].map(|k| (n, k))) {
+        for m in [0, 1, 5, 8, 9, 17, 64] {
+            let product = SharedProduct::new(m, n, k);
+            let epilogues = product.epilogues();
+            // Of large products not all combinations, which would take minutes: each cut, and each epilogue.
+            let every = if m * n * k > 1_000_000 { 8 } else { 1 };
+            for isa in Isa::available() {
+                for case in (m % every..24).step_by(every) {
+                    let (parts, epilogue, then) = ([1, 2, 3, 5][case % 4], case / 8, case / 4 % 2 == 1);
+                    product.check(isa, parts, &epilogues[epilogue], then);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn packing_in_parts_is_packing_the_whole() {
     let (weight, bias) = (numbers(50 * 7, 11), numbers(50, 12));
@@ -99,4 +175,43 @@ fn multiply_adds_are_fused() {
 fn a_wrong_length_is_named() {
     let packed = PackedLinear::pack(&[(&[1.0, 2.0, 3.0], &[0.0])], 3);
     linear(Isa::SCALAR, &[0.0; 5], &packed, Epilogue::Bias, &mut [0.0]);
+}
+
+/// Of a product 2 × 40 × 3, as many columns as the width says.
+fn columns_of_a_small_product(first: usize, width: usize, epilogue: Epilogue<'_>) {
+    let packed = PackedLinear::pack(&[(&[1.0; 40 * 3], &[0.0; 40])], 3);
+    let columns = Columns { first, then: None };
+    let mut y = vec![0.0; 2 * width];
+    linear_columns(Isa::SCALAR, &[1.0; 2 * 3], &packed, columns, epilogue, RowsMut::new(&mut y, width));
+}
+
+#[test]
+#[should_panic(expected = "linear: columns 8..40 of 40 are not whole panels of 16")]
+fn columns_from_the_middle_of_a_panel() {
+    columns_of_a_small_product(8, 32, Epilogue::Bias);
+}
+
+#[test]
+#[should_panic(expected = "linear: columns 16..24 of 40 are not whole panels of 16")]
+fn columns_to_the_middle_of_a_panel() {
+    columns_of_a_small_product(16, 8, Epilogue::Bias);
+}
+
+#[test]
+#[should_panic(expected = "linear: columns 32..48 of 40 are not whole panels of 16")]
+fn columns_behind_the_last() {
+    columns_of_a_small_product(32, 16, Epilogue::Bias);
+}
+
+#[test]
+#[should_panic(expected = "linear: the residual has 16 elements for m = 2, n = 40")]
+fn a_residual_of_some_columns() {
+    columns_of_a_small_product(32, 8, Epilogue::Residual(&[0.0; 2 * 8]));
+}
+
+#[test]
+#[should_panic(expected = "linear: a LayerNorm of a part of the columns")]
+fn a_layer_norm_of_some_columns() {
+    let norm = LayerNorm { gamma: vec![1.0; 40], beta: vec![0.0; 40], eps: 1e-12 };
+    columns_of_a_small_product(0, 32, Epilogue::ResidualLayerNorm(&[0.0; 2 * 40], &norm));
 }

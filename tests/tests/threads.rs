@@ -1,0 +1,85 @@
+//! The threads of a model share a single text: by rows or by columns, as its length and their number say, and alone
+//! where another caller has them. The bits are those of one thread.
+
+use minilm::{DEFAULT_MODEL, Isa, LoadOptions, SentenceTransformer};
+use minilm_tests::{golden, sized_texts::text_of};
+
+/// On both sides of where a tile of rows is full, where columns are shared no more (48 rows for two threads, 72 for
+/// three) and where a thread has another piece of rows.
+const TOKENS: [usize; 18] = [2, 3, 8, 12, 16, 33, 47, 48, 49, 64, 65, 71, 72, 73, 128, 130, 192, 256];
+
+fn load(name: &str, isa: Isa, threads: usize) -> SentenceTransformer {
+    let path = if name == "tiny-bert" { golden::tiny_bert() } else { name.into() };
+    let options = LoadOptions::default().isa(isa).threads(threads);
+    SentenceTransformer::load_with(path, &options).expect("the model loads")
+}
+
+fn encode(model: &SentenceTransformer, text: &str) -> Vec<u32> {
+    model.encode(text).unwrap().iter().map(|x| x.to_bits()).collect()
+}
+
+/// Texts of all lengths, cut to the model's limit, with the bits that one thread gives them.
+fn expected(name: &str, isa: Isa) -> Vec<(String, Vec<u32>)> {
+    let model = load(name, isa, 1);
+    let lengths = TOKENS.into_iter();
+    lengths
+        .map(|tokens| {
+            let text = text_of(tokens);
+            let (ids, _) = model.tokenize(&text).unwrap();
+            assert_eq!(ids.len(), tokens.min(model.max_seq_length()), "{text}");
+            let bits = encode(&model, &text);
+            (text, bits)
+        })
+        .collect()
+}
+
+/// More threads than cores, too, and than the model has heads.
+fn check_threads(name: &str) {
+    for isa in Isa::available() {
+        let expected = expected(name, isa);
+        for threads in [1, 2, 3, 16] {
+            let model = load(name, isa, threads);
+            // Then the longer ones first, so that what one leaves behind in the scratch memory would show.
+            for (text, bits) in expected.iter().chain(expected.iter().rev()) {
+                assert!(encode(&model, text) == *bits, "other bits on {isa}, {threads} threads: {text}");
+            }
+        }
+    }
+}
+
+/// Of six callers one at a time has the second thread.
+fn check_callers(name: &str) {
+    let isa = Isa::best();
+    let (expected, model) = (expected(name, isa), load(name, isa, 2));
+    std::thread::scope(|scope| {
+        for caller in 0..6 {
+            let (expected, model) = (&expected, &model);
+            scope.spawn(move || {
+                for i in 0..3 * expected.len() {
+                    let (text, bits) = &expected[(caller * 5 + i) % expected.len()];
+                    assert!(encode(model, text) == *bits, "other bits, caller {caller}: {text}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_tiny_model_on_any_number_of_threads() {
+    check_threads("tiny-bert");
+}
+
+#[test]
+fn the_real_model_on_any_number_of_threads() {
+    check_threads(DEFAULT_MODEL);
+}
+
+#[test]
+fn callers_of_the_tiny_model_share_its_threads() {
+    check_callers("tiny-bert");
+}
+
+#[test]
+fn callers_of_the_real_model_share_its_threads() {
+    check_callers(DEFAULT_MODEL);
+}

@@ -5,9 +5,9 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
-    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, TopK, activate,
-    attention, cls_pool, dot, embedding_sum, l2_normalize, layer_norm, linear, max_pool, mean_pool,
-    reference, similarity_matrix, softmax,
+    Activation, AttentionScratch, AttentionShape, Columns, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut,
+    TopK, activate, attention, attention_heads, cls_pool, dot, embedding_sum, l2_normalize, layer_norm,
+    linear, linear_columns, max_pool, mean_pool, reference, similarity_matrix, softmax,
 };
 
 #[derive(Arbitrary, Debug)]
@@ -332,8 +332,9 @@ impl Case {
         }
     }
 
-    /// Packed in two parts, one of which may have no outputs.
+    /// Packed in two parts, one of which may have no outputs. Computed as a whole, and by columns in one to five parts.
     fn linear(&self, m: usize, n: usize, k: usize, split: usize, then: Then) {
+        let threads = 1 + split % 5;
         let (x, residual) = (self.input(0, m * k), self.input(3, m * n));
         let (weight, bias) = (self.numbers(1, n * k), self.numbers(2, n));
         let parts = [(&weight[..split * k], &bias[..split]), (&weight[split * k..], &bias[split..])];
@@ -357,6 +358,17 @@ impl Case {
             }
         };
         self.out_of_place(&expected, |isa, out| linear(isa, x.get(), &packed, epilogue, out));
+        if matches!(then, Then::ResidualLayerNorm) {
+            return;
+        }
+        self.out_of_place(&expected, |isa, out| {
+            let shares = RowsMut::new(out, n).share_columns(16, threads);
+            for i in (0..threads).rev() {
+                let first = shares.range(i).start;
+                let columns = Columns { first, then: Some((&packed, first + split / 16 * 16)) };
+                linear_columns(isa, x.get(), &packed, columns, epilogue, shares.take(i));
+            }
+        });
     }
 
     /// The scores from `split` on first.
@@ -376,7 +388,8 @@ impl Case {
         }
     }
 
-    /// `longer` more tokens first, whose keys and values stay behind in the scratch memory.
+    /// `longer` more tokens first, whose keys and values stay behind in the scratch memory. Computed as a whole, and by
+    /// heads in one to three parts.
     fn attention(&self, shape: AttentionShape, s: usize, longer: usize) {
         let h = shape.hidden_size();
         let (first, qkv) = (self.input(1, (s + longer) * 3 * h), self.input(0, s * 3 * h));
@@ -385,6 +398,14 @@ impl Case {
             let mut scratch = AttentionScratch::default();
             attention(isa, first.get(), shape, &mut scratch, &mut vec![0.0; (s + longer) * h]);
             attention(isa, qkv.get(), shape, &mut scratch, out);
+        });
+        self.out_of_place(&expected, |isa, out| {
+            let mut scratch = AttentionScratch::default();
+            let shares = RowsMut::new(out, h).share_columns(shape.head_size, 1 + longer % 3);
+            for i in 0..shares.parts() {
+                let first = shares.range(i).start / shape.head_size;
+                attention_heads(isa, qkv.get(), shape, first, &mut scratch, shares.take(i));
+            }
         });
     }
 }

@@ -140,7 +140,8 @@ impl Kernel for Attention<'_> {
         grow(&mut scratch.values, value_panels * s, Lanes::ZERO);
         let stride = key_panels * LANES;
         let queries_at_once = (SCORES / stride).max(1).next_multiple_of(LEAST_QUERIES);
-        grow(&mut scratch.scores, queries_at_once * stride, 0.0);
+        // `queries_at_once · stride` would not do: it is 4096 for 256 keys, and 5760 for 240.
+        grow(&mut scratch.scores, SCORES + LEAST_QUERIES * stride, 0.0);
         let scale = 1.0 / (head_size as f32).sqrt();
 
         let first_head = heads.start;

@@ -325,3 +325,6 @@ fn scaled(rows: Range<usize>, width: usize) -> Range<usize> {
 fn whole<'a>(rows: &'a mut RowsMut<'_>) -> &'a mut [f32] {
     rows.as_mut_slice().expect("shared by rows, so with all columns")
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,21 @@ fn attention_of_all_lengths_and_head_sizes() {
     }
 }
 
+/// Around where the scores of a single query are all that is computed at a time.
+#[test]
+fn attention_over_more_keys_than_fit() {
+    for s in [4096, 4097] {
+        let qkv = numbers(3 * s, s as u64);
+        let expected = reference::attention(&qkv, s, 1, 1);
+        for isa in Isa::available() {
+            let mut y = vec![f32::NAN; s];
+            let shape = AttentionShape { heads: 1, head_size: 1 };
+            attention(isa, &qkv, shape, &mut AttentionScratch::default(), &mut y);
+            assert_bits(&format!("attention of {s} tokens"), isa, &y, &expected);
+        }
+    }
+}
+
 /// Two sequences in one matrix, some heads of both on each thread.
 fn check_heads(isa: Isa, shape: AttentionShape, lengths: [usize; 2], parts: usize) {
     let AttentionShape { heads, head_size } = shape;

@@ -13,8 +13,11 @@ fn texts() -> Vec<String> {
     golden::texts("tiny-bert").into_iter().map(|golden| golden.text).cycle().take(500).collect()
 }
 
+/// What a listener was told: texts done, and of how many.
+type Calls = Arc<Mutex<Vec<(usize, Option<usize>)>>>;
+
 /// Options whose progress is kept in the list.
-fn listening(calls: &Arc<Mutex<Vec<(usize, Option<usize>)>>>) -> EncodeOptions {
+fn listening(calls: &Calls) -> EncodeOptions {
     let calls = calls.clone();
     EncodeOptions::default().progress(Arc::new(move |texts: usize, total: Option<usize>| {
         calls.lock().unwrap().push((texts, total))

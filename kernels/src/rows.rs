@@ -26,18 +26,8 @@ impl<'a> Rows<'a> {
 
 /// Some columns of all rows of a row-major matrix, to be written.
 ///
-/// Two of them never share an element: it is made of a whole matrix, and cut by
-/// [`split_columns`](RowsMut::split_columns).
-///
-/// ```
-/// use minilm_kernels::RowsMut;
-///
-/// let mut matrix = [0.0; 6]; // [2][3]
-/// let (mut left, mut right) = RowsMut::new(&mut matrix, 3).split_columns(1);
-/// left.row_mut(1)[0] = 1.0;
-/// right.row_mut(0).copy_from_slice(&[2.0, 3.0]);
-/// assert_eq!(matrix, [0.0, 2.0, 3.0, 1.0, 0.0, 0.0]);
-/// ```
+/// Two that can be written at the same time never share an element: it is made of a whole matrix, and cut into
+/// [`Shares`] by [`share_columns`](RowsMut::share_columns) and [`share_rows`](RowsMut::share_rows).
 #[derive(Debug)]
 pub struct RowsMut<'a> {
     /// The first element of the first row.
@@ -83,20 +73,6 @@ impl<'a> RowsMut<'a> {
     /// How many columns are ours.
     pub fn columns(&self) -> usize {
         self.columns
-    }
-
-    /// The columns before `at`, and those from it on.
-    ///
-    /// # Panics
-    ///
-    /// If there are fewer than `at` columns.
-    pub fn split_columns(self, at: usize) -> (RowsMut<'a>, RowsMut<'a>) {
-        let RowsMut { start, rows, columns, stride, matrix } = self;
-        assert!(at <= columns, "columns are split at {at}, but there are {columns}");
-        let left = RowsMut { start, rows, columns: at, stride, matrix };
-        // `wrapping_add`, because without rows there is no element to point at.
-        let right = RowsMut { start: start.wrapping_add(at), rows, columns: columns - at, stride, matrix };
-        (left, right)
     }
 
     /// Cuts the columns into `parts` parts of about the same width, each but the last a multiple of `unit` columns, for
@@ -313,7 +289,6 @@ mod tests {
     fn what_is_outside_or_taken_is_refused() {
         for refused in [
             (|m: &mut [f32]| RowsMut::new(m, 3).rows()) as fn(&mut [f32]) -> usize,
-            |m| RowsMut::new(m, 2).split_columns(3).0.rows(),
             |m| RowsMut::new(m, 2).row_mut(2).len(),
             |m| RowsMut::new(m, 2).part(0..3, 0..2).rows(),
             |m| RowsMut::new(m, 2).part(0..2, 1..3).rows(),

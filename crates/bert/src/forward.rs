@@ -183,7 +183,7 @@ impl<P: Probe> Pass<'_, P> {
         let shares = RowsMut::new(attended, h).share_columns(PANEL, threads);
         self.lead.run(threads, |i| {
             let residual = Epilogue::Residual(&pieces.member(i).hidden);
-            let then = (&layer.intermediate, f);
+            let then = (&layer.intermediate, pieces.first_column(f, i));
             pieces.product_by_columns(context, &layer.attention_output, residual, then, (&shares, i));
         });
 
@@ -192,14 +192,14 @@ impl<P: Probe> Pass<'_, P> {
             let member = &mut *pieces.member(i);
             pieces.copy_normalized(attended, Some(&layer.attention_norm), &mut member.attended);
             let gelu = Epilogue::Activation(Activation::Gelu);
-            let then = (&layer.output, h);
+            let then = (&layer.output, pieces.first_column(h, i));
             pieces.product_by_columns(&member.attended, &layer.intermediate, gelu, then, (&shares, i));
         });
 
         let shares = RowsMut::new(hidden, h).share_columns(PANEL, threads);
         self.lead.run(threads, |i| {
             let residual = Epilogue::Residual(&pieces.member(i).attended);
-            let then = (&next.unwrap_or(layer).qkv, h);
+            let then = (&next.unwrap_or(layer).qkv, pieces.first_column(h, i));
             pieces.product_by_columns(intermediate, &layer.output, residual, then, (&shares, i));
         });
     }
@@ -271,8 +271,7 @@ impl<P: Probe> Pieces<'_, P> {
         }
     }
 
-    /// The columns of share i of a product. `then` is the weight that this thread uses next, and how many columns of it
-    /// are shared.
+    /// The columns of share i of a product. `then` is what this thread computes next, and from which column on.
     fn product_by_columns(
         &self,
         x: &[f32],
@@ -281,8 +280,7 @@ impl<P: Probe> Pieces<'_, P> {
         then: (&PackedLinear, usize),
         (shares, i): (&Shares<'_>, usize),
     ) {
-        let then = Some((then.0, self.first_column(then.1, i)));
-        let columns = Columns { first: shares.range(i).start, then };
+        let columns = Columns { first: shares.range(i).start, then: Some(then) };
         linear_columns(self.encoder.isa, x, weight, columns, epilogue, shares.take(i));
     }
 

@@ -118,6 +118,12 @@ impl<'a> RowsMut<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(i * self.stride), self.columns) }
     }
 
+    /// Where row i begins, if there is such a row.
+    #[inline(always)]
+    pub(crate) fn row_ptr(&mut self, i: usize) -> *mut f32 {
+        self.start.wrapping_add(i * self.stride)
+    }
+
     /// Some rows and columns for a while.
     ///
     /// # Panics

@@ -24,6 +24,9 @@
 //! checked once.
 #![allow(unsafe_code, reason = "the tile's inner loop reads by pointer, after one check of the bounds")]
 
+use std::hint::black_box;
+use std::mem::MaybeUninit;
+
 use crate::activation::{ActivateRows, Activation};
 use crate::dispatch::Kernel;
 use crate::reference::K_BLOCK;
@@ -80,16 +83,28 @@ impl Upcoming {
         Upcoming { next: first, panels, tiles, owed: 0 }
     }
 
-    /// How many lines each of the next `steps` steps should fetch: 0, 1, 2 or 4.
+    /// How many lines a step fetches in those tiles that do: 0, 1, 2 or 4.
     #[inline(always)]
-    fn pace(&mut self, steps: usize) -> usize {
-        self.owed += (steps * self.panels) as isize;
-        if self.owed <= 0 {
-            return 0;
+    fn lines(&self) -> usize {
+        match self.panels {
+            0 => 0,
+            panels if panels <= self.tiles => 1,
+            panels if panels <= 2 * self.tiles => 2,
+            _ => 4,
         }
-        let pace = self.panels.div_ceil(self.tiles).next_power_of_two();
-        self.owed -= (steps * pace * self.tiles) as isize;
-        pace
+    }
+
+    /// Where the next tile of k steps, each of `lines` lines, begins to fetch, if it is its turn.
+    #[inline(always)]
+    fn turn(&mut self, k: usize, lines: usize) -> Option<*const Lanes> {
+        self.owed += self.panels as isize;
+        if self.owed <= 0 {
+            return None;
+        }
+        self.owed -= (lines * self.tiles) as isize;
+        let first = self.next;
+        self.next = first.wrapping_add(k * lines);
+        Some(first)
     }
 }
 
@@ -169,7 +184,12 @@ impl Kernel for Shaped<'_> {
             ($(($mr:literal, $($nv:literal),+)),+ $(,)?) => {
                 match (rows, panels) {
                     $($(($mr, $nv) if $mr <= S::TILE_ROWS && $nv <= panels_per_tile::<S>($mr) => {
-                        tiles::<S, $mr, $nv>(simd, run)
+                        match run.upcoming.lines() {
+                            0 => simd.call(Tiles::<$mr, $nv, 0>(run)),
+                            1 => simd.call(Tiles::<$mr, $nv, 1>(run)),
+                            2 => simd.call(Tiles::<$mr, $nv, 2>(run)),
+                            _ => simd.call(Tiles::<$mr, $nv, 4>(run)),
+                        }
                     })+)+
                     _ => unreachable!("no tile of {rows} rows and {panels} panels"),
                 }
@@ -188,63 +208,123 @@ impl Kernel for Shaped<'_> {
     }
 }
 
-/// The tiles of a run, one below the other.
-#[inline(always)]
-fn tiles<S: Simd, const MR: usize, const NV: usize>(simd: S, run: TileRun<'_>) {
-    let TileRun { a, b, mut out, row_tiles, finish, upcoming } = run;
-    let (rows, k) = (row_tiles * MR, b.k);
-    check_bounds("activations", rows, a.stride, k, a.data.len());
-    check_bounds("weights", NV, k, k, b.data.len());
-    assert!(out.rows() == rows && out.columns() == NV * LANES, "tiles: the output is of another size");
-    if let Some(bias) = finish.bias {
-        assert!(NV <= bias.len(), "tiles: {NV} panels are outside the bias");
-    }
-    if let Some(residual) = finish.residual {
-        check_bounds("residual", rows, residual.stride, NV * LANES, residual.data.len());
-    }
-    // SAFETY: panel v < NV begins inside `b.data`: see `check_bounds`.
-    let b: [_; NV] = std::array::from_fn(|v| unsafe { b.data.as_ptr().add(v * k) });
+/// The tiles of a run, one below the other, whose steps prefetch so many lines.
+///
+/// Each shape is a function of its own: the inner loop needs all registers, and inside of something larger the compiler
+/// would not leave it as it is written.
+struct Tiles<'a, const MR: usize, const NV: usize, const LINES: usize>(TileRun<'a>);
 
-    let mut sums = [[Lanes::ZERO; NV]; MR];
-    for row_tile in 0..row_tiles {
-        let first_row = row_tile * MR;
-        // SAFETY: first_row + r < rows, so each row begins inside `a.data`: see `check_bounds`.
-        let a: [_; MR] = std::array::from_fn(|r| unsafe { a.data.as_ptr().add((first_row + r) * a.stride) });
-        let mut out = out.part(first_row..first_row + MR, 0..NV * LANES);
-        // Rows of output lie far apart, so their lines are in no near cache; the stores at the end would wait for them.
-        for r in 0..MR {
-            for line in out.row_mut(r).chunks(LANES) {
-                simd.prefetch_l1(line.as_ptr());
-            }
+impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, MR, NV, LINES> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let TileRun { a, b, mut out, row_tiles, finish, upcoming } = self.0;
+        let (rows, k) = (row_tiles * MR, b.k);
+        check_bounds("activations", rows, a.stride, k, a.data.len());
+        check_bounds("weights", NV, k, k, b.data.len());
+        assert!(out.rows() == rows && out.columns() == NV * LANES, "tiles: the output is of another size");
+        if let Some(bias) = finish.bias {
+            assert!(NV <= bias.len(), "tiles: {NV} panels are outside the bias");
         }
-        for first in (0..k.max(1)).step_by(K_BLOCK) {
-            let steps = K_BLOCK.min(k - first);
-            let pace = upcoming.pace(steps);
-            let end = (first + steps == k).then(|| End {
-                out: out.part(0..MR, 0..NV * LANES),
-                bias: finish.bias,
-                residual: finish.residual.map(|residual| residual.skip(first_row, 0)),
-            });
-            // From each pointer on, `check_bounds` has found k elements, so `steps` from `first` on.
-            let block = Block {
-                a: a.map(|a| a.wrapping_add(first)),
-                b: b.map(|b| b.wrapping_add(first)),
-                steps,
-                fetch: upcoming.next,
-                add: first > 0,
-                sums: &mut sums,
-                end,
+        if let Some(residual) = finish.residual {
+            check_bounds("residual", rows, residual.stride, NV * LANES, residual.data.len());
+        }
+
+        let mut sums = MaybeUninit::<[[Lanes; NV]; MR]>::uninit();
+        // Opaque, so that the compiler leaves in memory what waits there, instead of keeping it in registers that the
+        // inner loop needs, and does not merge the loads of several rows' activations.
+        let sums: *mut Lanes = black_box(sums.as_mut_ptr()).cast();
+        let b: [_; NV] = std::array::from_fn(|v| black_box(b.data.as_ptr().wrapping_add(v * k)));
+        for row_tile in 0..row_tiles {
+            let first_row = row_tile * MR;
+            let mut out = out.part(first_row..first_row + MR, 0..NV * LANES);
+            // Rows of output lie far apart, so their lines are in no near cache; the stores at the end would wait for
+            // them.
+            for r in 0..MR {
+                for v in 0..NV {
+                    simd.prefetch_l1(out.row_ptr(r).wrapping_add(v * LANES));
+                }
+            }
+            let (mut fetch, fetch_step) = match upcoming.turn(k, LINES) {
+                Some(first) if LINES > 0 => (first, LINES),
+                // The same lines again and again, which costs nothing.
+                _ => (b[0], 0),
             };
-            upcoming.next = upcoming.next.wrapping_add(pace * steps);
-            match pace {
-                0 => simd.call(Fetching::<MR, NV, 0>(block)),
-                1 => simd.call(Fetching::<MR, NV, 1>(block)),
-                2 => simd.call(Fetching::<MR, NV, 2>(block)),
-                _ => simd.call(Fetching::<MR, NV, 4>(block)),
+            let first_a = a.data.as_ptr().wrapping_add(first_row * a.stride);
+            let a: [_; MR] = std::array::from_fn(|r| black_box(first_a.wrapping_add(r * a.stride)));
+            let mut acc = [[simd.splat(0.0); NV]; MR];
+            let mut first = 0;
+            loop {
+                let steps = K_BLOCK.min(k - first);
+                let unrolled = first + (steps - steps % UNROLL);
+                let mut i = first;
+                while i < unrolled {
+                    for _ in 0..UNROLL {
+                        for line in 0..LINES {
+                            simd.prefetch_l2(fetch.wrapping_add(line).cast());
+                        }
+                        fetch = fetch.wrapping_add(fetch_step);
+                        // SAFETY: i < unrolled ≤ k.
+                        unsafe { step(simd, &a, &b, i, &mut acc) };
+                        i += 1;
+                    }
+                }
+                while i < first + steps {
+                    // SAFETY: i < first + steps ≤ k.
+                    unsafe { step(simd, &a, &b, i, &mut acc) };
+                    i += 1;
+                }
+                if first > 0 {
+                    for r in 0..MR {
+                        for v in 0..NV {
+                            let lanes = sums.wrapping_add(r * NV + v);
+                            // SAFETY: it is one of MR · NV, and the block before has written it.
+                            acc[r][v] = simd.add(simd.load(unsafe { &(*lanes).0 }), acc[r][v]);
+                        }
+                    }
+                }
+                first += steps;
+                if first == k {
+                    break;
+                }
+                for r in 0..MR {
+                    for v in 0..NV {
+                        let lanes = sums.wrapping_add(r * NV + v);
+                        // SAFETY: it is one of MR · NV, and of plain numbers, which need no drop.
+                        simd.store(acc[r][v], unsafe { &mut (*lanes).0 });
+                        acc[r][v] = simd.splat(0.0);
+                    }
+                }
             }
-        }
-        if let Some(activation) = finish.activation {
-            simd.call(ActivateRows { x: out, activation });
+            if let Some(bias) = finish.bias {
+                for v in 0..NV {
+                    let bias = simd.load(&bias[v].0);
+                    for r in 0..MR {
+                        acc[r][v] = simd.add(acc[r][v], bias);
+                    }
+                }
+            }
+            if let Some(residual) = finish.residual {
+                let first = residual.data.as_ptr().wrapping_add(first_row * residual.stride);
+                for r in 0..MR {
+                    for v in 0..NV {
+                        let lanes = first.wrapping_add(r * residual.stride + v * LANES).cast();
+                        // SAFETY: `check_bounds` has found NV · 16 elements in each row of the residual.
+                        acc[r][v] = simd.add(acc[r][v], simd.load(unsafe { &*lanes }));
+                    }
+                }
+            }
+            for r in 0..MR {
+                for v in 0..NV {
+                    let lanes = out.row_ptr(r).wrapping_add(v * LANES).cast();
+                    // SAFETY: `out` has MR rows of NV · 16 columns, which nobody else reads or writes.
+                    simd.store(acc[r][v], unsafe { &mut *lanes });
+                }
+            }
+            if let Some(activation) = finish.activation {
+                simd.call(ActivateRows { x: out, activation });
+            }
         }
     }
 }
@@ -258,98 +338,6 @@ fn check_bounds(what: &str, count: usize, stride: usize, len: usize, available: 
         count == 0 || end.is_some_and(|end| end <= available),
         "tiles: {count} times {len} elements, {stride} apart, are outside the {what} ({available} elements)"
     );
-}
-
-/// MR × NV chains of fused multiply-adds, from zero, over `steps` steps of k, which are then added to the sums of the
-/// blocks before.
-struct Block<'a, const MR: usize, const NV: usize> {
-    /// From each of these pointers on, `steps` elements can be read.
-    a: [*const f32; MR],
-    /// As `a`.
-    b: [*const Lanes; NV],
-    steps: usize,
-    /// The first line to be prefetched.
-    fetch: *const Lanes,
-    /// Whether there are blocks before.
-    add: bool,
-    /// What the blocks before have come to, and then these too.
-    sums: &'a mut [[Lanes; NV]; MR],
-    /// For the last block, whose sums go on from the registers they are in.
-    end: Option<End<'a>>,
-}
-
-/// What becomes of a tile's sums at once.
-struct End<'a> {
-    /// MR rows of NV · 16 columns.
-    out: RowsMut<'a>,
-    bias: Option<&'a [Lanes]>,
-    /// From the tile's first element on.
-    residual: Option<Rows<'a>>,
-}
-
-/// A block that prefetches so many lines a step. Each is a function of its own: the inner loop needs all registers, and
-/// inside of something larger the compiler would not leave it as it is written.
-struct Fetching<'a, const MR: usize, const NV: usize, const LINES: usize>(Block<'a, MR, NV>);
-
-impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Fetching<'_, MR, NV, LINES> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Block { a, b, steps, fetch, add, sums, end } = self.0;
-        let mut acc = [[simd.splat(0.0); NV]; MR];
-        let unrolled = steps - steps % UNROLL;
-        for first in (0..unrolled).step_by(UNROLL) {
-            for i in first..first + UNROLL {
-                for line in 0..LINES {
-                    simd.prefetch_l2(fetch.wrapping_add(i * LINES + line).cast());
-                }
-                // SAFETY: i < unrolled ≤ steps.
-                unsafe { step(simd, &a, &b, i, &mut acc) };
-            }
-        }
-        for i in unrolled..steps {
-            // SAFETY: i < steps.
-            unsafe { step(simd, &a, &b, i, &mut acc) };
-        }
-        if add {
-            for r in 0..MR {
-                for v in 0..NV {
-                    acc[r][v] = simd.add(simd.load(&sums[r][v].0), acc[r][v]);
-                }
-            }
-        }
-        let Some(End { mut out, bias, residual }) = end else {
-            for r in 0..MR {
-                for v in 0..NV {
-                    simd.store(acc[r][v], &mut sums[r][v].0);
-                }
-            }
-            return;
-        };
-        if let Some(bias) = bias {
-            for v in 0..NV {
-                let bias = simd.load(&bias[v].0);
-                for r in 0..MR {
-                    acc[r][v] = simd.add(acc[r][v], bias);
-                }
-            }
-        }
-        if let Some(residual) = residual {
-            for r in 0..MR {
-                let from = residual.data[r * residual.stride..][..NV * LANES].as_chunks::<LANES>().0;
-                for v in 0..NV {
-                    acc[r][v] = simd.add(acc[r][v], simd.load(&from[v]));
-                }
-            }
-        }
-        for r in 0..MR {
-            let to = out.row_mut(r).as_chunks_mut::<LANES>().0;
-            for v in 0..NV {
-                simd.store(acc[r][v], &mut to[v]);
-            }
-        }
-    }
 }
 
 /// Step `i` of every chain.

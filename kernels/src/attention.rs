@@ -16,7 +16,7 @@
 use std::ops::Range;
 
 use crate::dispatch::{Isa, Kernel};
-use crate::gemm::Product;
+use crate::gemm::{Product, Then};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::softmax::softmax_rows;
@@ -161,7 +161,7 @@ impl Kernel for Attention<'_> {
                     b: Panels { data: keys, k: head_size },
                     finish: Finish::NOTHING,
                     out: RowsMut::new(scores, stride),
-                    then: None,
+                    then: Then::Near,
                 };
                 product.run(simd);
                 softmax_rows(simd, scores, stride, s, scale);
@@ -170,7 +170,7 @@ impl Kernel for Attention<'_> {
                     b: Panels { data: values, k: s },
                     finish: Finish::NOTHING,
                     out: out.part(first_row..first_row + rows, out_column..out_column + head_size),
-                    then: None,
+                    then: Then::Near,
                 };
                 product.run(simd);
             }

@@ -20,30 +20,41 @@ use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::tile::{Finish, MAX_ROWS, Panels, TileRun, Upcoming, panels_per_tile};
 
-/// Rows in as few tiles as possible, of sizes that differ by at most one: first the taller tiles, then the others.
+/// Rows, or panels, in as few tiles as possible, of sizes that differ by at most one: first the larger, then the others.
 #[derive(Clone, Copy, Debug)]
-struct RowSplit {
-    /// Rows of a tall tile; the others have one less.
-    tall_rows: usize,
-    tall_tiles: usize,
+struct Split {
+    /// Of a large tile; the others have one less.
+    size: usize,
+    large_tiles: usize,
     other_tiles: usize,
 }
 
-impl RowSplit {
+impl Split {
     #[inline(always)]
-    fn new(m: usize, tile_rows: usize) -> RowSplit {
-        let tiles = m.div_ceil(tile_rows);
-        let tall_rows = m.div_ceil(tiles.max(1));
-        let other_tiles = tall_rows * tiles - m;
-        RowSplit { tall_rows, tall_tiles: tiles - other_tiles, other_tiles }
+    fn new(len: usize, most: usize) -> Split {
+        let tiles = len.div_ceil(most);
+        let size = len.div_ceil(tiles.max(1));
+        let other_tiles = size * tiles - len;
+        Split { size, large_tiles: tiles - other_tiles, other_tiles }
     }
 
-    /// The two runs of tiles of one height: (first row, tiles, rows of each).
+    /// The two runs of tiles of one size: (where it begins, how many tiles, the size of each).
     #[inline(always)]
     fn runs(self) -> [(usize, usize, usize); 2] {
-        let tall_end = self.tall_tiles * self.tall_rows;
-        [(0, self.tall_tiles, self.tall_rows), (tall_end, self.other_tiles, self.tall_rows.saturating_sub(1))]
+        let end = self.large_tiles * self.size;
+        [(0, self.large_tiles, self.size), (end, self.other_tiles, self.size.saturating_sub(1))]
     }
+}
+
+/// What is used after a product's weights.
+#[derive(Clone, Copy)]
+pub(crate) enum Then<'a> {
+    /// What lies behind them in memory.
+    Behind,
+    /// These weights.
+    Weights(&'a [Lanes]),
+    /// Nothing that would not be in a near cache already, as all of this product is.
+    Near,
 }
 
 /// One product: rows of `a` · the panels of `b` → as many rows of `out`, finished.
@@ -53,8 +64,7 @@ pub(crate) struct Product<'a> {
     pub(crate) b: Panels<'a>,
     pub(crate) finish: Finish<'a>,
     pub(crate) out: RowsMut<'a>,
-    /// The weights that are used next, if they do not lie behind these.
-    pub(crate) then: Option<&'a [Lanes]>,
+    pub(crate) then: Then<'a>,
 }
 
 impl Product<'_> {
@@ -64,11 +74,13 @@ impl Product<'_> {
         if m == 0 {
             return;
         }
-        let split = RowSplit::new(m, S::TILE_ROWS);
-        let nv = panels_per_tile::<S>(split.tall_rows);
+        let split = Split::new(m, S::TILE_ROWS);
         let whole_panels = n / LANES;
-        for panel in (0..whole_panels).step_by(nv) {
-            self.panels(simd, split, panel..whole_panels.min(panel + nv));
+        for (first, tiles, panels) in Split::new(whole_panels, panels_per_tile::<S>(split.size)).runs() {
+            for tile in 0..tiles {
+                let first = first + tile * panels;
+                self.panels(simd, split, first..first + panels);
+            }
         }
         if whole_panels * LANES < n {
             self.last_columns(simd, split, whole_panels);
@@ -77,17 +89,19 @@ impl Product<'_> {
 
     /// All rows of a tile's whole panels.
     #[inline(always)]
-    fn panels<S: Simd>(&mut self, simd: S, split: RowSplit, panels: Range<usize>) {
+    fn panels<S: Simd>(&mut self, simd: S, split: Split, panels: Range<usize>) {
         let Product { a, b, finish, out, .. } = self;
         let columns = panels.start * LANES..panels.end * LANES;
-        let behind = match self.then {
-            Some(then) if columns.end + LANES > out.columns() => then.as_ptr(),
-            _ => b.data.as_ptr().wrapping_add(panels.end * b.k),
+        let tiles = split.large_tiles + split.other_tiles;
+        let mut upcoming = match self.then {
+            Then::Near => Upcoming::nothing(),
+            Then::Weights(then) if columns.end + LANES > out.columns() => {
+                Upcoming::spread(then.as_ptr(), panels.len(), tiles)
+            }
+            // In most cases that is what is used next also where it is another matrix's.
+            _ => Upcoming::spread(b.data.as_ptr().wrapping_add(panels.end * b.k), panels.len(), tiles),
         };
         let b = b.skip(panels.start);
-        // What lies behind the panels is what is used next, in most cases also where that is another matrix's.
-        let tiles = split.tall_tiles + split.other_tiles;
-        let mut upcoming = Upcoming::spread(behind, panels.len(), tiles);
         for (first_row, row_tiles, rows) in split.runs() {
             if row_tiles > 0 {
                 let run = TileRun {
@@ -105,7 +119,7 @@ impl Product<'_> {
 
     /// The columns behind the last whole panel. Their tiles are computed aside, sixteen columns wide.
     #[inline(always)]
-    fn last_columns<S: Simd>(&mut self, simd: S, split: RowSplit, panel: usize) {
+    fn last_columns<S: Simd>(&mut self, simd: S, split: Split, panel: usize) {
         let columns = panel * LANES..self.out.columns();
         for (first_row, row_tiles, rows) in split.runs() {
             for first_row in (first_row..first_row + row_tiles * rows).step_by(rows.max(1)) {
@@ -136,22 +150,23 @@ impl Product<'_> {
         }
     }
 }
+
 #[cfg(test)]
 mod tests {
-    use super::RowSplit;
+    use super::Split;
 
     #[test]
-    fn rows_are_split_evenly_and_wholly() {
-        assert_eq!(RowSplit::new(9, 6).runs(), [(0, 1, 5), (5, 1, 4)]);
-        assert!(RowSplit::new(0, 6).runs().iter().all(|&(_, tiles, _)| tiles == 0));
+    fn tiles_are_even_and_leave_nothing_out() {
+        assert_eq!(Split::new(9, 6).runs(), [(0, 1, 5), (5, 1, 4)]);
+        assert!(Split::new(0, 6).runs().iter().all(|&(_, tiles, _)| tiles == 0));
         for m in 1..100 {
             for tile_rows in 1..=8 {
-                let [(first, tall_tiles, tall_rows), (other_first, other_tiles, other_rows)] =
-                    RowSplit::new(m, tile_rows).runs();
-                assert_eq!(tall_tiles + other_tiles, m.div_ceil(tile_rows));
-                assert!(tall_tiles > 0 && tall_rows <= tile_rows && other_rows + 1 == tall_rows);
-                assert_eq!((first, other_first), (0, tall_tiles * tall_rows));
-                assert_eq!(other_first + other_tiles * other_rows, m);
+                let [(first, large_tiles, large), (other_first, other_tiles, other)] =
+                    Split::new(m, tile_rows).runs();
+                assert_eq!(large_tiles + other_tiles, m.div_ceil(tile_rows));
+                assert!(large_tiles > 0 && large <= tile_rows && other + 1 == large);
+                assert_eq!((first, other_first), (0, large_tiles * large));
+                assert_eq!(other_first + other_tiles * other, m);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::dispatch::{Isa, Kernel};
-use crate::gemm::Product;
+use crate::gemm::{Product, Then};
 use crate::layer_norm::{LayerNorm, layer_norm};
 use crate::packed_linear::PackedLinear;
 use crate::rows::{Rows, RowsMut};
@@ -109,8 +109,12 @@ pub fn linear_columns(
             b: Panels { data: &weight.panels, k }.skip(first / LANES),
             finish: Finish { bias, residual, activation }.skip(0, first / LANES),
             out,
-            then: then
-                .map(|(weight, column)| weight.panels.get(column / LANES * weight.k..).unwrap_or_default()),
+            then: match then {
+                Some((weight, column)) => {
+                    Then::Weights(weight.panels.get(column / LANES * weight.k..).unwrap_or_default())
+                }
+                None => Then::Behind,
+            },
         },
     });
 }

@@ -241,9 +241,11 @@ impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, 
             let mut out = out.part(first_row..first_row + MR, 0..NV * LANES);
             // Rows of output lie far apart, so their lines are in no near cache; the stores at the end would wait for
             // them.
-            for r in 0..MR {
-                for v in 0..NV {
-                    simd.prefetch_l1(out.row_ptr(r).wrapping_add(v * LANES));
+            if LINES > 0 {
+                for r in 0..MR {
+                    for v in 0..NV {
+                        simd.prefetch_l1(out.row_ptr(r).wrapping_add(v * LANES));
+                    }
                 }
             }
             let (mut fetch, fetch_step) = match upcoming.turn(k, LINES) {

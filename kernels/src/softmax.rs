@@ -58,15 +58,16 @@ fn at_once<S: Simd, const R: usize>(simd: S, x: &mut [f32], stride: usize, width
     let full = width / LANES;
     let scale = simd.splat(scale);
 
+    // The maximum before it is scaled, which is the same: rounding keeps order.
     let mut maxima = [simd.splat(f32::NEG_INFINITY); R];
     for i in 0..full {
         for r in 0..R {
-            maxima[r] = simd.max(maxima[r], simd.mul(simd.load(&rows[r].0[i]), scale));
+            maxima[r] = simd.max(maxima[r], simd.load(&rows[r].0[i]));
         }
     }
     for r in 0..R {
-        let tail = simd.mul(simd.load_partial(rows[r].1, f32::NEG_INFINITY), scale);
-        maxima[r] = simd.splat(simd.reduce_max(simd.max(maxima[r], tail)));
+        let tail = simd.load_partial(rows[r].1, f32::NEG_INFINITY);
+        maxima[r] = simd.mul(simd.splat(simd.reduce_max(simd.max(maxima[r], tail))), scale);
     }
 
     let mut sums = [simd.splat(0.0); R];

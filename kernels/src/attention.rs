@@ -15,6 +15,7 @@
 
 use std::ops::Range;
 
+use crate::activations::Activations;
 use crate::dispatch::{Isa, Kernel};
 use crate::gemm::{Product, Then};
 use crate::rows::{Rows, RowsMut};
@@ -59,7 +60,7 @@ impl AttentionShape {
 pub struct AttentionScratch {
     keys: Vec<Lanes>,
     values: Vec<Lanes>,
-    scores: Vec<f32>,
+    scores: Activations,
 }
 
 /// One sequence: qkv `[s][3 · hidden_size]` (each token's queries of all heads, its keys, its values) → out
@@ -136,12 +137,12 @@ impl Kernel for Attention<'_> {
         let (h, s) = (shape.hidden_size(), out.rows());
         let (key_panels, value_panels) = (s.div_ceil(LANES), head_size.div_ceil(LANES));
         // Only ever larger: a shorter sequence uses the beginning.
-        grow(&mut scratch.keys, key_panels * head_size, Lanes::ZERO);
-        grow(&mut scratch.values, value_panels * s, Lanes::ZERO);
+        grow(&mut scratch.keys, key_panels * head_size);
+        grow(&mut scratch.values, value_panels * s);
         let stride = key_panels * LANES;
         let queries_at_once = (SCORES / stride).max(1).next_multiple_of(LEAST_QUERIES);
         // `queries_at_once · stride` would not do: it is 4096 for 256 keys, and 5760 for 240.
-        grow(&mut scratch.scores, SCORES + LEAST_QUERIES * stride, 0.0);
+        scratch.scores.resize(SCORES + LEAST_QUERIES * stride);
         let scale = 1.0 / (head_size as f32).sqrt();
 
         let (first_head, last_head) = (heads.start, heads.end);
@@ -192,9 +193,9 @@ fn prefetch_head<S: Simd>(simd: S, tokens: &[f32], h: usize, column: usize, head
     }
 }
 
-fn grow<T: Clone>(buffer: &mut Vec<T>, len: usize, fill: T) {
+fn grow(buffer: &mut Vec<Lanes>, len: usize) {
     if buffer.len() < len {
-        buffer.resize(len, fill);
+        buffer.resize(len, Lanes::ZERO);
     }
 }
 

@@ -46,6 +46,7 @@
 )]
 
 mod activation;
+mod activations;
 mod attention;
 mod dispatch;
 mod embedding;
@@ -66,6 +67,7 @@ mod tile;
 mod top_k;
 
 pub use activation::{Activation, activate};
+pub use activations::Activations;
 pub use attention::{AttentionScratch, AttentionShape, attention, attention_heads};
 pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
 pub use embedding::embedding_sum;

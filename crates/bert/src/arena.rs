@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use minilm_kernels::AttentionScratch;
+use minilm_kernels::{Activations, AttentionScratch};
 
 use crate::{BertConfig, PackedTokens};
 
@@ -21,15 +21,15 @@ pub struct Arena {
 #[derive(Default)]
 pub(crate) struct States {
     /// `[T][hidden_size]`: what goes into a layer and comes out of it.
-    pub(crate) hidden: Vec<f32>,
+    pub(crate) hidden: Activations,
     /// `[T][3 · hidden_size]`
-    pub(crate) qkv: Vec<f32>,
+    pub(crate) qkv: Activations,
     /// `[T][hidden_size]`: attention's output before its dense layer.
-    pub(crate) context: Vec<f32>,
+    pub(crate) context: Activations,
     /// `[T][hidden_size]`: a layer's state between attention and feed-forward, before LayerNorm, if columns are shared.
-    pub(crate) attended: Vec<f32>,
+    pub(crate) attended: Activations,
     /// `[T][intermediate_size]`, if columns are shared.
-    pub(crate) intermediate: Vec<f32>,
+    pub(crate) intermediate: Activations,
 }
 
 /// What a thread has for itself.
@@ -37,21 +37,21 @@ pub(crate) struct States {
 pub(crate) struct Member {
     pub(crate) attention: AttentionScratch,
     /// `[T][hidden_size]`: what goes into a layer, if columns are shared.
-    pub(crate) hidden: Vec<f32>,
+    pub(crate) hidden: Activations,
     /// `[T][3 · columns]` of some heads, if columns are shared.
-    pub(crate) qkv: Vec<f32>,
+    pub(crate) qkv: Activations,
     /// `[T][hidden_size]`, or `[rows][hidden_size]` of a piece: the state between attention and feed-forward.
-    pub(crate) attended: Vec<f32>,
+    pub(crate) attended: Activations,
     /// `[rows][intermediate_size]` of a piece.
-    pub(crate) intermediate: Vec<f32>,
+    pub(crate) intermediate: Activations,
 }
 
 impl Arena {
     /// Makes room for the tokens and for so many threads.
     pub(crate) fn fit(&mut self, config: &BertConfig, threads: usize) {
         let elements = self.tokens.ids().len() * config.hidden_size;
-        self.states.hidden.resize(elements, 0.0);
-        self.states.context.resize(elements, 0.0);
+        self.states.hidden.resize(elements);
+        self.states.context.resize(elements);
         if self.members.len() < threads {
             self.members.resize_with(threads, Mutex::default);
         }

@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use minilm_kernels::{
-    Activation, AttentionShape, Columns, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares, attention_heads,
+    Activation, Activations, AttentionShape, Columns, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares, attention_heads,
     layer_norm, linear, linear_columns,
 };
 
@@ -104,7 +104,7 @@ impl<P: Probe> Pass<'_, P> {
     fn first_qkv(&self, layer: &Layer, states: &mut States) {
         let States { hidden, qkv, .. } = states;
         let h = self.pieces.encoder.config.hidden_size;
-        qkv.resize(3 * hidden.len(), 0.0);
+        qkv.resize(3 * hidden.len());
         let qkv = RowsMut::new(qkv, 3 * h).share_rows(self.row_pieces(hidden.len() / h));
         let pieces = &self.pieces;
         self.lead.run(qkv.parts(), |i| {
@@ -168,8 +168,8 @@ impl<P: Probe> Pass<'_, P> {
         let config = &self.pieces.encoder.config;
         let (h, f, rows) = (config.hidden_size, config.intermediate_size, tokens.ids().len());
         let States { hidden, context, attended, intermediate, .. } = states;
-        attended.resize(rows * h, 0.0);
-        intermediate.resize(rows * f, 0.0);
+        attended.resize(rows * h);
+        intermediate.resize(rows * f);
         let (pieces, threads) = (&self.pieces, self.pieces.threads);
 
         let heads = RowsMut::new(context, h).share_columns(pieces.shape().head_size, threads);
@@ -215,8 +215,8 @@ impl<P: Probe> Pieces<'_, P> {
     fn after_attention(&self, layer: &Layer, context: &[f32], hidden: &mut [f32], member: &mut Member) {
         let (isa, config) = (self.encoder.isa, &self.encoder.config);
         let Member { attended, intermediate, .. } = member;
-        attended.resize(hidden.len(), 0.0);
-        intermediate.resize(hidden.len() / config.hidden_size * config.intermediate_size, 0.0);
+        attended.resize(hidden.len());
+        intermediate.resize(hidden.len() / config.hidden_size * config.intermediate_size);
 
         linear(isa, context, &layer.attention_output, Epilogue::Residual(hidden), attended);
         self.probe.ended(Operation::AttentionOutput);
@@ -232,9 +232,9 @@ impl<P: Probe> Pieces<'_, P> {
 
     /// The states that a thread goes on with, normalised: all rows, for itself. They are few, and a join for a shared
     /// normalisation would take longer.
-    fn copy_normalized(&self, states: &[f32], norm: Option<&LayerNorm>, copy: &mut Vec<f32>) {
-        copy.clear();
-        copy.extend_from_slice(states);
+    fn copy_normalized(&self, states: &[f32], norm: Option<&LayerNorm>, copy: &mut Activations) {
+        copy.resize(states.len());
+        copy.copy_from_slice(states);
         if let Some(norm) = norm {
             layer_norm(self.encoder.isa, copy, norm);
         }
@@ -255,7 +255,7 @@ impl<P: Probe> Pieces<'_, P> {
             return;
         }
         let Member { hidden, qkv, attention, .. } = member;
-        qkv.resize(context.rows() * 3 * width, 0.0);
+        qkv.resize(context.rows() * 3 * width);
         let shares = RowsMut::new(qkv, 3 * width).share_columns(width, 3);
         for part in 0..3 {
             let first = part * h + columns.start;

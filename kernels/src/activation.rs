@@ -26,8 +26,14 @@ pub enum Activation {
 /// Each element of x, in place.
 pub fn activate(isa: Isa, x: &mut [f32], activation: Activation) {
     if !x.is_empty() {
-        let width = x.len();
-        isa.run(ActivateRows { x: RowsMut::new(x, width), activation });
+        // As rows, which are computed several at once; what is left of them is one more.
+        let width = x.len().div_ceil(4);
+        let (rows, rest) = x.split_at_mut(x.len() / width * width);
+        isa.run(ActivateRows { x: RowsMut::new(rows, width), activation });
+        if !rest.is_empty() {
+            let width = rest.len();
+            isa.run(ActivateRows { x: RowsMut::new(rest, width), activation });
+        }
     }
 }
 
@@ -55,30 +61,76 @@ impl Kernel for ActivateRows<'_> {
 impl ActivateRows<'_> {
     #[inline(always)]
     fn each<S: Simd>(mut self, simd: S, activation: Activation) {
-        for row in 0..self.x.rows() {
-            for chunk in self.x.row_mut(row).chunks_mut(LANES) {
-                let y = activation_lanes(simd, activation, simd.load_partial(chunk, 0.0));
-                simd.store_partial(y, chunk);
+        let mut row = 0;
+        while row < self.x.rows() {
+            row += match self.x.rows() - row {
+                4.. => self.at_once::<S, 4>(simd, activation, row),
+                2.. => self.at_once::<S, 2>(simd, activation, row),
+                _ => self.at_once::<S, 1>(simd, activation, row),
+            };
+        }
+    }
+
+    /// R rows from `row` on.
+    #[inline(always)]
+    fn at_once<S: Simd, const R: usize>(&mut self, simd: S, activation: Activation, row: usize) -> usize {
+        let mut rows = self.x.rows_mut::<R>(row).map(|row| row.as_chunks_mut::<LANES>());
+        let mut x = [simd.splat(0.0); R];
+        for i in 0..rows[0].0.len() {
+            for r in 0..R {
+                x[r] = simd.load(&rows[r].0[i]);
+            }
+            let y = activation_lanes(simd, activation, x);
+            for r in 0..R {
+                simd.store(y[r], &mut rows[r].0[i]);
             }
         }
+        if !rows[0].1.is_empty() {
+            for r in 0..R {
+                x[r] = simd.load_partial(rows[r].1, 0.0);
+            }
+            let y = activation_lanes(simd, activation, x);
+            for r in 0..R {
+                simd.store_partial(y[r], rows[r].1);
+            }
+        }
+        R
     }
 }
 
-/// The activation of sixteen elements.
+/// The activation of sixteen elements each.
 #[inline(always)]
-fn activation_lanes<S: Simd>(simd: S, activation: Activation, x: S::F32) -> S::F32 {
+fn activation_lanes<S: Simd, const U: usize>(simd: S, activation: Activation, x: [S::F32; U]) -> [S::F32; U] {
+    let mut y = x;
     match activation {
         Activation::Gelu => {
-            half_times_one_plus(simd, x, erf(simd, simd.mul(x, simd.splat(std::f32::consts::FRAC_1_SQRT_2))))
+            for u in 0..U {
+                y[u] = simd.mul(x[u], simd.splat(std::f32::consts::FRAC_1_SQRT_2));
+            }
+            y = erf(simd, y);
+            for u in 0..U {
+                y[u] = half_times_one_plus(simd, x[u], y[u]);
+            }
         }
         Activation::GeluTanh => {
-            let cube = simd.mul(simd.mul(x, x), x);
-            let inner = simd.mul_add(cube, simd.splat(GELU_CUBIC), x);
-            half_times_one_plus(simd, x, tanh(simd, simd.mul(simd.splat(SQRT_2_OVER_PI), inner)))
+            for u in 0..U {
+                let cube = simd.mul(simd.mul(x[u], x[u]), x[u]);
+                let inner = simd.mul_add(cube, simd.splat(GELU_CUBIC), x[u]);
+                y[u] = half_times_one_plus(simd, x[u], tanh(simd, simd.mul(simd.splat(SQRT_2_OVER_PI), inner)));
+            }
         }
-        Activation::Relu => simd.max(simd.splat(0.0), x),
-        Activation::Tanh => tanh(simd, x),
+        Activation::Relu => {
+            for u in 0..U {
+                y[u] = simd.max(simd.splat(0.0), x[u]);
+            }
+        }
+        Activation::Tanh => {
+            for u in 0..U {
+                y[u] = tanh(simd, x[u]);
+            }
+        }
     }
+    y
 }
 
 /// ½ x (1 + y), the frame of both forms of GELU.

@@ -48,11 +48,24 @@ pub(crate) const TANH: [f32; 6] =
 /// c₀ + x (c₁ + x (c₂ + …)): Horner's rule, one fused step a coefficient.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(simd: S, x: S::F32, coefficients: &[f32; N]) -> S::F32 {
-    let mut sum = simd.splat(coefficients[N - 1]);
+    polynomials(simd, [x], coefficients)[0]
+}
+
+/// [`polynomial`] of several vectors.
+#[inline(always)]
+fn polynomials<S: Simd, const U: usize, const N: usize>(
+    simd: S,
+    x: [S::F32; U],
+    coefficients: &[f32; N],
+) -> [S::F32; U] {
+    let mut sums = [simd.splat(coefficients[N - 1]); U];
     for i in (0..N - 1).rev() {
-        sum = simd.mul_add(sum, x, simd.splat(coefficients[i]));
+        let coefficient = simd.splat(coefficients[i]);
+        for u in 0..U {
+            sums[u] = simd.mul_add(sums[u], x[u], coefficient);
+        }
     }
-    sum
+    sums
 }
 
 /// eˣ, see [`crate::reference::exp`].
@@ -71,45 +84,61 @@ pub(crate) fn exp_not_positive<S: Simd>(simd: S, x: S::F32) -> S::F32 {
 /// [`exp`] for [`EXP_LOW`] ≤ x ≤ [`EXP_HIGH`], or NaN.
 #[inline(always)]
 fn exp_in_range<S: Simd>(simd: S, x: S::F32) -> S::F32 {
-    let (p, shifted) = exp_parts(simd, x);
+    let ([p], [shifted]) = exp_parts(simd, [x]);
     simd.mul_exp2(p, simd.sub(shifted, simd.splat(ROUND)))
 }
 
-/// [`exp`] for −87 ≤ x ≤ 0, where it is no denormal: then 2ⁿ can be put into the exponent at once. Any bits for NaN.
+/// p in 1/√2 … √2 and [`ROUND`] + n with eˣ = p · 2ⁿ, for several vectors.
 #[inline(always)]
-fn exp_of_moderate<S: Simd>(simd: S, x: S::F32) -> S::F32 {
-    let (p, shifted) = exp_parts(simd, x);
-    simd.add_exponent(p, shifted)
-}
-
-/// p in 1/√2 … √2 and [`ROUND`] + n with eˣ = p · 2ⁿ.
-#[inline(always)]
-fn exp_parts<S: Simd>(simd: S, x: S::F32) -> (S::F32, S::F32) {
+fn exp_parts<S: Simd, const U: usize>(simd: S, x: [S::F32; U]) -> ([S::F32; U], [S::F32; U]) {
     let round = simd.splat(ROUND);
-    let shifted = simd.mul_add(x, simd.splat(LOG2_E), round);
-    let n = simd.sub(shifted, round);
-    let r = simd.mul_add(n, simd.splat(-LN2_HIGH), x);
-    let r = simd.mul_add(n, simd.splat(-LN2_LOW), r);
-
-    let q = polynomial(simd, r, &EXP);
-    let p = simd.mul_add(simd.mul(r, r), q, r);
-    (simd.add(p, simd.splat(1.0)), shifted)
+    let (mut shifted, mut r, mut square) = (x, x, x);
+    for u in 0..U {
+        shifted[u] = simd.mul_add(x[u], simd.splat(LOG2_E), round);
+    }
+    for u in 0..U {
+        let n = simd.sub(shifted[u], round);
+        r[u] = simd.mul_add(n, simd.splat(-LN2_HIGH), x[u]);
+        r[u] = simd.mul_add(n, simd.splat(-LN2_LOW), r[u]);
+        square[u] = simd.mul(r[u], r[u]);
+    }
+    let mut p = polynomials(simd, r, &EXP);
+    for u in 0..U {
+        p[u] = simd.add(simd.mul_add(square[u], p[u], r[u]), simd.splat(1.0));
+    }
+    (p, shifted)
 }
 
-/// erf(x), see [`crate::reference::erf`].
+/// erf of several vectors, see [`crate::reference::erf`].
+///
+/// A step is done for all vectors before the next: one vector is a chain of twenty dependent steps, and a processor looks
+/// too few instructions ahead to fill their latencies with the vectors behind.
 #[inline(always)]
-pub(crate) fn erf<S: Simd>(simd: S, x: S::F32) -> S::F32 {
-    let small = simd.mul_add(polynomial(simd, simd.mul(x, x), &ERF_SMALL), x, x);
-
-    let t = simd.abs(x);
-    let t_bounded = simd.min(simd.splat(ERF_END), t);
-    let q = polynomial(simd, t_bounded, &ERF_LARGE);
-    // t q(t) is between −16 and 0 for t from 0 to ERF_END.
-    let erfc = exp_of_moderate(simd, simd.mul(t_bounded, q));
-    let large = simd.copy_sign(simd.sub(simd.splat(1.0), erfc), x);
-
-    // As `t < ERF_SPLIT ? small : large`, but that NaN takes the piece that keeps it one.
-    simd.select_less(simd.splat(ERF_SPLIT.next_down()), t, large, small)
+pub(crate) fn erf<S: Simd, const U: usize>(simd: S, x: [S::F32; U]) -> [S::F32; U] {
+    let one = simd.splat(1.0);
+    let (mut square, mut t, mut t_bounded) = (x, x, x);
+    for u in 0..U {
+        square[u] = simd.mul(x[u], x[u]);
+        t[u] = simd.abs(x[u]);
+        t_bounded[u] = simd.min(simd.splat(ERF_END), t[u]);
+    }
+    let mut small = polynomials(simd, square, &ERF_SMALL);
+    let mut power = polynomials(simd, t_bounded, &ERF_LARGE);
+    for u in 0..U {
+        small[u] = simd.mul_add(small[u], x[u], x[u]);
+        // t q(t) is between −16 and 0 for t from 0 to ERF_END.
+        power[u] = simd.mul(t_bounded[u], power[u]);
+    }
+    let (p, shifted) = exp_parts(simd, power);
+    let mut y = x;
+    for u in 0..U {
+        // Between −16 and 0 exp is no denormal: 2ⁿ can be put into the exponent at once.
+        let erfc = simd.add_exponent(p[u], shifted[u]);
+        let large = simd.copy_sign(simd.sub(one, erfc), x[u]);
+        // As `t < ERF_SPLIT ? small : large`, but that NaN takes the piece that keeps it one.
+        y[u] = simd.select_less(simd.splat(ERF_SPLIT.next_down()), t[u], large, small[u]);
+    }
+    y
 }
 
 /// tanh(x), see [`crate::reference::tanh`].
@@ -148,7 +177,7 @@ mod tests {
             let v = simd.load(self.1);
             let v = match self.0 {
                 Function::Exp => exp(simd, v),
-                Function::Erf => erf(simd, v),
+                Function::Erf => erf(simd, [v])[0],
                 Function::Tanh => tanh(simd, v),
             };
             simd.store(v, self.1);

@@ -90,20 +90,21 @@ impl Upcoming {
             0 => 0,
             panels if panels <= self.tiles => 1,
             panels if panels <= 2 * self.tiles => 2,
+            panels if panels <= 3 * self.tiles => 3,
             _ => 4,
         }
     }
 
-    /// Where the next tile of k steps, each of `lines` lines, begins to fetch, if it is its turn.
+    /// Where the next `steps` steps, of `lines` lines each, begin to fetch, if it is their turn.
     #[inline(always)]
-    fn turn(&mut self, k: usize, lines: usize) -> Option<*const Lanes> {
-        self.owed += self.panels as isize;
+    fn turn(&mut self, steps: usize, lines: usize) -> Option<*const Lanes> {
+        self.owed += (steps * self.panels) as isize;
         if self.owed <= 0 {
             return None;
         }
-        self.owed -= (lines * self.tiles) as isize;
+        self.owed -= (steps * lines * self.tiles) as isize;
         let first = self.next;
-        self.next = first.wrapping_add(k * lines);
+        self.next = first.wrapping_add(steps * lines);
         Some(first)
     }
 }
@@ -188,6 +189,7 @@ impl Kernel for Shaped<'_> {
                             0 => simd.call(Tiles::<$mr, $nv, 0>(run)),
                             1 => simd.call(Tiles::<$mr, $nv, 1>(run)),
                             2 => simd.call(Tiles::<$mr, $nv, 2>(run)),
+                            3 => simd.call(Tiles::<$mr, $nv, 3>(run)),
                             _ => simd.call(Tiles::<$mr, $nv, 4>(run)),
                         }
                     })+)+
@@ -248,17 +250,17 @@ impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, 
                     }
                 }
             }
-            let (mut fetch, fetch_step) = match upcoming.turn(k, LINES) {
-                Some(first) if LINES > 0 => (first, LINES),
-                // The same lines again and again, which costs nothing.
-                _ => (b[0], 0),
-            };
             let first_a = a.data.as_ptr().wrapping_add(first_row * a.stride);
             let a: [_; MR] = std::array::from_fn(|r| black_box(first_a.wrapping_add(r * a.stride)));
             let mut acc = [[simd.splat(0.0); NV]; MR];
             let mut first = 0;
             loop {
                 let steps = K_BLOCK.min(k - first);
+                let (mut fetch, fetch_step) = match upcoming.turn(steps, LINES) {
+                    Some(first) if LINES > 0 => (first, LINES),
+                    // The same lines again and again, which costs nothing.
+                    _ => (b[0], 0),
+                };
                 let unrolled = first + (steps - steps % UNROLL);
                 let mut i = first;
                 while i < unrolled {

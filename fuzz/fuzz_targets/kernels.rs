@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
-    Activation, AttentionScratch, AttentionShape, Columns, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut,
+    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut,
     TopK, activate, attention, attention_heads, cls_pool, dot, embedding_sum, l2_normalize, layer_norm,
     linear, linear_columns, max_pool, mean_pool, reference, similarity_matrix, softmax,
 };
@@ -364,9 +364,8 @@ impl Case {
         self.out_of_place(&expected, |isa, out| {
             let shares = RowsMut::new(out, n).share_columns(16, threads);
             for i in (0..threads).rev() {
-                let first = shares.range(i).start;
-                let columns = Columns { first, then: Some((&packed, first + split / 16 * 16)) };
-                linear_columns(isa, x.get(), &packed, columns, epilogue, shares.take(i));
+                let then = packed.columns(shares.range(threads - 1 - i));
+                linear_columns(isa, x.get(), packed.columns(shares.range(i)), Some(then), epilogue, shares.take(i));
             }
         });
     }

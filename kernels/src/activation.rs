@@ -74,7 +74,7 @@ impl ActivateRows<'_> {
     /// R rows from `row` on.
     #[inline(always)]
     fn at_once<S: Simd, const R: usize>(&mut self, simd: S, activation: Activation, row: usize) -> usize {
-        let mut rows = self.x.rows_mut::<R>(row).map(|row| row.as_chunks_mut::<LANES>());
+        let rows = self.x.rows_mut::<R>(row).map(|row| row.as_chunks_mut::<LANES>());
         let mut x = [simd.splat(0.0); R];
         for i in 0..rows[0].0.len() {
             for r in 0..R {

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use crate::activations::Activations;
 use crate::dispatch::{Isa, Kernel};
-use crate::gemm::{Product, Then};
+use crate::gemm::{Fetch, Product};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::softmax::softmax_rows;
@@ -162,7 +162,7 @@ impl Kernel for Attention<'_> {
                     b: Panels { data: keys, k: head_size },
                     finish: Finish::NOTHING,
                     out: RowsMut::new(scores, stride),
-                    then: Then::Near,
+                    fetch: Fetch::Nothing,
                 };
                 product.run(simd);
                 if head + 1 < last_head && s > 100 {
@@ -175,7 +175,7 @@ impl Kernel for Attention<'_> {
                     b: Panels { data: values, k: s },
                     finish: Finish::NOTHING,
                     out: out.part(first_row..first_row + rows, out_column..out_column + head_size),
-                    then: Then::Near,
+                    fetch: Fetch::Nothing,
                 };
                 product.run(simd);
             }

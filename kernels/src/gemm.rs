@@ -4,7 +4,7 @@
 //! for each NV panels:                      their weights, NV · k · 64 bytes, come from memory into L2 …
 //!     for each row tile (MR rows):         … once, and from there for each row tile
 //!         chains over all k, bias, residual, activation             (tile.rs)
-//!         meanwhile the next NV panels' weights are fetched into L2
+//!         meanwhile weights that are used later are fetched into L2
 //! finish the rows: LayerNorm               (linear.rs)
 //! ```
 //!
@@ -46,15 +46,18 @@ impl Split {
     }
 }
 
-/// What is used after a product's weights.
+/// How many lines of weights are fetched ahead of their use, 384 KB: as much as the largest of a product's panels that
+/// are used at once, four of 1536 steps.
+const AHEAD: usize = 6144;
+
+/// Where a product's weights are, and what follows.
 #[derive(Clone, Copy)]
-pub(crate) enum Then<'a> {
-    /// What lies behind them in memory.
-    Behind,
-    /// These weights.
-    Weights(&'a [Lanes]),
-    /// Nothing that would not be in a near cache already, as all of this product is.
-    Near,
+pub(crate) enum Fetch<'a> {
+    /// All is in a near cache: there is nothing to fetch.
+    Nothing,
+    /// Weights from memory, except for the first [`AHEAD`] lines, which whoever came before has fetched. After them these
+    /// are used.
+    Then(&'a [Lanes]),
 }
 
 /// One product: rows of `a` · the panels of `b` → as many rows of `out`, finished.
@@ -64,7 +67,7 @@ pub(crate) struct Product<'a> {
     pub(crate) b: Panels<'a>,
     pub(crate) finish: Finish<'a>,
     pub(crate) out: RowsMut<'a>,
-    pub(crate) then: Then<'a>,
+    pub(crate) fetch: Fetch<'a>,
 }
 
 impl Product<'_> {
@@ -90,17 +93,9 @@ impl Product<'_> {
     /// All rows of a tile's whole panels.
     #[inline(always)]
     fn panels<S: Simd>(&mut self, simd: S, split: Split, panels: Range<usize>) {
-        let Product { a, b, finish, out, .. } = self;
         let columns = panels.start * LANES..panels.end * LANES;
-        let tiles = split.large_tiles + split.other_tiles;
-        let mut upcoming = match self.then {
-            Then::Near => Upcoming::nothing(),
-            Then::Weights(then) if columns.end + LANES > out.columns() => {
-                Upcoming::spread(then.as_ptr(), panels.len(), tiles)
-            }
-            // In most cases that is what is used next also where it is another matrix's.
-            _ => Upcoming::spread(b.data.as_ptr().wrapping_add(panels.end * b.k), panels.len(), tiles),
-        };
+        let mut upcoming = self.upcoming(&panels, split.large_tiles + split.other_tiles);
+        let Product { a, b, finish, out, .. } = self;
         let b = b.skip(panels.start);
         for (first_row, row_tiles, rows) in split.runs() {
             if row_tiles > 0 {
@@ -115,6 +110,23 @@ impl Product<'_> {
                 run.run(simd, rows, panels.len());
             }
         }
+    }
+
+    /// What is fetched during so many tiles of these panels.
+    ///
+    /// Seen as one row of lines, this product's weights and those that follow, it is as many as are used, [`AHEAD`] of them.
+    #[inline(always)]
+    fn upcoming(&self, panels: &Range<usize>, tiles: usize) -> Upcoming {
+        let Fetch::Then(then) = self.fetch else {
+            return Upcoming::nothing();
+        };
+        let (k, own) = (self.b.k, self.b.data);
+        let last = own.len() + AHEAD.min(then.len());
+        let start = if panels.start == 0 { AHEAD.min(own.len()) } else { last.min(panels.start * k + AHEAD) };
+        let end = last.min(panels.end * k + AHEAD);
+        let (from, to) = (start.min(own.len()), end.min(own.len()));
+        let (then_from, then_to) = (start - from, end - to);
+        Upcoming::spread(&own[from..to], &then[then_from..then_to], tiles * k)
     }
 
     /// The columns behind the last whole panel. Their tiles are computed aside, sixteen columns wide.

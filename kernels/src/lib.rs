@@ -72,9 +72,9 @@ pub use attention::{AttentionScratch, AttentionShape, attention, attention_heads
 pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
 pub use embedding::embedding_sum;
 pub use layer_norm::{LayerNorm, layer_norm};
-pub use linear::{Columns, Epilogue, linear, linear_columns};
+pub use linear::{Epilogue, linear, linear_columns};
 pub use normalize::l2_normalize;
-pub use packed_linear::{PackedLinear, SharedRegion, pack_panel};
+pub use packed_linear::{PackedLinear, SharedRegion, WeightColumns, pack_panel};
 pub use pooling::{cls_pool, max_pool, mean_pool};
 pub use rows::{RowsMut, Shares};
 pub use similarity::{dot, similarity_matrix};

@@ -2,9 +2,9 @@
 
 use crate::activation::Activation;
 use crate::dispatch::{Isa, Kernel};
-use crate::gemm::{Product, Then};
+use crate::gemm::{Fetch, Product};
 use crate::layer_norm::{LayerNorm, layer_norm};
-use crate::packed_linear::PackedLinear;
+use crate::packed_linear::{PackedLinear, WeightColumns};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Simd};
 use crate::tile::{Finish, Panels};
@@ -43,46 +43,32 @@ pub fn linear(isa: Isa, x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>
         Epilogue::ResidualLayerNorm(residual, _) => Epilogue::Residual(residual),
         other => other,
     };
-    linear_columns(isa, x, weight, Columns::default(), elementwise, RowsMut::new(out, n));
+    linear_columns(isa, x, weight.columns(0..n), None, elementwise, RowsMut::new(out, n));
     if let Epilogue::ResidualLayerNorm(_, norm) = epilogue {
         layer_norm(isa, out, norm);
     }
 }
 
-/// Which columns [`linear_columns`] computes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Columns<'a> {
-    /// The first, a multiple of 16.
-    pub first: usize,
-    /// What this thread will compute next: these columns of this weight, a multiple of 16 again. Its first panels are
-    /// prefetched meanwhile. If it is not said, what lies behind the panels in memory is.
-    pub then: Option<(&'a PackedLinear, usize)>,
-}
-
-/// Some columns of [`linear`]'s output, with the same bits: as many as `out` has. Threads share a product by its columns
-/// so.
+/// Some columns of [`linear`]'s output, with the same bits. Threads share a product by its columns so.
+///
+/// `then` is what the same thread computes next: the first panels of that are fetched from memory meanwhile.
 ///
 /// # Panics
 ///
-/// If x is not m rows of k for the m rows of out, the first column is not a multiple of 16, the weight has fewer columns,
-/// the columns end neither with the weight's last nor at a multiple of 16, the residual is not `[m][n]`, or the epilogue
-/// is a LayerNorm, which needs whole rows.
+/// If x is not m rows of k for the m rows of out, out does not have as many columns, the residual is not `[m][n]`, or the
+/// epilogue is a LayerNorm, which needs whole rows.
 pub fn linear_columns(
     isa: Isa,
     x: &[f32],
-    weight: &PackedLinear,
-    columns: Columns<'_>,
+    columns: WeightColumns<'_>,
+    then: Option<WeightColumns<'_>>,
     epilogue: Epilogue<'_>,
     out: RowsMut<'_>,
 ) {
-    let Columns { first, then } = columns;
+    let WeightColumns { weight, first, count } = columns;
     let (n, k, m) = (weight.n, weight.k, out.rows());
     assert_eq!(Some(x.len()), m.checked_mul(k), "linear: x has {} elements for m = {m}, k = {k}", x.len());
-    let end = first.saturating_add(out.columns());
-    assert!(
-        first.is_multiple_of(LANES) && end <= n && (end == n || end.is_multiple_of(LANES)),
-        "linear: columns {first}..{end} of {n} are not whole panels of {LANES}"
-    );
+    assert_eq!(out.columns(), count, "linear: out has {} columns for {count} of the weight", out.columns());
     let (mut residual, mut activation) = (None, None);
     match epilogue {
         Epilogue::Bias => {}
@@ -99,22 +85,17 @@ pub fn linear_columns(
         Epilogue::ResidualLayerNorm(..) => panic!("linear: a LayerNorm of a part of the columns"),
     }
     // Without rows, a residual has no element to begin at.
-    if m == 0 || out.columns() == 0 {
+    if m == 0 || count == 0 {
         return;
     }
     let bias = Some(&weight.bias[..]);
     isa.run(Linear {
         product: Product {
             a: Rows { data: x, stride: k },
-            b: Panels { data: &weight.panels, k }.skip(first / LANES),
+            b: Panels { data: columns.panels(), k },
             finish: Finish { bias, residual, activation }.skip(0, first / LANES),
             out,
-            then: match then {
-                Some((weight, column)) => {
-                    Then::Weights(weight.panels.get(column / LANES * weight.k..).unwrap_or_default())
-                }
-                None => Then::Behind,
-            },
+            fetch: Fetch::Then(then.map_or(&[], WeightColumns::panels)),
         },
     });
 }

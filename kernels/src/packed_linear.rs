@@ -6,6 +6,22 @@ use std::sync::Arc;
 
 use crate::simd::{LANES, Lanes};
 
+/// Some output columns of a [`PackedLinear`], in whole panels: see [`PackedLinear::columns`].
+#[derive(Clone, Copy, Debug)]
+pub struct WeightColumns<'a> {
+    pub(crate) weight: &'a PackedLinear,
+    pub(crate) first: usize,
+    pub(crate) count: usize,
+}
+
+impl<'a> WeightColumns<'a> {
+    /// Their panels `[⌈count / 16⌉][k][16]`.
+    pub(crate) fn panels(self) -> &'a [Lanes] {
+        let (first, count) = (self.first / LANES, self.count.div_ceil(LANES));
+        if count == 0 { &[] } else { &self.weight.panels[first * self.weight.k..][..count * self.weight.k] }
+    }
+}
+
 /// Memory with packed weights that several layers, models or processes share: see [`PackedLinear::from_region`].
 pub type SharedRegion = Arc<dyn AsRef<[f32]> + Send + Sync>;
 
@@ -46,6 +62,23 @@ impl PackedLinear {
         let mut bias = vec![Lanes::ZERO; n.div_ceil(LANES)];
         bytemuck::cast_slice_mut(&mut bias)[..n].copy_from_slice(&biases);
         PackedLinear { panels: PackedLanes::Owned(panels), bias: PackedLanes::Owned(bias), n, k }
+    }
+
+    /// Some of the n output columns, for [`linear_columns`](crate::linear_columns()).
+    ///
+    /// # Panics
+    ///
+    /// If they are not all there, or do not begin and end where panels of sixteen columns do: the last column may be the
+    /// end too, and no columns may lie anywhere.
+    pub fn columns(&self, columns: Range<usize>) -> WeightColumns<'_> {
+        let Range { start, end } = columns;
+        let bound = |at: usize| at == self.n || at.is_multiple_of(LANES);
+        assert!(
+            start == end || start < end && end <= self.n && bound(start) && bound(end),
+            "columns {start}..{end} of {} are not whole panels of {LANES}",
+            self.n
+        );
+        WeightColumns { weight: self, first: start, count: end - start }
     }
 
     /// How many `f32` n outputs of k inputs are when packed; `None` if that overflows.

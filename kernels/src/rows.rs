@@ -219,8 +219,13 @@ impl<'a> Shares<'a> {
             Cut::Columns { unit } => (unit, self.whole.columns),
             Cut::Rows => (1, self.whole.rows),
         };
+        Self::part(all, unit, self.parts, i)
+    }
+
+    /// Part i of `parts` of `all` rows or columns, in units of so many.
+    pub fn part(all: usize, unit: usize, parts: usize, i: usize) -> Range<usize> {
         let units = all.div_ceil(unit);
-        let bound = |i: usize| (units * i / self.parts * unit).min(all);
+        let bound = |i: usize| (units * i / parts * unit).min(all);
         bound(i)..bound(i + 1)
     }
 

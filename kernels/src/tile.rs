@@ -61,50 +61,59 @@ impl<'a> Panels<'a> {
 ///
 /// Hardware prefetches no further than a page, and memory takes about as long to bring a tile's weights as a tile of
 /// eight rows takes to use them: without this, short texts wait for memory most of the time. Fetching faster than
-/// memory delivers would make the loads of this tile wait, so the lines are spread evenly over all row tiles.
+/// memory delivers would make the loads of this tile wait, so the lines are spread evenly over all steps of the row
+/// tiles.
 pub(crate) struct Upcoming {
-    /// The next line. A hint: the address may be any.
+    /// The next line, how many there are from there on, and where it goes on behind them. Hints: the addresses may be any.
     next: *const Lanes,
-    /// How many lines a step of k has to fetch on average, times `tiles`.
-    panels: usize,
-    tiles: usize,
-    /// How many lines are behind that average, times `tiles`.
+    left: usize,
+    then: *const Lanes,
+    /// How many lines there are in all, and how many steps of k to fetch them.
+    lines: usize,
+    steps: usize,
+    /// How many lines are behind the average, times `steps`.
     owed: isize,
 }
 
 impl Upcoming {
     pub(crate) fn nothing() -> Upcoming {
-        Upcoming::spread(std::ptr::null(), 0, 1)
+        Upcoming::spread(&[], &[], 1)
     }
 
-    /// As many lines from `first` on as `panels` panels have, fetched by `tiles` tiles of as many panels.
+    /// The first lines and then the others, in so many steps.
     #[inline(always)]
-    pub(crate) fn spread(first: *const Lanes, panels: usize, tiles: usize) -> Upcoming {
-        Upcoming { next: first, panels, tiles, owed: 0 }
+    pub(crate) fn spread(first: &[Lanes], then: &[Lanes], steps: usize) -> Upcoming {
+        let lines = first.len() + then.len();
+        Upcoming { next: first.as_ptr(), left: first.len(), then: then.as_ptr(), lines, steps, owed: 0 }
     }
 
-    /// How many lines a step fetches in those tiles that do: 0, 1, 2 or 4.
+    /// How many lines a step fetches in those blocks that do: 0 to 4.
     #[inline(always)]
-    fn lines(&self) -> usize {
-        match self.panels {
+    fn lines_a_step(&self) -> usize {
+        match self.lines {
             0 => 0,
-            panels if panels <= self.tiles => 1,
-            panels if panels <= 2 * self.tiles => 2,
-            panels if panels <= 3 * self.tiles => 3,
+            lines if lines <= self.steps => 1,
+            lines if lines <= 2 * self.steps => 2,
+            lines if lines <= 3 * self.steps => 3,
             _ => 4,
         }
     }
 
-    /// Where the next `steps` steps, of `lines` lines each, begin to fetch, if it is their turn.
+    /// Where the next `steps` steps, of `lines` lines each, begin to fetch, if it is their turn. The last of them may lie
+    /// beyond what there is to fetch.
     #[inline(always)]
     fn turn(&mut self, steps: usize, lines: usize) -> Option<*const Lanes> {
-        self.owed += (steps * self.panels) as isize;
+        self.owed += (steps * self.lines) as isize;
         if self.owed <= 0 {
             return None;
         }
-        self.owed -= (steps * lines * self.tiles) as isize;
+        self.owed -= (steps * lines * self.steps) as isize;
+        if self.left == 0 {
+            (self.next, self.left) = (self.then, usize::MAX);
+        }
         let first = self.next;
         self.next = first.wrapping_add(steps * lines);
+        self.left = self.left.saturating_sub(steps * lines);
         Some(first)
     }
 }
@@ -185,7 +194,7 @@ impl Kernel for Shaped<'_> {
             ($(($mr:literal, $($nv:literal),+)),+ $(,)?) => {
                 match (rows, panels) {
                     $($(($mr, $nv) if $mr <= S::TILE_ROWS && $nv <= panels_per_tile::<S>($mr) => {
-                        match run.upcoming.lines() {
+                        match run.upcoming.lines_a_step() {
                             0 => simd.call(Tiles::<$mr, $nv, 0>(run)),
                             1 => simd.call(Tiles::<$mr, $nv, 1>(run)),
                             2 => simd.call(Tiles::<$mr, $nv, 2>(run)),

@@ -23,8 +23,8 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use minilm_kernels::{
-    Activation, Activations, AttentionShape, Columns, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares, attention_heads,
-    layer_norm, linear, linear_columns,
+    Activation, Activations, AttentionShape, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares, attention_heads,
+    WeightColumns, layer_norm, linear_columns,
 };
 
 use crate::arena::{Member, States};
@@ -79,14 +79,17 @@ impl BertEncoder {
         let pass = Pass { lead, pieces: Pieces { encoder: self, members, probe, threads } };
         let by_columns =
             threads > 1 && tokens < threads * LEAST_ROWS && self.config.head_size().is_multiple_of(PANEL);
-        if let Some(first) = self.layers.first().filter(|_| !by_columns) {
+        let Some(first) = self.layers.first() else {
+            return;
+        };
+        if !by_columns {
             pass.first_qkv(first, states);
         }
         for (i, layer) in self.layers.iter().enumerate() {
             let next = self.layers.get(i + 1);
             if by_columns {
                 let norm = i.checked_sub(1).map(|before| &self.layers[before].output_norm);
-                pass.layer_by_columns(norm, layer, next, states, packed);
+                pass.layer_by_columns(norm, layer, next.unwrap_or(first), states, packed);
                 if next.is_none() {
                     layer_norm(self.isa, &mut states.hidden, &layer.output_norm);
                 }
@@ -106,10 +109,12 @@ impl<P: Probe> Pass<'_, P> {
         let h = self.pieces.encoder.config.hidden_size;
         qkv.resize(3 * hidden.len());
         let qkv = RowsMut::new(qkv, 3 * h).share_rows(self.row_pieces(hidden.len() / h));
-        let pieces = &self.pieces;
-        self.lead.run(qkv.parts(), |i| {
+        let (pieces, parts, threads) = (&self.pieces, qkv.parts(), self.lead.threads());
+        self.lead.run(parts, |i| {
             let x = &hidden[scaled(qkv.range(i), h)];
-            pieces.qkv_rows(x, layer, qkv.take(i));
+            let then = if i + threads < parts { &layer.qkv } else { &layer.attention_output };
+            pieces.product(x, [&layer.qkv, then], Epilogue::Bias, qkv.take(i));
+            pieces.probe.ended(Operation::Qkv);
         });
     }
 
@@ -143,14 +148,22 @@ impl<P: Probe> Pass<'_, P> {
         let context = &context[..];
         let hidden = RowsMut::new(hidden, h).share_rows(parts);
         let qkv = RowsMut::new(qkv, 3 * h).share_rows(parts);
-        let pieces = &self.pieces;
+        let (pieces, threads) = (&self.pieces, self.lead.threads());
         self.lead.run(parts, |i| {
             let context = &context[scaled(hidden.range(i), h)];
             let mut rows = hidden.take(i);
-            let rows = whole(&mut rows);
-            pieces.after_attention(layer, context, rows, &mut pieces.any_member(i));
+            let rows = rows.as_mut_slice().expect("shared by rows, so with all columns");
+            // The weights after this piece's: those of the next piece, of the next layer, or of the next text.
+            let then = match next {
+                _ if i + threads < parts => &layer.attention_output,
+                Some(next) => &next.attention_output,
+                None => &pieces.encoder.layers[0].qkv,
+            };
+            let after = next.map_or(then, |next| &next.qkv);
+            pieces.after_attention((layer, after), context, rows, &mut pieces.any_member(i));
             if let Some(next) = next {
-                pieces.qkv_rows(rows, next, qkv.take(i));
+                pieces.product(rows, [&next.qkv, then], Epilogue::Bias, qkv.take(i));
+                pieces.probe.ended(Operation::Qkv);
             }
         });
     }
@@ -161,7 +174,7 @@ impl<P: Probe> Pass<'_, P> {
         &self,
         norm: Option<&LayerNorm>,
         layer: &Layer,
-        next: Option<&Layer>,
+        next: &Layer,
         states: &mut States,
         tokens: &PackedTokens,
     ) {
@@ -172,19 +185,20 @@ impl<P: Probe> Pass<'_, P> {
         intermediate.resize(rows * f);
         let (pieces, threads) = (&self.pieces, self.pieces.threads);
 
-        let heads = RowsMut::new(context, h).share_columns(pieces.shape().head_size, threads);
+        let head_size = pieces.shape().head_size;
+        let heads = RowsMut::new(context, h).share_columns(head_size, threads);
         self.lead.run(threads, |i| {
             let member = &mut *pieces.member(i);
             pieces.copy_normalized(hidden, norm, &mut member.hidden);
-            let then = (&layer.attention_output, pieces.first_column(h, i));
+            let then = pieces.share(&layer.attention_output, i);
             pieces.attention_by_heads(layer, (heads.range(i), then), heads.take(i), tokens, member);
         });
 
         let shares = RowsMut::new(attended, h).share_columns(PANEL, threads);
         self.lead.run(threads, |i| {
             let residual = Epilogue::Residual(&pieces.member(i).hidden);
-            let then = (&layer.intermediate, pieces.first_column(f, i));
-            pieces.product_by_columns(context, &layer.attention_output, residual, then, (&shares, i));
+            let weights = [&layer.attention_output, &layer.intermediate].map(|weight| pieces.share(weight, i));
+            pieces.product_by_columns(context, weights, residual, shares.take(i));
         });
 
         let shares = RowsMut::new(intermediate, f).share_columns(PANEL, threads);
@@ -192,42 +206,61 @@ impl<P: Probe> Pass<'_, P> {
             let member = &mut *pieces.member(i);
             pieces.copy_normalized(attended, Some(&layer.attention_norm), &mut member.attended);
             let gelu = Epilogue::Activation(Activation::Gelu);
-            let then = (&layer.output, pieces.first_column(h, i));
-            pieces.product_by_columns(&member.attended, &layer.intermediate, gelu, then, (&shares, i));
+            let weights = [&layer.intermediate, &layer.output].map(|weight| pieces.share(weight, i));
+            pieces.product_by_columns(&member.attended, weights, gelu, shares.take(i));
         });
 
         let shares = RowsMut::new(hidden, h).share_columns(PANEL, threads);
         self.lead.run(threads, |i| {
             let residual = Epilogue::Residual(&pieces.member(i).attended);
-            let then = (&next.unwrap_or(layer).qkv, pieces.first_column(h, i));
-            pieces.product_by_columns(intermediate, &layer.output, residual, then, (&shares, i));
+            let weights = [pieces.share(&layer.output, i), next.qkv.columns(Shares::part(h, head_size, threads, i))];
+            pieces.product_by_columns(intermediate, weights, residual, shares.take(i));
         });
     }
 }
 
 impl<P: Probe> Pieces<'_, P> {
-    fn qkv_rows(&self, x: &[f32], layer: &Layer, mut qkv: RowsMut<'_>) {
-        linear(self.encoder.isa, x, &layer.qkv, Epilogue::Bias, whole(&mut qkv));
-        self.probe.ended(Operation::Qkv);
+    /// The rest of a layer for some rows: `hidden` is what went into the layer and becomes what comes out of it. `then` is
+    /// the weight that is used next.
+    fn after_attention(
+        &self,
+        (layer, then): (&Layer, &PackedLinear),
+        context: &[f32],
+        hidden: &mut [f32],
+        member: &mut Member,
+    ) {
+        let (isa, h, f) =
+            (self.encoder.isa, self.encoder.config.hidden_size, self.encoder.config.intermediate_size);
+        let Layer { attention_output, attention_norm, intermediate, output, output_norm, .. } = layer;
+        let rows = hidden.len() / h;
+        let Member { attended, intermediate: activated, .. } = member;
+        attended.resize(rows * h);
+        activated.resize(rows * f);
+
+        let residual = Epilogue::Residual(hidden);
+        self.product(context, [attention_output, intermediate], residual, RowsMut::new(attended, h));
+        self.probe.ended(Operation::AttentionOutput);
+        layer_norm(isa, attended, attention_norm);
+        self.probe.ended(Operation::LayerNorm);
+        let gelu = Epilogue::Activation(Activation::Gelu);
+        self.product(attended, [intermediate, output], gelu, RowsMut::new(activated, f));
+        self.probe.ended(Operation::Intermediate);
+        self.product(activated, [output, then], Epilogue::Residual(attended), RowsMut::new(hidden, h));
+        self.probe.ended(Operation::Output);
+        layer_norm(isa, hidden, output_norm);
+        self.probe.ended(Operation::LayerNorm);
     }
 
-    /// The rest of a layer for some rows: `hidden` is what went into the layer and becomes what comes out of it.
-    fn after_attention(&self, layer: &Layer, context: &[f32], hidden: &mut [f32], member: &mut Member) {
-        let (isa, config) = (self.encoder.isa, &self.encoder.config);
-        let Member { attended, intermediate, .. } = member;
-        attended.resize(hidden.len());
-        intermediate.resize(hidden.len() / config.hidden_size * config.intermediate_size);
-
-        linear(isa, context, &layer.attention_output, Epilogue::Residual(hidden), attended);
-        self.probe.ended(Operation::AttentionOutput);
-        layer_norm(isa, attended, &layer.attention_norm);
-        self.probe.ended(Operation::LayerNorm);
-        linear(isa, attended, &layer.intermediate, Epilogue::Activation(Activation::Gelu), intermediate);
-        self.probe.ended(Operation::Intermediate);
-        linear(isa, intermediate, &layer.output, Epilogue::Residual(attended), hidden);
-        self.probe.ended(Operation::Output);
-        layer_norm(isa, hidden, &layer.output_norm);
-        self.probe.ended(Operation::LayerNorm);
+    /// A product of all columns. The second weight is what this thread computes next.
+    fn product(
+        &self,
+        x: &[f32],
+        [weight, then]: [&PackedLinear; 2],
+        epilogue: Epilogue<'_>,
+        out: RowsMut<'_>,
+    ) {
+        let [weight, then] = [weight, then].map(|weight| weight.columns(0..weight.n()));
+        self.product_by_columns(x, [weight, then], epilogue, out);
     }
 
     /// The states that a thread goes on with, normalised: all rows, for itself. They are few, and a join for a shared
@@ -241,11 +274,11 @@ impl<P: Probe> Pieces<'_, P> {
     }
 
     /// Queries, keys and values of the heads with these columns, from `member.hidden`, and their context. `then` is what
-    /// this thread computes next, and from which column on.
+    /// this thread computes next.
     fn attention_by_heads(
         &self,
         layer: &Layer,
-        (columns, then): (Range<usize>, (&PackedLinear, usize)),
+        (columns, then): (Range<usize>, WeightColumns<'_>),
         mut context: RowsMut<'_>,
         tokens: &PackedTokens,
         member: &mut Member,
@@ -258,10 +291,9 @@ impl<P: Probe> Pieces<'_, P> {
         qkv.resize(context.rows() * 3 * width);
         let shares = RowsMut::new(qkv, 3 * width).share_columns(width, 3);
         for part in 0..3 {
-            let first = part * h + columns.start;
-            let then = if part < 2 { (&layer.qkv, first + h) } else { then };
-            let columns = Columns { first, then: Some(then) };
-            linear_columns(isa, hidden, &layer.qkv, columns, Epilogue::Bias, shares.take(part));
+            let of = |part: usize| layer.qkv.columns(part * h + columns.start..part * h + columns.end);
+            let then = if part < 2 { of(part + 1) } else { then };
+            linear_columns(isa, hidden, of(part), Some(then), Epilogue::Bias, shares.take(part));
         }
         let head_size = self.shape().head_size;
         let shape = AttentionShape { heads: width / head_size, head_size };
@@ -271,22 +303,20 @@ impl<P: Probe> Pieces<'_, P> {
         }
     }
 
-    /// The columns of share i of a product. `then` is what this thread computes next, and from which column on.
+    /// A share of a product, of the columns of its first weight; the second is what this thread computes next.
     fn product_by_columns(
         &self,
         x: &[f32],
-        weight: &PackedLinear,
+        [columns, then]: [WeightColumns<'_>; 2],
         epilogue: Epilogue<'_>,
-        then: (&PackedLinear, usize),
-        (shares, i): (&Shares<'_>, usize),
+        out: RowsMut<'_>,
     ) {
-        let columns = Columns { first: shares.range(i).start, then: Some(then) };
-        linear_columns(self.encoder.isa, x, weight, columns, epilogue, shares.take(i));
+        linear_columns(self.encoder.isa, x, columns, Some(then), epilogue, out);
     }
 
-    /// About where piece i of so many columns begins: good enough for a prefetch.
-    fn first_column(&self, columns: usize, i: usize) -> usize {
-        columns / PANEL * i / self.threads * PANEL
+    /// Share i of a weight's columns.
+    fn share<'w>(&self, weight: &'w PackedLinear, i: usize) -> WeightColumns<'w> {
+        weight.columns(Shares::part(weight.n(), PANEL, self.threads, i))
     }
 
     fn shape(&self) -> AttentionShape {
@@ -320,11 +350,6 @@ impl<P: Probe> Pieces<'_, P> {
 /// A range of rows as a range of elements.
 fn scaled(rows: Range<usize>, width: usize) -> Range<usize> {
     rows.start * width..rows.end * width
-}
-
-/// The elements of rows of which all columns are ours.
-fn whole<'a>(rows: &'a mut RowsMut<'_>) -> &'a mut [f32] {
-    rows.as_mut_slice().expect("shared by rows, so with all columns")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Products with packed weights.
 
 use minilm_kernels::{
-    Activation, Columns, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut, linear, linear_columns, reference,
+    Activation, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut, linear, linear_columns, reference,
 };
 
 use crate::activations::ACTIVATIONS;
@@ -99,8 +99,7 @@ impl SharedProduct {
         ]
     }
 
-    /// Each part on a thread of its own, at once. What comes next may lie behind the end of its weight, where nothing
-    /// is prefetched.
+    /// Each part on a thread of its own, at once. Something may come next or not.
     fn check(&self, isa: Isa, parts: usize, (epilogue, expected): &(Epilogue<'_>, Vec<f32>), then: bool) {
         let mut y = vec![f32::NAN; expected.len()];
         let shares = RowsMut::new(&mut y, self.n).share_columns(16, parts);
@@ -108,9 +107,9 @@ impl SharedProduct {
             for i in 0..parts {
                 let shares = &shares;
                 scope.spawn(move || {
-                    let first = shares.range(i).start;
-                    let columns = Columns { first, then: then.then_some((&self.next, first)) };
-                    linear_columns(isa, &self.x, &self.weight, columns, *epilogue, shares.take(i));
+                    let columns = self.weight.columns(shares.range(i));
+                    let then = then.then_some(self.next.columns(0..16));
+                    linear_columns(isa, &self.x, columns, then, *epilogue, shares.take(i));
                 });
             }
         });
@@ -180,27 +179,36 @@ fn a_wrong_length_is_named() {
 /// Of a product 2 × 40 × 3, as many columns as the width says.
 fn columns_of_a_small_product(first: usize, width: usize, epilogue: Epilogue<'_>) {
     let packed = PackedLinear::pack(&[(&[1.0; 40 * 3], &[0.0; 40])], 3);
-    let columns = Columns { first, then: None };
+    let columns = packed.columns(first..first + width);
     let mut y = vec![0.0; 2 * width];
-    linear_columns(Isa::SCALAR, &[1.0; 2 * 3], &packed, columns, epilogue, RowsMut::new(&mut y, width));
+    linear_columns(Isa::SCALAR, &[1.0; 2 * 3], columns, None, epilogue, RowsMut::new(&mut y, width));
 }
 
 #[test]
-#[should_panic(expected = "linear: columns 8..40 of 40 are not whole panels of 16")]
+#[should_panic(expected = "columns 8..40 of 40 are not whole panels of 16")]
 fn columns_from_the_middle_of_a_panel() {
     columns_of_a_small_product(8, 32, Epilogue::Bias);
 }
 
 #[test]
-#[should_panic(expected = "linear: columns 16..24 of 40 are not whole panels of 16")]
+#[should_panic(expected = "columns 16..24 of 40 are not whole panels of 16")]
 fn columns_to_the_middle_of_a_panel() {
     columns_of_a_small_product(16, 8, Epilogue::Bias);
 }
 
 #[test]
-#[should_panic(expected = "linear: columns 32..48 of 40 are not whole panels of 16")]
+#[should_panic(expected = "columns 32..48 of 40 are not whole panels of 16")]
 fn columns_behind_the_last() {
     columns_of_a_small_product(32, 16, Epilogue::Bias);
+}
+
+#[test]
+#[should_panic(expected = "linear: out has 32 columns for 16 of the weight")]
+fn an_output_of_other_columns() {
+    let packed = PackedLinear::pack(&[(&[1.0; 40 * 3], &[0.0; 40])], 3);
+    let mut y = [0.0; 2 * 32];
+    let out = RowsMut::new(&mut y, 32);
+    linear_columns(Isa::SCALAR, &[1.0; 2 * 3], packed.columns(0..16), None, Epilogue::Bias, out);
 }
 
 #[test]

@@ -116,7 +116,8 @@ fn activation_lanes<S: Simd, const U: usize>(simd: S, activation: Activation, x:
             for u in 0..U {
                 let cube = simd.mul(simd.mul(x[u], x[u]), x[u]);
                 let inner = simd.mul_add(cube, simd.splat(GELU_CUBIC), x[u]);
-                y[u] = half_times_one_plus(simd, x[u], tanh(simd, simd.mul(simd.splat(SQRT_2_OVER_PI), inner)));
+                y[u] =
+                    half_times_one_plus(simd, x[u], tanh(simd, simd.mul(simd.splat(SQRT_2_OVER_PI), inner)));
             }
         }
         Activation::Relu => {

@@ -6,7 +6,7 @@ use crate::simd::{LANES, Lanes};
 
 /// Growable room for `f32`, from a cache line on, as activations should lie: where rows are multiples of sixteen
 /// elements, every vector is then one line. A plain `Vec<f32>` begins in the middle of a line, so that each of its vectors
-/// is two: of a long text this costs a twentieth of the time.
+/// is two: that costs 1 % of a long text's time.
 ///
 /// ```
 /// let mut room = minilm_kernels::Activations::default();

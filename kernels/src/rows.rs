@@ -125,7 +125,11 @@ impl<'a> RowsMut<'a> {
     /// If there are not that many rows.
     #[inline(always)]
     pub(crate) fn rows_mut<const R: usize>(&mut self, first: usize) -> [&mut [f32]; R] {
-        assert!(first <= self.rows && R <= self.rows - first, "rows {first} to {first} + {R} of {}", self.rows);
+        assert!(
+            first <= self.rows && R <= self.rows - first,
+            "rows {first} to {first} + {R} of {}",
+            self.rows
+        );
         // SAFETY: as in `row_mut`; and rows of one matrix share no element, for a stride is no less than the columns.
         std::array::from_fn(|r| unsafe {
             std::slice::from_raw_parts_mut(self.start.add((first + r) * self.stride), self.columns)

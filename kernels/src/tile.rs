@@ -19,9 +19,11 @@
 //!
 //! Each step also prefetches a little of the weights that come next: [`Upcoming`].
 //!
-//! What surrounds the inner loop costs some hundred instructions, beside 3,000 of a block's loop. So that it stays
-//! at that, one call runs over all row tiles of one height ([`TileRun`]): the shape is chosen and the bounds are
-//! checked once.
+//! While the last fused multiply-adds of a block wait for their turn, the processor must already see the first of the
+//! next; it looks some hundred instructions ahead. So what lies between two blocks has to be short, and must not compute
+//! an address by vector instructions, which would queue up behind the multiply-adds: one function runs over all row tiles
+//! of one height and all their blocks ([`TileRun`]), chooses the shape and checks the bounds once, and keeps to pointers
+//! from there on.
 #![allow(unsafe_code, reason = "the tile's inner loop reads by pointer, after one check of the bounds")]
 
 use std::hint::black_box;
@@ -34,7 +36,7 @@ use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 
 /// The most rows of a tile on any instruction set.
-pub(crate) const MAX_ROWS: usize = 8;
+pub(crate) const MAX_ROWS: usize = 9;
 
 /// The most panels of a tile on any instruction set.
 pub(crate) const MAX_PANELS: usize = 4;
@@ -215,6 +217,7 @@ impl Kernel for Shaped<'_> {
             (6, 1, 2, 3, 4),
             (7, 1, 2, 3),
             (8, 1, 2, 3),
+            (9, 1, 2, 3),
         );
     }
 }

@@ -23,8 +23,8 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use minilm_kernels::{
-    Activation, Activations, AttentionShape, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares, attention_heads,
-    WeightColumns, layer_norm, linear_columns,
+    Activation, Activations, AttentionShape, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares,
+    WeightColumns, attention_heads, layer_norm, linear_columns,
 };
 
 use crate::arena::{Member, States};
@@ -197,7 +197,8 @@ impl<P: Probe> Pass<'_, P> {
         let shares = RowsMut::new(attended, h).share_columns(PANEL, threads);
         self.lead.run(threads, |i| {
             let residual = Epilogue::Residual(&pieces.member(i).hidden);
-            let weights = [&layer.attention_output, &layer.intermediate].map(|weight| pieces.share(weight, i));
+            let weights =
+                [&layer.attention_output, &layer.intermediate].map(|weight| pieces.share(weight, i));
             pieces.product_by_columns(context, weights, residual, shares.take(i));
         });
 
@@ -213,7 +214,8 @@ impl<P: Probe> Pass<'_, P> {
         let shares = RowsMut::new(hidden, h).share_columns(PANEL, threads);
         self.lead.run(threads, |i| {
             let residual = Epilogue::Residual(&pieces.member(i).attended);
-            let weights = [pieces.share(&layer.output, i), next.qkv.columns(Shares::part(h, head_size, threads, i))];
+            let weights =
+                [pieces.share(&layer.output, i), next.qkv.columns(Shares::part(h, head_size, threads, i))];
             pieces.product_by_columns(intermediate, weights, residual, shares.take(i));
         });
     }

@@ -25,14 +25,12 @@ pub enum Activation {
 
 /// Each element of x, in place.
 pub fn activate(isa: Isa, x: &mut [f32], activation: Activation) {
-    if !x.is_empty() {
-        // As rows, which are computed several at once; what is left of them is one more.
-        let width = x.len().div_ceil(4);
-        let (rows, rest) = x.split_at_mut(x.len() / width * width);
-        isa.run(ActivateRows { x: RowsMut::new(rows, width), activation });
-        if !rest.is_empty() {
-            let width = rest.len();
-            isa.run(ActivateRows { x: RowsMut::new(rest, width), activation });
+    // As two rows, which are computed at once, and an element that may be left over.
+    let width = x.len() / 2;
+    let (rows, rest) = x.split_at_mut(2 * width);
+    for (rows, width) in [(rows, width), (rest, 1)] {
+        if !rows.is_empty() {
+            isa.run(ActivateRows { x: RowsMut::new(rows, width), activation });
         }
     }
 }
@@ -61,19 +59,18 @@ impl Kernel for ActivateRows<'_> {
 impl ActivateRows<'_> {
     #[inline(always)]
     fn each<S: Simd>(mut self, simd: S, activation: Activation) {
-        let mut row = 0;
-        while row < self.x.rows() {
-            row += match self.x.rows() - row {
-                4.. => self.at_once::<S, 4>(simd, activation, row),
-                2.. => self.at_once::<S, 2>(simd, activation, row),
-                _ => self.at_once::<S, 1>(simd, activation, row),
-            };
+        let rows = self.x.rows();
+        for row in (0..rows - rows % 2).step_by(2) {
+            self.at_once::<S, 2>(simd, activation, row);
+        }
+        if rows % 2 == 1 {
+            self.at_once::<S, 1>(simd, activation, rows - 1);
         }
     }
 
     /// R rows from `row` on.
     #[inline(always)]
-    fn at_once<S: Simd, const R: usize>(&mut self, simd: S, activation: Activation, row: usize) -> usize {
+    fn at_once<S: Simd, const R: usize>(&mut self, simd: S, activation: Activation, row: usize) {
         let rows = self.x.rows_mut::<R>(row).map(|row| row.as_chunks_mut::<LANES>());
         let mut x = [simd.splat(0.0); R];
         for i in 0..rows[0].0.len() {
@@ -94,7 +91,6 @@ impl ActivateRows<'_> {
                 simd.store_partial(y[r], rows[r].1);
             }
         }
-        R
     }
 }
 

@@ -178,6 +178,11 @@ impl TileRun<'_> {
     }
 }
 
+/// The smaller one, as a constant: shapes that would be the same are compiled once.
+const fn smaller(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
+}
+
 /// A run with its tile shape.
 struct Shaped<'a> {
     run: TileRun<'a>,
@@ -196,12 +201,14 @@ impl Kernel for Shaped<'_> {
             ($(($mr:literal, $($nv:literal),+)),+ $(,)?) => {
                 match (rows, panels) {
                     $($(($mr, $nv) if $mr <= S::TILE_ROWS && $nv <= panels_per_tile::<S>($mr) => {
-                        match run.upcoming.lines_a_step() {
+                        // A tile reads $nv lines a step, and fetches no more.
+                        let lines = if S::PREFETCHES { run.upcoming.lines_a_step().min($nv) } else { 0 };
+                        match lines {
                             0 => simd.call(Tiles::<$mr, $nv, 0>(run)),
                             1 => simd.call(Tiles::<$mr, $nv, 1>(run)),
-                            2 => simd.call(Tiles::<$mr, $nv, 2>(run)),
-                            3 => simd.call(Tiles::<$mr, $nv, 3>(run)),
-                            _ => simd.call(Tiles::<$mr, $nv, 4>(run)),
+                            2 => simd.call(Tiles::<$mr, $nv, { smaller($nv, 2) }>(run)),
+                            3 => simd.call(Tiles::<$mr, $nv, { smaller($nv, 3) }>(run)),
+                            _ => simd.call(Tiles::<$mr, $nv, { smaller($nv, 4) }>(run)),
                         }
                     })+)+
                     _ => unreachable!("no tile of {rows} rows and {panels} panels"),

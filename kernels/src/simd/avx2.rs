@@ -87,6 +87,7 @@ impl Simd for Avx2 {
     // 16 ymm registers: 6 rows × 2 accumulators, 2 of weights, 1 activation broadcast, 1 to spare.
     const TILE_ROWS: usize = 6;
     const ACCUMULATORS: usize = 6;
+    const PREFETCHES: bool = true;
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

@@ -66,6 +66,7 @@ impl Simd for Avx512 {
     // 32 zmm registers: 9 rows × 3 panels, 3 of weights, 1 activation broadcast, 1 to spare.
     const TILE_ROWS: usize = 9;
     const ACCUMULATORS: usize = 27;
+    const PREFETCHES: bool = true;
 
     #[inline(always)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {

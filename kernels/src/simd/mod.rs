@@ -57,6 +57,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// than the registers hold beside the panels' vectors of weights and a broadcast activation.
     const ACCUMULATORS: usize;
 
+    /// Whether [`prefetch_l2`](Simd::prefetch_l2) does anything.
+    const PREFETCHES: bool = false;
+
     /// Runs `kernel` as a function of its own, compiled for this instruction set: the way into it from outside
     /// ([`Isa::run`](crate::Isa)), and inside of it the way not to inline something large at every call.
     fn call<K: Kernel>(self, kernel: K) -> K::Output;

@@ -38,6 +38,11 @@ impl Split {
         Split { size, large_tiles: tiles - other_tiles, other_tiles }
     }
 
+    #[inline(always)]
+    fn tiles(self) -> usize {
+        self.large_tiles + self.other_tiles
+    }
+
     /// The two runs of tiles of one size: (where it begins, how many tiles, the size of each).
     #[inline(always)]
     fn runs(self) -> [(usize, usize, usize); 2] {
@@ -46,16 +51,16 @@ impl Split {
     }
 }
 
-/// How many lines of weights are fetched ahead of their use, 384 KB: as much as the largest of a product's panels that
-/// are used at once, four of 1536 steps.
-const AHEAD: usize = 6144;
+/// How many lines of weights are fetched ahead of their use, for each panel of a tile: with four panels 384 KB, as much as
+/// the longest that are used at once.
+const AHEAD: usize = 1536;
 
 /// Where a product's weights are, and what follows.
 #[derive(Clone, Copy)]
 pub(crate) enum Fetch<'a> {
     /// All is in a near cache: there is nothing to fetch.
     Nothing,
-    /// Weights from memory, except for the first [`AHEAD`] lines, which whoever came before has fetched. After them these
+    /// Weights from memory, except for the first lines, which whoever came before has fetched. After them these
     /// are used.
     Then(&'a [Lanes]),
 }
@@ -94,7 +99,7 @@ impl Product<'_> {
     #[inline(always)]
     fn panels<S: Simd>(&mut self, simd: S, split: Split, panels: Range<usize>) {
         let columns = panels.start * LANES..panels.end * LANES;
-        let mut upcoming = self.upcoming(&panels, split.large_tiles + split.other_tiles);
+        let mut upcoming = self.upcoming::<S>(&panels, split);
         let Product { a, b, finish, out, .. } = self;
         let b = b.skip(panels.start);
         for (first_row, row_tiles, rows) in split.runs() {
@@ -112,21 +117,22 @@ impl Product<'_> {
         }
     }
 
-    /// What is fetched during so many tiles of these panels.
+    /// What is fetched during the tiles of these panels.
     ///
     /// Seen as one row of lines, this product's weights and those that follow, it is as many as are used, [`AHEAD`] of them.
     #[inline(always)]
-    fn upcoming(&self, panels: &Range<usize>, tiles: usize) -> Upcoming {
+    fn upcoming<S: Simd>(&self, panels: &Range<usize>, split: Split) -> Upcoming {
         let Fetch::Then(then) = self.fetch else {
             return Upcoming::nothing();
         };
         let (k, own) = (self.b.k, self.b.data);
-        let last = own.len() + AHEAD.min(then.len());
-        let start = if panels.start == 0 { AHEAD.min(own.len()) } else { last.min(panels.start * k + AHEAD) };
-        let end = last.min(panels.end * k + AHEAD);
+        let ahead = AHEAD * panels_per_tile::<S>(split.size);
+        let last = own.len() + ahead.min(then.len());
+        let start = if panels.start == 0 { ahead.min(own.len()) } else { last.min(panels.start * k + ahead) };
+        let end = last.min(panels.end * k + ahead);
         let (from, to) = (start.min(own.len()), end.min(own.len()));
         let (then_from, then_to) = (start - from, end - to);
-        Upcoming::spread(&own[from..to], &then[then_from..then_to], tiles * k)
+        Upcoming::spread(&own[from..to], &then[then_from..then_to], split.tiles() * k)
     }
 
     /// The columns behind the last whole panel. Their tiles are computed aside, sixteen columns wide.

@@ -1,19 +1,26 @@
 """Writes seeds/safetensors: small valid files to mutate, made from the tiny model in fixtures/.
 
-A fuzzer learns little from 168 kB. Each seed has the header's entries of a few tensors and the first elements of
-their data: f32 as they are, and the same numbers as f16 and bf16; and one with a type that the engine does not read.
+A fuzzer learns little from 168 kB. Each seed has the header's entries of a few tensors and the first elements
+of their data: f32 as they are, and the same numbers as f16 and bf16; and one with a type that the engine does
+not read.
 """
 
 import json
 import pathlib
 import struct
+from collections.abc import Iterator, Sequence
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODEL = HERE.parent / "fixtures" / "tiny-bert" / "model.safetensors"
 MOST_ROWS, MOST_COLUMNS = 3, 4
 
+Shape = list[int]
+Values = Sequence[float]
+# A tensor of a file: name, type, shape and bytes.
+Entry = tuple[str, str, Shape, bytes]
 
-def tensors():
+
+def tensors() -> Iterator[tuple[str, Shape, Values]]:
     data = MODEL.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
@@ -26,7 +33,7 @@ def tensors():
         yield name, info["shape"], values
 
 
-def corner(shape, values):
+def corner(shape: Shape, values: Values) -> tuple[Shape, Values]:
     """The first rows and columns."""
     if len(shape) == 1:
         return [min(shape[0], MOST_COLUMNS)], values[:MOST_COLUMNS]
@@ -35,7 +42,7 @@ def corner(shape, values):
     return [rows, columns], kept
 
 
-def encode(dtype, values):
+def encode(dtype: str, values: Values) -> bytes:
     if dtype == "F16":
         return struct.pack(f"<{len(values)}e", *values)
     single = struct.pack(f"<{len(values)}f", *values)
@@ -44,7 +51,7 @@ def encode(dtype, values):
     return single
 
 
-def file_of(entries, metadata=None):
+def file_of(entries: list[Entry], metadata: dict[str, str] | None = None) -> bytes:
     header, data = ({"__metadata__": metadata} if metadata else {}), b""
     for name, dtype, shape, content in entries:
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
@@ -54,7 +61,7 @@ def file_of(entries, metadata=None):
     return struct.pack("<Q", len(text)) + text + data
 
 
-def main():
+def main() -> None:
     target = HERE / "seeds" / "safetensors"
     target.mkdir(parents=True, exist_ok=True)
     some = list(tensors())[:4]

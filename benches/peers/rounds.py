@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from .minilm_program import Minilm
 from .rivals import Rival
 from .texts import KINDS, TextFile
+
+Subject = TypeVar("Subject")
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,21 @@ def measure_rival(rival: Rival, kind: str, texts: list[str], number: int) -> Mea
     return Measurement(number, kind, rival.threads, rival.name, rival.precision, value, p99)
 
 
+def in_turn(subjects: list[Subject], number: int) -> list[Subject]:
+    """The order of that round: who begins changes, who follows whom does not."""
+    first = number % len(subjects)
+    return subjects[first:] + subjects[:first]
+
+
 def measure(
     plan: Plan, ours: list[Minilm], rivals: list[Rival], files: dict[str, TextFile]
 ) -> Iterator[Measurement]:
-    """Who begins changes from round to round, so that nobody always follows the same engine."""
+    """Every engine in every round, a kind of texts after the other."""
     for number in range(plan.rounds):
         for kind in KINDS:
             texts = plan.sample(kind, files[kind].texts, number)
             subjects: list[Minilm | Rival] = [*ours, *rivals]
-            first = number % len(subjects)
-            for subject in subjects[first:] + subjects[:first]:
+            for subject in in_turn(subjects, number):
                 if isinstance(subject, Rival):
                     yield measure_rival(subject, kind, texts, number)
                 else:

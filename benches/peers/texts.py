@@ -8,7 +8,7 @@ fair sample of it.
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -42,11 +42,11 @@ class TextFile:
         }
 
 
-def paragraphs() -> list[str]:
+def paragraphs(documents: Iterable[str]) -> list[str]:
     """Each paragraph of prose once, white space made single blanks: no headings, lists, grammar or code."""
     found: dict[str, None] = {}
-    for name in sorted(topics.topics):
-        for block in re.split(r"\n\s*\n", topics.topics[name]):
+    for document in documents:
+        for block in re.split(r"\n\s*\n", document):
             lines = block.strip("\n").splitlines()
             indents = {len(line) - len(line.lstrip()) for line in lines}
             text = " ".join(block.split())
@@ -91,7 +91,7 @@ def write_texts(directory: Path, tokenizer_json: Path, mixed: int = MIXED_TEXTS)
     tokenizer = Tokenizer.from_file(str(tokenizer_json))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    prose = paragraphs()
+    prose = paragraphs(topics.topics[name] for name in sorted(topics.topics))
     wanted = {
         "short": (SHORT_TEXTS, short_texts(prose, tokenizer)),
         "long": (LONG_TEXTS, long_texts(prose, tokenizer)),

@@ -20,13 +20,16 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// `threads` threads, or as many as this process may use if it is 0.
+    /// `threads` threads, or as many as this process may use cores if it is 0. However many they are, no more than that
+    /// share a single text.
+    ///
+    /// How many cores that is, [`std::thread::available_parallelism`] says: on Linux those of the affinity mask, or fewer
+    /// where the CPU quota of a cgroup (version 2 or 1, whole cores, at least one) is less.
     ///
     /// # Errors
     ///
     /// [`BertError::Threads`] if the system refuses to start them.
     pub fn new(threads: usize) -> Result<Workers, BertError> {
-        // Respects the process's affinity and, on Linux, the limit of its cgroup.
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = if threads == 0 { cores } else { threads };
         let pool = (threads > 1)

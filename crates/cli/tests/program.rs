@@ -6,6 +6,9 @@ mod bench;
 mod packed_cache;
 #[path = "program/stream.rs"]
 mod stream;
+#[cfg(target_os = "linux")]
+#[path = "program/threads.rs"]
+mod threads;
 #[path = "program/trace.rs"]
 mod trace;
 

@@ -21,7 +21,8 @@ use crate::{EncodeProgress, PackedCache};
 pub struct LoadOptions {
     /// Where to look for the model and how to fetch it.
     pub resolve: ResolveOptions,
-    /// How many threads to encode with; 0 (the default) for as many as this process may use. The bits do not depend on it.
+    /// How many threads to encode with; 0 (the default) for as many as this process may use cores, by its affinity and,
+    /// on Linux, the CPU quota of its cgroup. No more than that share a single text. The bits do not depend on it.
     pub threads: usize,
     /// The instruction set to run on; `None` (the default) for the one that `MINILM_ISA` names, or the
     /// fastest. The bits do not depend on it.

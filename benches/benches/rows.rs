@@ -1,7 +1,8 @@
 //! GELU, softmax, LayerNorm, the sum of embeddings, pooling and normalisation, on every instruction set.
 //!
 //! `cargo bench -p minilm-benches --bench rows`. Throughput is in elements: "Gelem/s", divided into the
-//! clock in GHz, is cycles an element. Data lie in L1 and are put back before each call, which is not counted.
+//! clock in GHz, is cycles an element. Data lie in L1, but those of LayerNorm and mean pooling in L2, and are put back
+//! before each call, which is not counted.
 
 use std::time::Duration;
 

@@ -1,34 +1,35 @@
 //! The share of each operation in a forward pass of all-MiniLM-L6-v2 over the longest text, 256 tokens.
 //!
 //! The pass runs the encoder's kernels in the encoder's order on random weights of all six layers (43 MB, which
-//! no L2 holds). GELU and LayerNorm are fused with products and softmax with attention, so they cannot be timed inside
-//! it: they run by themselves between the layers, on as many elements as the layer has, in blocks in L1 as the fused
-//! kernels see them, and their time is set in relation to that of the pass around them.
+//! no L2 holds): all but attention is done for a piece of rows after the other, and each product fetches the weights of the
+//! next, as in `crates/bert/src/forward.rs` by rows on one thread. GELU is fused with a product and softmax with attention,
+//! so they cannot be timed inside it: they run by themselves between the layers, on as many elements as the layer has, in
+//! blocks in L1 as the fused kernels see them, and their time is set in relation to that of the pass around them.
 
 use std::time::Duration;
 
 use minilm_kernels::{
-    Activation, AttentionScratch, Epilogue, Isa, LayerNorm, PackedLinear, attention, embedding_sum,
-    l2_normalize, layer_norm, linear, mean_pool,
+    Activation, Activations, AttentionScratch, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut, attention,
+    embedding_sum, l2_normalize, layer_norm, linear_columns, mean_pool,
 };
 use serde::Serialize;
 
 use crate::cases::attention::SHAPE;
-use crate::cases::{Case, HIDDEN, INTERMEDIATE, LAYERS, rows};
+use crate::cases::{Case, HIDDEN, INTERMEDIATE, LAYERS, PIECE, rows};
 use crate::measure::{median, running};
-use crate::numbers;
+use crate::{aligned, numbers};
 
 /// The longest text.
 pub const TOKENS: usize = 256;
+
+/// The last of the text's pieces.
+const LAST_PIECE: usize = TOKENS / PIECE - 1;
 
 /// Elements that GELU is applied to in a pass.
 pub const GELU_ELEMENTS: usize = LAYERS * TOKENS * INTERMEDIATE;
 
 /// Elements that softmax is applied to in a pass.
 pub const SOFTMAX_ELEMENTS: usize = LAYERS * SHAPE.heads * TOKENS * TOKENS;
-
-/// Elements that LayerNorm is applied to in a pass: after the embeddings, and twice a layer.
-pub const LAYER_NORM_ELEMENTS: usize = (1 + 2 * LAYERS) * TOKENS * HIDDEN;
 
 /// A forward pass on one instruction set. Shares are of the pass's time, medians over the passes.
 #[derive(Clone, Debug, Serialize)]
@@ -37,16 +38,16 @@ pub struct Forward {
     pub isa: &'static str,
     /// The median time of a pass.
     pub seconds: f64,
-    /// Dense layers; GELU, residuals and LayerNorm fused.
+    /// Dense layers; GELU and residuals fused.
     pub linear: f64,
     /// Attention, softmax fused.
     pub attention: f64,
-    /// GELU by itself.
-    pub gelu: f64,
-    /// Softmax by itself.
-    pub softmax: f64,
-    /// LayerNorm by itself.
+    /// LayerNorm, of the embeddings and twice a layer.
     pub layer_norm: f64,
+    /// GELU by itself, a part of the dense layers.
+    pub gelu: f64,
+    /// Softmax by itself, a part of attention.
+    pub softmax: f64,
     /// GELU, softmax and LayerNorm.
     pub together: f64,
 }
@@ -64,9 +65,9 @@ pub fn measure(isa: Isa, passes: usize) -> Forward {
         seconds: median(&passes.iter().map(|p| p.total().as_secs_f64()).collect::<Vec<_>>()),
         linear: share(|p| p.linear),
         attention: share(|p| p.attention),
+        layer_norm: share(|p| p.layer_norm),
         gelu: share(|p| p.gelu),
         softmax: share(|p| p.softmax),
-        layer_norm: share(|p| p.layer_norm),
         together: share(|p| p.gelu + p.softmax + p.layer_norm),
     }
 }
@@ -76,17 +77,17 @@ pub fn measure(isa: Isa, passes: usize) -> Forward {
 struct Pass {
     linear: Duration,
     attention: Duration,
-    /// The sum of embeddings and its LayerNorm, pooling, normalisation.
+    layer_norm: Duration,
+    /// The sum of embeddings, pooling, normalisation.
     rest: Duration,
     /// Beside the pass, not a part of it.
     gelu: Duration,
     softmax: Duration,
-    layer_norm: Duration,
 }
 
 impl Pass {
     fn total(&self) -> Duration {
-        self.linear + self.attention + self.rest
+        self.linear + self.attention + self.layer_norm + self.rest
     }
 }
 
@@ -103,21 +104,27 @@ struct Network {
     norm: LayerNorm,
     words: Vec<f32>,
     positions: Vec<f32>,
-    hidden: Vec<f32>,
-    qkv: Vec<f32>,
-    context: Vec<f32>,
-    attended: Vec<f32>,
-    intermediate: Vec<f32>,
+    hidden: Activations,
+    qkv: Activations,
+    context: Activations,
+    /// Of a piece, as the next.
+    attended: Activations,
+    intermediate: Activations,
     vector: Vec<f32>,
     scratch: AttentionScratch,
     gelu: Case,
     softmax: Case,
-    layer_norm: Case,
 }
 
 /// Adds the time that `run` takes to `total`.
 fn timed(total: &mut Duration, run: impl FnOnce()) {
     *total += running(run);
+}
+
+/// A product of all columns. The second weight is what is used next.
+fn product(isa: Isa, x: &[f32], [weight, then]: [&PackedLinear; 2], epilogue: Epilogue<'_>, out: &mut [f32]) {
+    let [columns, then] = [weight, then].map(|weight| weight.columns(0..weight.n()));
+    linear_columns(isa, x, columns, Some(then), epilogue, RowsMut::new(out, weight.n()));
 }
 
 impl Network {
@@ -137,48 +144,69 @@ impl Network {
                 output: dense(HIDDEN, INTERMEDIATE),
             })
             .collect();
+        let room = |len| aligned(&vec![0.0; len]);
         Network {
             layers,
             norm: LayerNorm { gamma: vec![1.0; HIDDEN], beta: numbers(HIDDEN, 200), eps: 1e-12 },
             words: numbers(TOKENS * HIDDEN, 201),
             positions: numbers(TOKENS * HIDDEN, 202),
-            hidden: vec![0.0; TOKENS * HIDDEN],
-            qkv: vec![0.0; TOKENS * 3 * HIDDEN],
-            context: vec![0.0; TOKENS * HIDDEN],
-            attended: vec![0.0; TOKENS * HIDDEN],
-            intermediate: vec![0.0; TOKENS * INTERMEDIATE],
+            hidden: room(TOKENS * HIDDEN),
+            qkv: room(TOKENS * 3 * HIDDEN),
+            context: room(TOKENS * HIDDEN),
+            attended: room(PIECE * HIDDEN),
+            intermediate: room(PIECE * INTERMEDIATE),
             vector: vec![0.0; HIDDEN],
             scratch: AttentionScratch::default(),
             gelu: rows::gelu_case(),
             softmax: rows::softmax_case(TOKENS),
-            layer_norm: rows::layer_norm_case(),
         }
     }
 
     fn pass(&mut self, isa: Isa) -> Pass {
         let mut pass = Pass::default();
-        let Network { norm, hidden, qkv, context, attended, intermediate, scratch, .. } = self;
+        let Network { layers, norm, hidden, qkv, context, attended, intermediate, scratch, .. } = self;
+        let first = &layers[0];
         timed(&mut pass.rest, || {
             hidden.copy_from_slice(&self.words);
             embedding_sum(isa, hidden, &norm.beta, &self.positions);
-            layer_norm(isa, hidden, norm);
         });
-        for layer in &self.layers {
-            timed(&mut pass.linear, || linear(isa, hidden, &layer.qkv, Epilogue::Bias, qkv));
+        timed(&mut pass.layer_norm, || layer_norm(isa, hidden, norm));
+        let pieces = hidden.chunks(PIECE * HIDDEN).zip(qkv.chunks_mut(PIECE * 3 * HIDDEN));
+        for (piece, (hidden, qkv)) in pieces.enumerate() {
+            let then = if piece < LAST_PIECE { &first.qkv } else { &first.attention_output };
+            timed(&mut pass.linear, || product(isa, hidden, [&first.qkv, then], Epilogue::Bias, qkv));
+        }
+        for (i, layer) in layers.iter().enumerate() {
             timed(&mut pass.attention, || attention(isa, qkv, SHAPE, scratch, context));
-            timed(&mut pass.linear, || {
-                let fused = Epilogue::ResidualLayerNorm(hidden, norm);
-                linear(isa, context, &layer.attention_output, fused, attended);
-                let fused = Epilogue::Activation(Activation::Gelu);
-                linear(isa, attended, &layer.intermediate, fused, intermediate);
-                let fused = Epilogue::ResidualLayerNorm(attended, norm);
-                linear(isa, intermediate, &layer.output, fused, hidden);
-            });
+            let next = layers.get(i + 1);
+            let context = context.chunks(PIECE * HIDDEN);
+            let rows = hidden.chunks_mut(PIECE * HIDDEN).zip(qkv.chunks_mut(PIECE * 3 * HIDDEN));
+            for (piece, (context, (hidden, qkv))) in context.zip(rows).enumerate() {
+                // The weights after this piece's: those of the next piece, of the next layer, or of the next text.
+                let then = match next {
+                    _ if piece < LAST_PIECE => &layer.attention_output,
+                    Some(next) => &next.attention_output,
+                    None => &first.qkv,
+                };
+                timed(&mut pass.linear, || {
+                    let weights = [&layer.attention_output, &layer.intermediate];
+                    product(isa, context, weights, Epilogue::Residual(hidden), attended);
+                });
+                timed(&mut pass.layer_norm, || layer_norm(isa, attended, norm));
+                timed(&mut pass.linear, || {
+                    let gelu = Epilogue::Activation(Activation::Gelu);
+                    product(isa, attended, [&layer.intermediate, &layer.output], gelu, intermediate);
+                    let weights = [&layer.output, next.map_or(then, |next| &next.qkv)];
+                    product(isa, intermediate, weights, Epilogue::Residual(attended), hidden);
+                });
+                timed(&mut pass.layer_norm, || layer_norm(isa, hidden, norm));
+                if let Some(next) = next {
+                    timed(&mut pass.linear, || product(isa, hidden, [&next.qkv, then], Epilogue::Bias, qkv));
+                }
+            }
             // Not in the pass's total.
             pass.gelu += self.gelu.run(isa, calls(GELU_ELEMENTS / LAYERS, &self.gelu));
             pass.softmax += self.softmax.run(isa, calls(SOFTMAX_ELEMENTS / LAYERS, &self.softmax));
-            pass.layer_norm +=
-                self.layer_norm.run(isa, calls(LAYER_NORM_ELEMENTS / LAYERS, &self.layer_norm));
         }
         timed(&mut pass.rest, || {
             mean_pool(isa, hidden, &mut self.vector);
@@ -195,20 +223,50 @@ fn calls(elements: usize, case: &Case) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use minilm_kernels::linear;
+
     use super::*;
 
     #[test]
     fn elements_by_hand() {
         assert_eq!(GELU_ELEMENTS, 2_359_296);
         assert_eq!(SOFTMAX_ELEMENTS, 4_718_592);
-        assert_eq!(LAYER_NORM_ELEMENTS, 1_277_952);
         // Blocks fit exactly, so that no more than a pass's elements are timed.
-        let (gelu, softmax, layer_norm) =
-            (rows::gelu_case(), rows::softmax_case(TOKENS), rows::layer_norm_case());
+        let (gelu, softmax) = (rows::gelu_case(), rows::softmax_case(TOKENS));
         assert_eq!(calls(GELU_ELEMENTS / LAYERS, &gelu) * gelu.work.elements, 393_216);
         assert_eq!(calls(SOFTMAX_ELEMENTS / LAYERS, &softmax) * softmax.work.elements, 786_432);
-        // The thirteen do not divide by six layers: a block more than there are.
-        assert_eq!(calls(LAYER_NORM_ELEMENTS / LAYERS, &layer_norm) * layer_norm.work.elements, 215_040);
+    }
+
+    /// The states after the last layer, every step over all rows at once.
+    fn states_without_pieces(network: &Network, isa: Isa) -> Vec<f32> {
+        let norm = &network.norm;
+        let dense = |x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>| {
+            let mut out = vec![0.0; TOKENS * weight.n()];
+            linear(isa, x, weight, epilogue, &mut out);
+            out
+        };
+        let mut hidden = network.words.clone();
+        embedding_sum(isa, &mut hidden, &norm.beta, &network.positions);
+        layer_norm(isa, &mut hidden, norm);
+        for layer in &network.layers {
+            let qkv = dense(&hidden, &layer.qkv, Epilogue::Bias);
+            let mut context = vec![0.0; TOKENS * HIDDEN];
+            attention(isa, &qkv, SHAPE, &mut AttentionScratch::default(), &mut context);
+            let mut attended = dense(&context, &layer.attention_output, Epilogue::Residual(&hidden));
+            layer_norm(isa, &mut attended, norm);
+            let activated = dense(&attended, &layer.intermediate, Epilogue::Activation(Activation::Gelu));
+            hidden = dense(&activated, &layer.output, Epilogue::Residual(&attended));
+            layer_norm(isa, &mut hidden, norm);
+        }
+        hidden
+    }
+
+    #[test]
+    fn pieces_change_no_bit() {
+        let mut network = Network::random();
+        network.pass(Isa::best());
+        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert!(bits(&network.hidden) == bits(&states_without_pieces(&network, Isa::best())));
     }
 
     #[test]
@@ -219,7 +277,7 @@ mod tests {
         assert!((norm - 1.0).abs() < 1e-5, "{norm}");
 
         let forward = measure(Isa::best(), 1);
-        assert!(forward.linear + forward.attention <= 1.0);
+        assert!(forward.linear + forward.attention + forward.layer_norm <= 1.0);
         assert!((forward.gelu + forward.softmax + forward.layer_norm - forward.together).abs() < 1e-12);
     }
 }

@@ -18,6 +18,8 @@ pub mod record;
 pub mod report;
 pub mod rivals;
 
+use minilm_kernels::Activations;
+
 /// Uniform in ±0.5, the same in every run (xorshift): neither zeros nor denormals, and no pattern.
 pub fn numbers(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -29,4 +31,12 @@ pub fn numbers(n: usize, seed: u64) -> Vec<f32> {
             (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
         })
         .collect()
+}
+
+/// These values from a cache line on, as the encoder's activations lie.
+pub fn aligned(values: &[f32]) -> Activations {
+    let mut room = Activations::default();
+    room.resize(values.len());
+    room.copy_from_slice(values);
+    room
 }

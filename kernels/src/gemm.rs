@@ -5,7 +5,6 @@
 //!     for each row tile (MR rows):         … once, and from there for each row tile
 //!         chains over all k, bias, residual, activation             (tile.rs)
 //!         meanwhile weights that are used later are fetched into L2
-//! finish the rows: LayerNorm               (linear.rs)
 //! ```
 //!
 //! A tile reads NV cache lines of weights for MR · NV fused multiply-adds of sixteen lanes each: with eight rows that is

@@ -14,17 +14,6 @@ pub struct LayerNorm {
     pub eps: f32,
 }
 
-impl LayerNorm {
-    /// # Panics
-    ///
-    /// If it is not one of rows of h elements, or h is 0.
-    pub(crate) fn assert_width(&self, h: usize) {
-        assert!(h > 0, "layer_norm: rows of width 0");
-        assert_eq!(self.gamma.len(), h, "layer_norm: gamma has another length than the rows");
-        assert_eq!(self.beta.len(), h, "layer_norm: beta has another length than the rows");
-    }
-}
-
 /// x `[rows][h]`, each row in place, by [`crate::reference::layer_norm`].
 ///
 /// # Panics
@@ -32,7 +21,9 @@ impl LayerNorm {
 /// If h is 0, gamma and beta differ in length, or x is not a multiple of h long.
 pub fn layer_norm(isa: Isa, x: &mut [f32], parameters: &LayerNorm) {
     let h = parameters.gamma.len();
-    parameters.assert_width(h);
+    assert!(h > 0, "layer_norm: rows of width 0");
+    let beta = parameters.beta.len();
+    assert_eq!(beta, h, "layer_norm: beta has {beta} elements, gamma {h}");
     assert_eq!(x.len() % h, 0, "layer_norm: x has {} elements, no multiple of {h}", x.len());
     isa.run(NormalizeRows { x, parameters });
 }
@@ -47,24 +38,20 @@ impl Kernel for NormalizeRows<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        normalize_rows(simd, self.x, self.parameters);
+        let NormalizeRows { x, parameters } = self;
+        let h = parameters.gamma.len();
+        let mut groups = x.chunks_exact_mut(ROWS_AT_ONCE * h);
+        for group in &mut groups {
+            at_once::<S, ROWS_AT_ONCE>(simd, group, parameters);
+        }
+        for row in groups.into_remainder().chunks_exact_mut(h) {
+            at_once::<S, 1>(simd, row, parameters);
+        }
     }
 }
 
 /// How many rows are normalised at once: a row is two chains of sums, whose latencies the other rows hide.
 const ROWS_AT_ONCE: usize = 4;
-
-#[inline(always)]
-pub(crate) fn normalize_rows<S: Simd>(simd: S, x: &mut [f32], parameters: &LayerNorm) {
-    let h = parameters.gamma.len();
-    let mut groups = x.chunks_exact_mut(ROWS_AT_ONCE * h);
-    for group in &mut groups {
-        at_once::<S, ROWS_AT_ONCE>(simd, group, parameters);
-    }
-    for row in groups.into_remainder().chunks_exact_mut(h) {
-        at_once::<S, 1>(simd, row, parameters);
-    }
-}
 
 #[inline(always)]
 fn at_once<S: Simd, const R: usize>(simd: S, x: &mut [f32], parameters: &LayerNorm) {

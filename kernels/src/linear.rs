@@ -3,7 +3,6 @@
 use crate::activation::Activation;
 use crate::dispatch::{Isa, Kernel};
 use crate::gemm::{Fetch, Product};
-use crate::layer_norm::{LayerNorm, layer_norm};
 use crate::packed_linear::{PackedLinear, WeightColumns};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Simd};
@@ -18,34 +17,21 @@ pub enum Epilogue<'a> {
     Activation(Activation),
     /// (sum + bias) + residual, which is `[m][n]`
     Residual(&'a [f32]),
-    /// LayerNorm of the rows of (sum + bias) + residual, which is `[m][n]`
-    ResidualLayerNorm(&'a [f32], &'a LayerNorm),
 }
 
 /// x `[m][k]` · weightᵀ + bias, then the epilogue → out `[m][n]`. See [`crate::reference::linear`].
 ///
 /// # Panics
 ///
-/// If x is not a multiple of k long, out or the residual is not m · n long, or the LayerNorm is not of rows of n > 0.
+/// If x is not a multiple of k long, or out or the residual is not m · n long.
 pub fn linear(isa: Isa, x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>, out: &mut [f32]) {
     let (n, k) = (weight.n, weight.k);
     assert_eq!(x.len() % k, 0, "linear: x has {} elements, no multiple of k = {k}", x.len());
     let m = x.len() / k;
     let elements = m.checked_mul(n);
     assert_eq!(Some(out.len()), elements, "linear: out has {} elements for m = {m}, n = {n}", out.len());
-    if let Epilogue::ResidualLayerNorm(_, norm) = epilogue {
-        norm.assert_width(n);
-    }
-    if out.is_empty() {
-        return;
-    }
-    let elementwise = match epilogue {
-        Epilogue::ResidualLayerNorm(residual, _) => Epilogue::Residual(residual),
-        other => other,
-    };
-    linear_columns(isa, x, weight.columns(0..n), None, elementwise, RowsMut::new(out, n));
-    if let Epilogue::ResidualLayerNorm(_, norm) = epilogue {
-        layer_norm(isa, out, norm);
+    if !out.is_empty() {
+        linear_columns(isa, x, weight.columns(0..n), None, epilogue, RowsMut::new(out, n));
     }
 }
 
@@ -55,8 +41,7 @@ pub fn linear(isa: Isa, x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>
 ///
 /// # Panics
 ///
-/// If x is not m rows of k for the m rows of out, out does not have as many columns, the residual is not `[m][n]`, or the
-/// epilogue is a LayerNorm, which needs whole rows.
+/// If x is not m rows of k for the m rows of out, out does not have as many columns, or the residual is not `[m][n]`.
 pub fn linear_columns(
     isa: Isa,
     x: &[f32],
@@ -82,7 +67,6 @@ pub fn linear_columns(
             );
             residual = Some(Rows { data, stride: n });
         }
-        Epilogue::ResidualLayerNorm(..) => panic!("linear: a LayerNorm of a part of the columns"),
     }
     // Without rows, a residual has no element to begin at.
     if m == 0 || count == 0 {

@@ -6,7 +6,7 @@ use minilm_kernels::{AttentionScratch, AttentionShape, attention};
 
 use super::{Case, Work, bytes};
 use crate::measure::batch;
-use crate::numbers;
+use crate::{aligned, numbers};
 
 /// Tokens of a sequence: a question, a sentence, a paragraph, the longest text.
 pub const TOKENS: [usize; 4] = [16, 48, 128, 256];
@@ -16,8 +16,8 @@ pub const SHAPE: AttentionShape = AttentionShape { heads: 12, head_size: 32 };
 
 /// One sequence of `s` tokens.
 pub fn case(s: usize) -> Case {
-    let qkv = numbers(3 * s * SHAPE.hidden_size(), 1);
-    let mut out = vec![0.0; s * SHAPE.hidden_size()];
+    let qkv = aligned(&numbers(3 * s * SHAPE.hidden_size(), 1));
+    let mut out = aligned(&vec![0.0; s * SHAPE.hidden_size()]);
     let mut scratch = AttentionScratch::default();
     Case {
         operation: "attention",

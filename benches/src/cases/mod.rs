@@ -17,6 +17,9 @@ pub const INTERMEDIATE: usize = 1536;
 /// Layers of all-MiniLM-L6-v2.
 pub const LAYERS: usize = 6;
 
+/// How many rows the encoder takes through a layer at once, so that what lies between its products stays in L2.
+pub const PIECE: usize = 64;
+
 /// What one call of a kernel has to do, whatever the implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {

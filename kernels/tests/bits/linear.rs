@@ -1,8 +1,6 @@
 //! Products with packed weights.
 
-use minilm_kernels::{
-    Activation, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut, linear, linear_columns, reference,
-};
+use minilm_kernels::{Activation, Epilogue, Isa, PackedLinear, RowsMut, linear, linear_columns, reference};
 
 use crate::activations::ACTIVATIONS;
 use crate::numbers::{assert_bits, numbers};
@@ -28,16 +26,6 @@ fn check_linear(isa: Isa, m: usize, n: usize, k: usize) {
     linear(isa, &x, &packed, Epilogue::Residual(&residual), &mut y);
     let with_residual = reference::residual_sum(&expected, &residual);
     assert_bits(&format!("{what} with residual"), isa, &y, &with_residual);
-
-    if n > 0 {
-        let norm = LayerNorm { gamma: numbers(n, 11), beta: numbers(n, 12), eps: 1e-12 };
-        linear(isa, &x, &packed, Epilogue::ResidualLayerNorm(&residual, &norm), &mut y);
-        let mut normalized = with_residual;
-        for row in normalized.chunks_mut(n) {
-            reference::layer_norm(row, &norm.gamma, &norm.beta, norm.eps);
-        }
-        assert_bits(&format!("{what} with residual and LayerNorm"), isa, &y, &normalized);
-    }
 }
 
 #[test]
@@ -215,11 +203,4 @@ fn an_output_of_other_columns() {
 #[should_panic(expected = "linear: the residual has 16 elements for m = 2, n = 40")]
 fn a_residual_of_some_columns() {
     columns_of_a_small_product(32, 8, Epilogue::Residual(&[0.0; 2 * 8]));
-}
-
-#[test]
-#[should_panic(expected = "linear: a LayerNorm of a part of the columns")]
-fn a_layer_norm_of_some_columns() {
-    let norm = LayerNorm { gamma: vec![1.0; 40], beta: vec![0.0; 40], eps: 1e-12 };
-    columns_of_a_small_product(0, 32, Epilogue::ResidualLayerNorm(&[0.0; 2 * 40], &norm));
 }

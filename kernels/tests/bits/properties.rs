@@ -59,10 +59,13 @@ proptest! {
         let row = seed.index(m);
         for isa in Isa::available() {
             let (mut all, mut one) = (vec![f32::NAN; m * n], vec![f32::NAN; n]);
-            linear(isa, &x, &packed, Epilogue::ResidualLayerNorm(&residual, &norm), &mut all);
+            linear(isa, &x, &packed, Epilogue::Residual(&residual), &mut all);
             let residual = &residual[row * n..][..n];
-            linear(isa, &x[row * k..][..k], &packed, Epilogue::ResidualLayerNorm(residual, &norm), &mut one);
-            assert_bits("a row", isa, &all[row * n..][..n], &one);
+            linear(isa, &x[row * k..][..k], &packed, Epilogue::Residual(residual), &mut one);
+            assert_bits("a row of a product", isa, &all[row * n..][..n], &one);
+            layer_norm(isa, &mut all, &norm);
+            layer_norm(isa, &mut one, &norm);
+            assert_bits("a row, normalised", isa, &all[row * n..][..n], &one);
         }
     }
 

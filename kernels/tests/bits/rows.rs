@@ -25,7 +25,8 @@ fn row_operations() {
             if n == 0 {
                 continue;
             }
-            let x = numbers(3 * n, n as u64 + 2);
+            // Four rows are taken at once, and the last alone: twice four, and one.
+            let x = numbers(9 * n, n as u64 + 2);
             let (mut y, mut expected) = (x.clone(), x.clone());
             softmax(isa, &mut y, n);
             expected.chunks_mut(n).for_each(reference::softmax);
@@ -45,7 +46,7 @@ fn row_operations() {
                 assert_bits("layer_norm", isa, &y, &expected);
             }
 
-            let (token_type, positions) = (numbers(n, 5), numbers(3 * n, 6));
+            let (token_type, positions) = (numbers(n, 5), numbers(9 * n, 6));
             let mut y = x.clone();
             embedding_sum(isa, &mut y, &token_type, &positions);
             let rows = x.chunks(n).zip(positions.chunks(n));
@@ -103,6 +104,24 @@ fn softmax_of_equal_and_of_extreme_scores() {
             assert!(y[..n - 1].iter().all(|&p| p == 0.0));
         }
     }
+}
+
+/// LayerNorm with so many elements of x, gamma and beta.
+fn layer_norm_of([x, gamma, beta]: [usize; 3]) {
+    let parameters = LayerNorm { gamma: vec![1.0; gamma], beta: vec![0.0; beta], eps: 1e-12 };
+    layer_norm(Isa::SCALAR, &mut vec![0.0; x], &parameters);
+}
+
+#[test]
+#[should_panic(expected = "layer_norm: beta has 3 elements, gamma 4")]
+fn a_beta_of_another_length_is_named() {
+    layer_norm_of([8, 4, 3]);
+}
+
+#[test]
+#[should_panic(expected = "layer_norm: x has 9 elements, no multiple of 4")]
+fn rows_of_another_width_are_named() {
+    layer_norm_of([9, 4, 4]);
 }
 
 /// A row of zeros has no variance, so eps alone divides; a vector of zeros has no length.

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use minilm_kernels::{
-    Activation, Activations, AttentionScratch, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut, attention,
+    Activation, AlignedBuffer, AttentionScratch, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut, attention,
     embedding_sum, l2_normalize, layer_norm, linear_columns, mean_pool,
 };
 use serde::Serialize;
@@ -104,12 +104,12 @@ struct Network {
     norm: LayerNorm,
     words: Vec<f32>,
     positions: Vec<f32>,
-    hidden: Activations,
-    qkv: Activations,
-    context: Activations,
+    hidden: AlignedBuffer,
+    qkv: AlignedBuffer,
+    context: AlignedBuffer,
     /// Of a piece, as the next.
-    attended: Activations,
-    intermediate: Activations,
+    attended: AlignedBuffer,
+    intermediate: AlignedBuffer,
     vector: Vec<f32>,
     scratch: AttentionScratch,
     gelu: Case,

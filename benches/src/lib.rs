@@ -18,7 +18,7 @@ pub mod record;
 pub mod report;
 pub mod rivals;
 
-use minilm_kernels::Activations;
+use minilm_kernels::AlignedBuffer;
 
 /// Uniform in ±0.5, the same in every run (xorshift): neither zeros nor denormals, and no pattern.
 pub fn numbers(n: usize, seed: u64) -> Vec<f32> {
@@ -34,8 +34,8 @@ pub fn numbers(n: usize, seed: u64) -> Vec<f32> {
 }
 
 /// These values from a cache line on, as the encoder's activations lie.
-pub fn aligned(values: &[f32]) -> Activations {
-    let mut room = Activations::default();
+pub fn aligned(values: &[f32]) -> AlignedBuffer {
+    let mut room = AlignedBuffer::default();
     room.resize(values.len());
     room.copy_from_slice(values);
     room

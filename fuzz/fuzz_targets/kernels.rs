@@ -5,9 +5,9 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
-    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut,
-    TopK, activate, attention, attention_heads, cls_pool, dot, embedding_sum, l2_normalize, layer_norm,
-    linear, linear_columns, max_pool, mean_pool, reference, similarity_matrix, softmax,
+    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut, TopK,
+    activate, attention, attention_heads, cls_pool, dot, embedding_sum, l2_normalize, layer_norm, linear,
+    linear_columns, max_pool, mean_pool, reference, similarity_matrix, softmax,
 };
 
 #[derive(Arbitrary, Debug)]
@@ -354,7 +354,14 @@ impl Case {
             let shares = RowsMut::new(out, n).share_columns(16, threads);
             for i in (0..threads).rev() {
                 let then = packed.columns(shares.range(threads - 1 - i));
-                linear_columns(isa, x.get(), packed.columns(shares.range(i)), Some(then), epilogue, shares.take(i));
+                linear_columns(
+                    isa,
+                    x.get(),
+                    packed.columns(shares.range(i)),
+                    Some(then),
+                    epilogue,
+                    shares.take(i),
+                );
             }
         });
     }

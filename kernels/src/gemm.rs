@@ -7,14 +7,15 @@
 //!         meanwhile weights that are used later are fetched into L2
 //! ```
 //!
-//! A tile reads NV cache lines of weights for MR · NV fused multiply-adds of sixteen lanes each: with eight rows that is
-//! 8 bytes a cycle, which L2 delivers at ease, so weights need not stay in L1.
+//! A tile reads NV cache lines of weights for MR · NV fused multiply-adds of sixteen lanes each: with eight rows, and one
+//! such multiply-add a cycle, that is 8 bytes a cycle, which L2 delivers at ease. So weights need not stay in L1.
 //!
 //! Rows are split evenly (9 rows in tiles of at most 6 are 5 + 4, not 6 + 3), and a tile of few rows takes more
 //! panels, so that enough independent chains hide the latency of the fma.
 
 use std::ops::Range;
 
+use crate::dispatch::Kernel;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::tile::{Finish, MAX_ROWS, Panels, TileRun, Upcoming, panels_per_tile};
@@ -37,6 +38,7 @@ impl Split {
         Split { size, large_tiles: tiles - other_tiles, other_tiles }
     }
 
+    /// How many tiles there are.
     #[inline(always)]
     fn tiles(self) -> usize {
         self.large_tiles + self.other_tiles
@@ -59,8 +61,10 @@ const AHEAD: usize = 1536;
 pub(crate) enum Fetch<'a> {
     /// All is in a near cache: there is nothing to fetch.
     Nothing,
-    /// Weights from memory, except for the first lines, which whoever came before has fetched. After them these
-    /// are used.
+    /// The weights come from memory, and nothing is known of what was before or comes after.
+    Alone,
+    /// The first weights, [`AHEAD`] lines a panel, have been fetched by the product before this one, as this one fetches
+    /// those of the next, which are these.
     Then(&'a [Lanes]),
 }
 
@@ -74,32 +78,36 @@ pub(crate) struct Product<'a> {
     pub(crate) fetch: Fetch<'a>,
 }
 
-impl Product<'_> {
+impl Kernel for Product<'_> {
+    type Output = ();
+
     #[inline(always)]
-    pub(crate) fn run<S: Simd>(mut self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         let (m, n) = (self.out.rows(), self.out.columns());
         if m == 0 {
             return;
         }
-        let split = Split::new(m, S::TILE_ROWS);
-        let whole_panels = n / LANES;
-        for (first, tiles, panels) in Split::new(whole_panels, panels_per_tile::<S>(split.size)).runs() {
+        let rows = Split::new(m, S::TILE_ROWS);
+        let panels = Split::new(n / LANES, panels_per_tile::<S>(rows.size));
+        let mut upcoming = self.upcoming(rows, panels);
+        for (first, tiles, panels) in panels.runs() {
             for tile in 0..tiles {
                 let first = first + tile * panels;
-                self.panels(simd, split, first..first + panels);
+                self.panels(simd, rows, first..first + panels, &mut upcoming);
             }
         }
-        if whole_panels * LANES < n {
-            self.last_columns(simd, split, whole_panels);
+        if !n.is_multiple_of(LANES) {
+            self.last_columns(simd, rows, n / LANES);
         }
     }
+}
 
+impl Product<'_> {
     /// All rows of a tile's whole panels.
     #[inline(always)]
-    fn panels<S: Simd>(&mut self, simd: S, split: Split, panels: Range<usize>) {
-        let columns = panels.start * LANES..panels.end * LANES;
-        let mut upcoming = self.upcoming::<S>(&panels, split);
+    fn panels<S: Simd>(&mut self, simd: S, split: Split, panels: Range<usize>, upcoming: &mut Upcoming) {
         let Product { a, b, finish, out, .. } = self;
+        let columns = panels.start * LANES..panels.end * LANES;
         let b = b.skip(panels.start);
         for (first_row, row_tiles, rows) in split.runs() {
             if row_tiles > 0 {
@@ -109,29 +117,24 @@ impl Product<'_> {
                     out: out.part(first_row..first_row + row_tiles * rows, columns.clone()),
                     row_tiles,
                     finish: finish.skip(first_row, panels.start),
-                    upcoming: &mut upcoming,
+                    upcoming,
                 };
                 run.run(simd, rows, panels.len());
             }
         }
     }
 
-    /// What is fetched during the tiles of these panels.
-    ///
-    /// Seen as one row of lines, this product's weights and those that follow, it is as many as are used, [`AHEAD`] of them.
+    /// What is fetched during this product: the weights that nobody has fetched yet, and the first of those that follow.
     #[inline(always)]
-    fn upcoming<S: Simd>(&self, panels: &Range<usize>, split: Split) -> Upcoming {
-        let Fetch::Then(then) = self.fetch else {
-            return Upcoming::nothing();
-        };
+    fn upcoming(&self, rows: Split, panels: Split) -> Upcoming {
         let (k, own) = (self.b.k, self.b.data);
-        let ahead = AHEAD * panels_per_tile::<S>(split.size);
-        let last = own.len() + ahead.min(then.len());
-        let start = if panels.start == 0 { ahead.min(own.len()) } else { last.min(panels.start * k + ahead) };
-        let end = last.min(panels.end * k + ahead);
-        let (from, to) = (start.min(own.len()), end.min(own.len()));
-        let (then_from, then_to) = (start - from, end - to);
-        Upcoming::spread(&own[from..to], &then[then_from..then_to], split.tiles() * k)
+        let (ahead, then) = match self.fetch {
+            Fetch::Nothing => return Upcoming::nothing(),
+            Fetch::Alone => (k * panels.size, &[][..]),
+            Fetch::Then(then) => (AHEAD * panels.size, then),
+        };
+        let (own, then) = (&own[ahead.min(own.len())..], &then[..ahead.min(then.len())]);
+        Upcoming::spread(own, then, rows.tiles() * panels.tiles() * k)
     }
 
     /// The columns behind the last whole panel. Their tiles are computed aside, sixteen columns wide.
@@ -170,14 +173,90 @@ impl Product<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Split;
+    use super::*;
+    use crate::simd::Scalar;
+
+    /// How often each line is fetched during a product of m rows: of its own weights and of those that follow.
+    fn fetched<S: Simd>(m: usize, k: usize, panels: usize, then: usize) -> (Vec<u32>, Vec<u32>) {
+        let (own, then) = (vec![Lanes::ZERO; panels * k], vec![Lanes::ZERO; then]);
+        let (x, mut out) = (vec![0.0; m * k], vec![0.0; m * panels * LANES]);
+        let product = Product {
+            a: Rows { data: &x, stride: k },
+            b: Panels { data: &own, k },
+            finish: Finish::NOTHING,
+            out: RowsMut::new(&mut out, panels * LANES),
+            fetch: Fetch::Then(&then),
+        };
+        let rows = Split::new(m, S::TILE_ROWS);
+        let panels = Split::new(panels, panels_per_tile::<S>(rows.size));
+        let mut upcoming = product.upcoming(rows, panels);
+        let mut times = (vec![0; own.len()], vec![0; then.len()]);
+        for (_, tiles, panels) in panels.runs() {
+            for line in (0..tiles * rows.tiles()).flat_map(|_| upcoming.fetched_by_a_tile(k, panels)) {
+                let index = |lines: &[Lanes]| {
+                    lines.as_ptr_range().contains(&line).then(|| line.addr() - lines.as_ptr().addr())
+                };
+                if let Some(byte) = index(&own) {
+                    times.0[byte / size_of::<Lanes>()] += 1;
+                } else if let Some(byte) = index(&then) {
+                    times.1[byte / size_of::<Lanes>()] += 1;
+                }
+            }
+        }
+        times
+    }
+
+    /// The products of the network, whole and by columns on two threads: each line once, but for those that the product
+    /// before has fetched, and for a few at the end, because the pace is kept by blocks.
+    #[test]
+    fn weights_are_fetched_once_and_before_they_are_used() {
+        fn check<S: Simd>() {
+            for (k, panels, next) in [
+                (384, 72, 24 * 384),
+                (384, 24, 96 * 384),
+                (384, 96, 24 * 1536),
+                (1536, 24, 72 * 384),
+                (384, 12, 12 * 384),
+                (384, 12, 48 * 384),
+                (384, 48, 12 * 1536),
+                (1536, 12, 12 * 384),
+            ] {
+                for m in [1, 7, 8, 12, 16, 64] {
+                    let ahead = AHEAD * panels_per_tile::<S>(Split::new(m, S::TILE_ROWS).size);
+                    let (own, then) = fetched::<S>(m, k, panels, next);
+                    let what = format!("m = {m}, k = {k}, {panels} panels, {next} lines to follow");
+                    let ahead_of_own = ahead.min(own.len());
+                    assert!(
+                        own[..ahead_of_own].iter().all(|&n| n == 0),
+                        "{what}: what the one before fetched"
+                    );
+                    assert!(own[ahead_of_own..].iter().all(|&n| n == 1), "{what}: its own lines");
+                    let (due, later) = then.split_at(ahead.min(then.len()));
+                    assert!(due.iter().chain(later).all(|&n| n <= 1), "{what}: twice");
+                    let missing = due.iter().filter(|&&n| n == 0).count();
+                    // A tile fetches no more lines a step than it has panels.
+                    let capped = ahead > own.len() && m <= S::TILE_ROWS;
+                    assert!(capped || missing <= 4 * 128, "{what}: {missing} lines are missing");
+                    let beyond = later.iter().filter(|&&n| n == 1).count();
+                    assert!(beyond <= 4 * 128, "{what}: {beyond} lines too many");
+                }
+            }
+        }
+        check::<Scalar>();
+        #[cfg(target_arch = "x86_64")]
+        check::<crate::simd::Avx2>();
+        #[cfg(target_arch = "x86_64")]
+        check::<crate::simd::Avx512>();
+        #[cfg(target_arch = "aarch64")]
+        check::<crate::simd::Neon>();
+    }
 
     #[test]
     fn tiles_are_even_and_leave_nothing_out() {
         assert_eq!(Split::new(9, 6).runs(), [(0, 1, 5), (5, 1, 4)]);
         assert!(Split::new(0, 6).runs().iter().all(|&(_, tiles, _)| tiles == 0));
         for m in 1..100 {
-            for tile_rows in 1..=8 {
+            for tile_rows in 1..=MAX_ROWS {
                 let [(first, large_tiles, large), (other_first, other_tiles, other)] =
                     Split::new(m, tile_rows).runs();
                 assert_eq!(large_tiles + other_tiles, m.div_ceil(tile_rows));

@@ -46,7 +46,7 @@
 )]
 
 mod activation;
-mod activations;
+mod aligned_buffer;
 mod attention;
 mod dispatch;
 mod embedding;
@@ -67,7 +67,7 @@ mod tile;
 mod top_k;
 
 pub use activation::{Activation, activate};
-pub use activations::Activations;
+pub use aligned_buffer::AlignedBuffer;
 pub use attention::{AttentionScratch, AttentionShape, attention, attention_heads};
 pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
 pub use embedding::embedding_sum;

@@ -1,11 +1,11 @@
 //! Dense layers: products with packed weights.
 
 use crate::activation::Activation;
-use crate::dispatch::{Isa, Kernel};
+use crate::dispatch::Isa;
 use crate::gemm::{Fetch, Product};
 use crate::packed_linear::{PackedLinear, WeightColumns};
 use crate::rows::{Rows, RowsMut};
-use crate::simd::{LANES, Simd};
+use crate::simd::LANES;
 use crate::tile::{Finish, Panels};
 
 /// What [`linear`] makes of each element's sum over k.
@@ -37,7 +37,9 @@ pub fn linear(isa: Isa, x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>
 
 /// Some columns of [`linear`]'s output, with the same bits. Threads share a product by its columns so.
 ///
-/// `then` is what the same thread computes next: the first panels of that are fetched from memory meanwhile.
+/// `then` is what the same thread computes next: its first weights, a few hundred kilobytes, are fetched from memory
+/// meanwhile, and those of this product are expected to have been fetched in the same way. Without it the product stands
+/// alone. That changes its time and nothing else.
 ///
 /// # Panics
 ///
@@ -73,26 +75,11 @@ pub fn linear_columns(
         return;
     }
     let bias = Some(&weight.bias[..]);
-    isa.run(Linear {
-        product: Product {
-            a: Rows { data: x, stride: k },
-            b: Panels { data: columns.panels(), k },
-            finish: Finish { bias, residual, activation }.skip(0, first / LANES),
-            out,
-            fetch: Fetch::Then(then.map_or(&[], WeightColumns::panels)),
-        },
+    isa.run(Product {
+        a: Rows { data: x, stride: k },
+        b: Panels { data: columns.panels(), k },
+        finish: Finish { bias, residual, activation }.skip(0, first / LANES),
+        out,
+        fetch: then.map_or(Fetch::Alone, |then| Fetch::Then(then.panels())),
     });
-}
-
-struct Linear<'a> {
-    product: Product<'a>,
-}
-
-impl Kernel for Linear<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        self.product.run(simd);
-    }
 }

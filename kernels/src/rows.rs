@@ -218,16 +218,20 @@ impl<'a> Shares<'a> {
     ///
     /// If there are not that many parts.
     pub fn range(&self, i: usize) -> Range<usize> {
-        assert!(i < self.parts, "part {i} of {}", self.parts);
         let (unit, all) = match self.cut {
             Cut::Columns { unit } => (unit, self.whole.columns),
             Cut::Rows => (1, self.whole.rows),
         };
-        Self::part(all, unit, self.parts, i)
+        Self::range_of(all, unit, self.parts, i)
     }
 
-    /// Part i of `parts` of `all` rows or columns, in units of so many.
-    pub fn part(all: usize, unit: usize, parts: usize, i: usize) -> Range<usize> {
+    /// Which of `all` rows or columns part i of `parts` has, if they are shared in units of so many.
+    ///
+    /// # Panics
+    ///
+    /// If the unit is 0, or there are not that many parts.
+    pub fn range_of(all: usize, unit: usize, parts: usize, i: usize) -> Range<usize> {
+        assert!(i < parts, "part {i} of {parts}");
         let units = all.div_ceil(unit);
         let bound = |i: usize| (units * i / parts * unit).min(all);
         bound(i)..bound(i + 1)

@@ -32,7 +32,7 @@ impl Kernel for Softmax<'_> {
     }
 }
 
-/// The first `width` elements of each row of `x`, whose rows are `stride` apart, times `scale`: softmax in place.
+/// The first `width` elements of each row of `x`, whose rows are `stride` apart, times `scale` > 0: softmax in place.
 #[inline(always)]
 pub(crate) fn softmax_rows<S: Simd>(simd: S, x: &mut [f32], stride: usize, width: usize, scale: f32) {
     let mut groups = x.chunks_exact_mut(ROWS_AT_ONCE * stride);
@@ -58,7 +58,7 @@ fn at_once<S: Simd, const R: usize>(simd: S, x: &mut [f32], stride: usize, width
     let full = width / LANES;
     let scale = simd.splat(scale);
 
-    // The maximum before it is scaled, which is the same: rounding keeps order.
+    // The maximum before it is scaled, which is the same: rounding keeps order, and so does a scale above 0.
     let mut maxima = [simd.splat(f32::NEG_INFINITY); R];
     for i in 0..full {
         for r in 0..R {

@@ -36,7 +36,7 @@ use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 
 /// The most rows of a tile on any instruction set.
-pub(crate) const MAX_ROWS: usize = 9;
+pub(crate) const MAX_ROWS: usize = 8;
 
 /// The most panels of a tile on any instruction set.
 pub(crate) const MAX_PANELS: usize = 4;
@@ -63,8 +63,8 @@ impl<'a> Panels<'a> {
 ///
 /// Hardware prefetches no further than a page, and memory takes about as long to bring a tile's weights as a tile of
 /// eight rows takes to use them: without this, short texts wait for memory most of the time. Fetching faster than
-/// memory delivers would make the loads of this tile wait, so the lines are spread evenly over all steps of the row
-/// tiles.
+/// memory delivers would make the loads of this tile wait, so the lines are spread evenly over all tiles of a product, by
+/// blocks of steps.
 pub(crate) struct Upcoming {
     /// The next line, how many there are from there on, and where it goes on behind them. Hints: the addresses may be any.
     next: *const Lanes,
@@ -74,7 +74,7 @@ pub(crate) struct Upcoming {
     lines: usize,
     steps: usize,
     /// How many lines are behind the average, times `steps`.
-    owed: isize,
+    owed: i64,
 }
 
 impl Upcoming {
@@ -89,15 +89,16 @@ impl Upcoming {
         Upcoming { next: first.as_ptr(), left: first.len(), then: then.as_ptr(), lines, steps, owed: 0 }
     }
 
-    /// How many lines a step fetches in those blocks that do: 0 to 4.
+    /// How many lines a step of a tile of so many panels fetches in those blocks that do. It reads a line a panel, and
+    /// fetches no more: memory could not deliver more, and what is not fetched costs time and nothing else.
     #[inline(always)]
-    fn lines_a_step(&self) -> usize {
+    fn lines_a_step(&self, panels: usize) -> usize {
         match self.lines {
             0 => 0,
             lines if lines <= self.steps => 1,
-            lines if lines <= 2 * self.steps => 2,
-            lines if lines <= 3 * self.steps => 3,
-            _ => 4,
+            lines if lines <= 2 * self.steps => panels.min(2),
+            lines if lines <= 3 * self.steps => panels.min(3),
+            _ => panels.min(4),
         }
     }
 
@@ -105,11 +106,14 @@ impl Upcoming {
     /// beyond what there is to fetch.
     #[inline(always)]
     fn turn(&mut self, steps: usize, lines: usize) -> Option<*const Lanes> {
-        self.owed += (steps * self.lines) as isize;
+        if lines == 0 {
+            return None;
+        }
+        self.owed += steps as i64 * self.lines as i64;
         if self.owed <= 0 {
             return None;
         }
-        self.owed -= (steps * lines * self.steps) as isize;
+        self.owed -= (steps * lines) as i64 * self.steps as i64;
         if self.left == 0 {
             (self.next, self.left) = (self.then, usize::MAX);
         }
@@ -117,6 +121,15 @@ impl Upcoming {
         self.next = first.wrapping_add(steps * lines);
         self.left = self.left.saturating_sub(steps * lines);
         Some(first)
+    }
+
+    /// All lines that a tile of k steps and so many panels fetches.
+    #[cfg(test)]
+    pub(crate) fn fetched_by_a_tile(&mut self, k: usize, panels: usize) -> Vec<*const Lanes> {
+        let lines = self.lines_a_step(panels);
+        let blocks = (0..k).step_by(K_BLOCK).map(|first| K_BLOCK.min(k - first));
+        let turns = blocks.filter_map(|steps| Some((self.turn(steps, lines)?, steps * lines)));
+        turns.flat_map(|(first, lines)| (0..lines).map(move |line| first.wrapping_add(line))).collect()
     }
 }
 
@@ -201,8 +214,7 @@ impl Kernel for Shaped<'_> {
             ($(($mr:literal, $($nv:literal),+)),+ $(,)?) => {
                 match (rows, panels) {
                     $($(($mr, $nv) if $mr <= S::TILE_ROWS && $nv <= panels_per_tile::<S>($mr) => {
-                        // A tile reads $nv lines a step, and fetches no more.
-                        let lines = if S::PREFETCHES { run.upcoming.lines_a_step().min($nv) } else { 0 };
+                        let lines = if S::PREFETCHES { run.upcoming.lines_a_step($nv) } else { 0 };
                         match lines {
                             0 => simd.call(Tiles::<$mr, $nv, 0>(run)),
                             1 => simd.call(Tiles::<$mr, $nv, 1>(run)),
@@ -224,7 +236,6 @@ impl Kernel for Shaped<'_> {
             (6, 1, 2, 3, 4),
             (7, 1, 2, 3),
             (8, 1, 2, 3),
-            (9, 1, 2, 3),
         );
     }
 }
@@ -253,6 +264,10 @@ impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, 
         }
 
         let mut sums = MaybeUninit::<[[Lanes; NV]; MR]>::uninit();
+        if k > K_BLOCK {
+            // Where one block is all, they are never used, and filling them would take as long as a good part of it.
+            sums.write([[Lanes::ZERO; NV]; MR]);
+        }
         // Opaque, so that the compiler leaves in memory what waits there, instead of keeping it in registers that the
         // inner loop needs, and does not merge the loads of several rows' activations.
         let sums: *mut Lanes = black_box(sums.as_mut_ptr()).cast();
@@ -260,8 +275,8 @@ impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, 
         for row_tile in 0..row_tiles {
             let first_row = row_tile * MR;
             let mut out = out.part(first_row..first_row + MR, 0..NV * LANES);
-            // Rows of output lie far apart, so their lines are in no near cache; the stores at the end would wait for
-            // them.
+            // Rows of output lie far apart, so their lines are in no near cache, where weights come from memory; the stores
+            // at the end would wait for them.
             if LINES > 0 {
                 for r in 0..MR {
                     for v in 0..NV {
@@ -272,49 +287,51 @@ impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, 
             let first_a = a.data.as_ptr().wrapping_add(first_row * a.stride);
             let a: [_; MR] = std::array::from_fn(|r| black_box(first_a.wrapping_add(r * a.stride)));
             let mut acc = [[simd.splat(0.0); NV]; MR];
-            let mut first = 0;
+            let mut block = 0;
             loop {
-                let steps = K_BLOCK.min(k - first);
+                let steps = K_BLOCK.min(k - block);
                 let (mut fetch, fetch_step) = match upcoming.turn(steps, LINES) {
-                    Some(first) if LINES > 0 => (first, LINES),
-                    // The same lines again and again, which costs nothing.
-                    _ => (b[0], 0),
+                    Some(first) => (first, LINES),
+                    // The same line again and again: no more than a load.
+                    None => (b[0], 0),
                 };
-                let unrolled = first + (steps - steps % UNROLL);
-                let mut i = first;
+                let unrolled = block + (steps - steps % UNROLL);
+                let mut i = block;
                 while i < unrolled {
                     for _ in 0..UNROLL {
                         for line in 0..LINES {
                             simd.prefetch_l2(fetch.wrapping_add(line).cast());
                         }
                         fetch = fetch.wrapping_add(fetch_step);
-                        // SAFETY: i < unrolled ≤ k.
+                        // SAFETY: `check_bounds` has found k elements from each pointer on, and i < unrolled ≤ k, for
+                        // there is a multiple of UNROLL steps from `block` to `unrolled`.
                         unsafe { step(simd, &a, &b, i, &mut acc) };
                         i += 1;
                     }
                 }
-                while i < first + steps {
-                    // SAFETY: i < first + steps ≤ k.
+                while i < block + steps {
+                    // SAFETY: as above, with i < block + steps ≤ k.
                     unsafe { step(simd, &a, &b, i, &mut acc) };
                     i += 1;
                 }
-                if first > 0 {
+                if block > 0 {
                     for r in 0..MR {
                         for v in 0..NV {
                             let lanes = sums.wrapping_add(r * NV + v);
-                            // SAFETY: it is one of MR · NV, and the block before has written it.
+                            // SAFETY: it is one of the MR · NV of `sums`, which lives, is nobody else's, and has been
+                            // filled, because this is not the only block.
                             acc[r][v] = simd.add(simd.load(unsafe { &(*lanes).0 }), acc[r][v]);
                         }
                     }
                 }
-                first += steps;
-                if first == k {
+                block += steps;
+                if block == k {
                     break;
                 }
                 for r in 0..MR {
                     for v in 0..NV {
                         let lanes = sums.wrapping_add(r * NV + v);
-                        // SAFETY: it is one of MR · NV, and of plain numbers, which need no drop.
+                        // SAFETY: as above.
                         simd.store(acc[r][v], unsafe { &mut (*lanes).0 });
                         acc[r][v] = simd.splat(0.0);
                     }
@@ -329,11 +346,11 @@ impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, 
                 }
             }
             if let Some(residual) = finish.residual {
-                let first = residual.data.as_ptr().wrapping_add(first_row * residual.stride);
+                let tile = residual.data.as_ptr().wrapping_add(first_row * residual.stride);
                 for r in 0..MR {
                     for v in 0..NV {
-                        let lanes = first.wrapping_add(r * residual.stride + v * LANES).cast();
-                        // SAFETY: `check_bounds` has found NV · 16 elements in each row of the residual.
+                        let lanes = tile.wrapping_add(r * residual.stride + v * LANES).cast();
+                        // SAFETY: `check_bounds` has found NV · 16 elements in each of these rows of the residual.
                         acc[r][v] = simd.add(acc[r][v], simd.load(unsafe { &*lanes }));
                     }
                 }

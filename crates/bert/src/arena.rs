@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use minilm_kernels::{Activations, AttentionScratch};
+use minilm_kernels::{AlignedBuffer, AttentionScratch};
 
 use crate::{BertConfig, PackedTokens};
 
@@ -21,15 +21,15 @@ pub struct Arena {
 #[derive(Default)]
 pub(crate) struct States {
     /// `[T][hidden_size]`: what goes into a layer and comes out of it.
-    pub(crate) hidden: Activations,
+    pub(crate) hidden: AlignedBuffer,
     /// `[T][3 · hidden_size]`
-    pub(crate) qkv: Activations,
+    pub(crate) qkv: AlignedBuffer,
     /// `[T][hidden_size]`: attention's output before its dense layer.
-    pub(crate) context: Activations,
+    pub(crate) context: AlignedBuffer,
     /// `[T][hidden_size]`: a layer's state between attention and feed-forward, before LayerNorm, if columns are shared.
-    pub(crate) attended: Activations,
+    pub(crate) attended: AlignedBuffer,
     /// `[T][intermediate_size]`, if columns are shared.
-    pub(crate) intermediate: Activations,
+    pub(crate) intermediate: AlignedBuffer,
 }
 
 /// What a thread has for itself.
@@ -37,13 +37,13 @@ pub(crate) struct States {
 pub(crate) struct Member {
     pub(crate) attention: AttentionScratch,
     /// `[T][hidden_size]`: what goes into a layer, if columns are shared.
-    pub(crate) hidden: Activations,
+    pub(crate) hidden: AlignedBuffer,
     /// `[T][3 · columns]` of some heads, if columns are shared.
-    pub(crate) qkv: Activations,
+    pub(crate) qkv: AlignedBuffer,
     /// `[T][hidden_size]`, or `[rows][hidden_size]` of a piece: the state between attention and feed-forward.
-    pub(crate) attended: Activations,
+    pub(crate) attended: AlignedBuffer,
     /// `[rows][intermediate_size]` of a piece.
-    pub(crate) intermediate: Activations,
+    pub(crate) intermediate: AlignedBuffer,
 }
 
 impl Arena {

@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use minilm_kernels::{
-    Activation, Activations, AttentionShape, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares,
+    Activation, AlignedBuffer, AttentionShape, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares,
     WeightColumns, attention_heads, layer_norm, linear_columns,
 };
 
@@ -113,7 +113,7 @@ impl<P: Probe> Pass<'_, P> {
         self.lead.run(parts, |i| {
             let x = &hidden[scaled(qkv.range(i), h)];
             let then = if i + threads < parts { &layer.qkv } else { &layer.attention_output };
-            pieces.product(x, [&layer.qkv, then], Epilogue::Bias, qkv.take(i));
+            pieces.product(x, &layer.qkv, then, Epilogue::Bias, qkv.take(i));
             pieces.probe.ended(Operation::Qkv);
         });
     }
@@ -160,16 +160,17 @@ impl<P: Probe> Pass<'_, P> {
                 None => &pieces.encoder.layers[0].qkv,
             };
             let after = next.map_or(then, |next| &next.qkv);
-            pieces.after_attention((layer, after), context, rows, &mut pieces.any_member(i));
+            pieces.after_attention(layer, after, context, rows, &mut pieces.any_member(i));
             if let Some(next) = next {
-                pieces.product(rows, [&next.qkv, then], Epilogue::Bias, qkv.take(i));
+                pieces.product(rows, &next.qkv, then, Epilogue::Bias, qkv.take(i));
                 pieces.probe.ended(Operation::Qkv);
             }
         });
     }
 
     /// A layer whose products are shared by columns. Heads must be whole panels wide. `norm` is the LayerNorm that
-    /// `states.hidden` still has to go through: the layer leaves it to whoever reads its states next.
+    /// `states.hidden` still has to go through: the layer leaves it to whoever reads its states next. `next` is the layer
+    /// whose weights are used next: after the last the first, of the next text.
     fn layer_by_columns(
         &self,
         norm: Option<&LayerNorm>,
@@ -183,7 +184,7 @@ impl<P: Probe> Pass<'_, P> {
         let States { hidden, context, attended, intermediate, .. } = states;
         attended.resize(rows * h);
         intermediate.resize(rows * f);
-        let (pieces, threads) = (&self.pieces, self.pieces.threads);
+        let (pieces, threads, isa) = (&self.pieces, self.pieces.threads, self.pieces.encoder.isa);
 
         let head_size = pieces.shape().head_size;
         let heads = RowsMut::new(context, h).share_columns(head_size, threads);
@@ -197,9 +198,9 @@ impl<P: Probe> Pass<'_, P> {
         let shares = RowsMut::new(attended, h).share_columns(PANEL, threads);
         self.lead.run(threads, |i| {
             let residual = Epilogue::Residual(&pieces.member(i).hidden);
-            let weights =
-                [&layer.attention_output, &layer.intermediate].map(|weight| pieces.share(weight, i));
-            pieces.product_by_columns(context, weights, residual, shares.take(i));
+            let weights = pieces.share(&layer.attention_output, i);
+            let then = pieces.share(&layer.intermediate, i);
+            linear_columns(isa, context, weights, Some(then), residual, shares.take(i));
         });
 
         let shares = RowsMut::new(intermediate, f).share_columns(PANEL, threads);
@@ -207,16 +208,17 @@ impl<P: Probe> Pass<'_, P> {
             let member = &mut *pieces.member(i);
             pieces.copy_normalized(attended, Some(&layer.attention_norm), &mut member.attended);
             let gelu = Epilogue::Activation(Activation::Gelu);
-            let weights = [&layer.intermediate, &layer.output].map(|weight| pieces.share(weight, i));
-            pieces.product_by_columns(&member.attended, weights, gelu, shares.take(i));
+            let weights = pieces.share(&layer.intermediate, i);
+            let then = pieces.share(&layer.output, i);
+            linear_columns(isa, &member.attended, weights, Some(then), gelu, shares.take(i));
         });
 
         let shares = RowsMut::new(hidden, h).share_columns(PANEL, threads);
         self.lead.run(threads, |i| {
             let residual = Epilogue::Residual(&pieces.member(i).attended);
-            let weights =
-                [pieces.share(&layer.output, i), next.qkv.columns(Shares::part(h, head_size, threads, i))];
-            pieces.product_by_columns(intermediate, weights, residual, shares.take(i));
+            let weights = pieces.share(&layer.output, i);
+            let then = next.qkv.columns(Shares::range_of(h, head_size, threads, i));
+            linear_columns(isa, intermediate, weights, Some(then), residual, shares.take(i));
         });
     }
 }
@@ -226,7 +228,8 @@ impl<P: Probe> Pieces<'_, P> {
     /// the weight that is used next.
     fn after_attention(
         &self,
-        (layer, then): (&Layer, &PackedLinear),
+        layer: &Layer,
+        then: &PackedLinear,
         context: &[f32],
         hidden: &mut [f32],
         member: &mut Member,
@@ -240,34 +243,35 @@ impl<P: Probe> Pieces<'_, P> {
         activated.resize(rows * f);
 
         let residual = Epilogue::Residual(hidden);
-        self.product(context, [attention_output, intermediate], residual, RowsMut::new(attended, h));
+        self.product(context, attention_output, intermediate, residual, RowsMut::new(attended, h));
         self.probe.ended(Operation::AttentionOutput);
         layer_norm(isa, attended, attention_norm);
         self.probe.ended(Operation::LayerNorm);
         let gelu = Epilogue::Activation(Activation::Gelu);
-        self.product(attended, [intermediate, output], gelu, RowsMut::new(activated, f));
+        self.product(attended, intermediate, output, gelu, RowsMut::new(activated, f));
         self.probe.ended(Operation::Intermediate);
-        self.product(activated, [output, then], Epilogue::Residual(attended), RowsMut::new(hidden, h));
+        self.product(activated, output, then, Epilogue::Residual(attended), RowsMut::new(hidden, h));
         self.probe.ended(Operation::Output);
         layer_norm(isa, hidden, output_norm);
         self.probe.ended(Operation::LayerNorm);
     }
 
-    /// A product of all columns. The second weight is what this thread computes next.
+    /// A product of all columns. `then` is the weight that this thread uses next.
     fn product(
         &self,
         x: &[f32],
-        [weight, then]: [&PackedLinear; 2],
+        weight: &PackedLinear,
+        then: &PackedLinear,
         epilogue: Epilogue<'_>,
         out: RowsMut<'_>,
     ) {
-        let [weight, then] = [weight, then].map(|weight| weight.columns(0..weight.n()));
-        self.product_by_columns(x, [weight, then], epilogue, out);
+        let [columns, then] = [weight, then].map(|weight| weight.columns(0..weight.n()));
+        linear_columns(self.encoder.isa, x, columns, Some(then), epilogue, out);
     }
 
     /// The states that a thread goes on with, normalised: all rows, for itself. They are few, and a join for a shared
     /// normalisation would take longer.
-    fn copy_normalized(&self, states: &[f32], norm: Option<&LayerNorm>, copy: &mut Activations) {
+    fn copy_normalized(&self, states: &[f32], norm: Option<&LayerNorm>, copy: &mut AlignedBuffer) {
         copy.resize(states.len());
         copy.copy_from_slice(states);
         if let Some(norm) = norm {
@@ -305,20 +309,9 @@ impl<P: Probe> Pieces<'_, P> {
         }
     }
 
-    /// A share of a product, of the columns of its first weight; the second is what this thread computes next.
-    fn product_by_columns(
-        &self,
-        x: &[f32],
-        [columns, then]: [WeightColumns<'_>; 2],
-        epilogue: Epilogue<'_>,
-        out: RowsMut<'_>,
-    ) {
-        linear_columns(self.encoder.isa, x, columns, Some(then), epilogue, out);
-    }
-
     /// Share i of a weight's columns.
     fn share<'w>(&self, weight: &'w PackedLinear, i: usize) -> WeightColumns<'w> {
-        weight.columns(Shares::part(weight.n(), PANEL, self.threads, i))
+        weight.columns(Shares::range_of(weight.n(), PANEL, self.threads, i))
     }
 
     fn shape(&self) -> AttentionShape {

@@ -63,9 +63,9 @@ impl Avx512 {
 impl Simd for Avx512 {
     type F32 = __m512;
 
-    // 32 zmm registers: 9 rows × 3 panels, 3 of weights, 1 activation broadcast, 1 to spare.
-    const TILE_ROWS: usize = 9;
-    const ACCUMULATORS: usize = 27;
+    // 32 zmm registers: 8 rows × 3 panels, 3 of weights, 1 activation broadcast, 4 to spare.
+    const TILE_ROWS: usize = 8;
+    const ACCUMULATORS: usize = 24;
     const PREFETCHES: bool = true;
 
     #[inline(always)]

@@ -9,18 +9,18 @@ use crate::simd::{LANES, Lanes};
 /// is two: that costs 1 % of a long text's time.
 ///
 /// ```
-/// let mut room = minilm_kernels::Activations::default();
+/// let mut room = minilm_kernels::AlignedBuffer::default();
 /// room.resize(3);
 /// room.copy_from_slice(&[1.0, 2.0, 3.0]);
 /// assert!(room.as_ptr().addr().is_multiple_of(64));
 /// ```
 #[derive(Debug, Default)]
-pub struct Activations {
+pub struct AlignedBuffer {
     lines: Vec<Lanes>,
     len: usize,
 }
 
-impl Activations {
+impl AlignedBuffer {
     /// Makes the room `len` elements long. Whatever was there stays there, new elements are 0 or what a longer length had
     /// left; memory is never given back.
     pub fn resize(&mut self, len: usize) {
@@ -32,7 +32,7 @@ impl Activations {
     }
 }
 
-impl Deref for Activations {
+impl Deref for AlignedBuffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -40,7 +40,7 @@ impl Deref for Activations {
     }
 }
 
-impl DerefMut for Activations {
+impl DerefMut for AlignedBuffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
     }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_room_grows_and_stays_aligned() {
-        let mut room = Activations::default();
+        let mut room = AlignedBuffer::default();
         assert!(room.is_empty());
         for len in [1, 17, 5000, 3, 100_000] {
             room.resize(len);

@@ -6,7 +6,8 @@ use minilm_tests::{golden, sized_texts::text_of};
 
 /// On both sides of where a tile of rows is full, where columns are shared no more (48 rows for two threads, 72 for
 /// three) and where a thread has another piece of rows.
-const TOKENS: [usize; 21] = [2, 3, 8, 9, 10, 12, 16, 17, 33, 47, 48, 49, 64, 65, 71, 72, 73, 128, 130, 192, 256];
+const TOKENS: [usize; 21] =
+    [2, 3, 8, 9, 10, 12, 16, 17, 33, 47, 48, 49, 64, 65, 71, 72, 73, 128, 130, 192, 256];
 
 fn load(name: &str, isa: Isa, threads: usize) -> SentenceTransformer {
     let path = if name == "tiny-bert" { golden::tiny_bert() } else { name.into() };

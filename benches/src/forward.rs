@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use minilm_kernels::{
-    Activation, AlignedBuffer, AttentionScratch, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut, attention,
-    embedding_sum, l2_normalize, layer_norm, linear_columns, mean_pool,
+    Activation, AlignedBuffer, AttentionScratch, Epilogue, Isa, LayerNorm, PackedLinear, Precision, RowsMut,
+    attention, embedding_sum, l2_normalize, layer_norm, linear_columns, mean_pool,
 };
 use serde::Serialize;
 
@@ -134,7 +134,7 @@ impl Network {
         let mut dense = |n: usize, k: usize| {
             seed += 1;
             let weight: Vec<f32> = numbers(n * k, seed).iter().map(|w| 0.15 * w).collect();
-            PackedLinear::pack(&[(&weight, &numbers(n, seed + 100))], k)
+            PackedLinear::pack(Precision::F32, &[(&weight, &numbers(n, seed + 100))], k)
         };
         let layers = (0..LAYERS)
             .map(|_| Layer {
@@ -240,7 +240,7 @@ mod tests {
     /// The states after the last layer, every step over all rows at once.
     fn states_without_pieces(network: &Network, isa: Isa) -> Vec<f32> {
         let norm = &network.norm;
-        let dense = |x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>| {
+        let dense = |x: &[f32], weight: &PackedLinear, Precision, epilogue: Epilogue<'_>| {
             let mut out = vec![0.0; TOKENS * weight.n()];
             linear(isa, x, weight, epilogue, &mut out);
             out

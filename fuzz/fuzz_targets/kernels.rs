@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
-    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, RowsMut, TopK,
+    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, Precision, RowsMut, TopK,
     activate, attention, attention_heads, cls_pool, dot, embedding_sum, l2_normalize, layer_norm, linear,
     linear_columns, max_pool, mean_pool, reference, similarity_matrix, softmax,
 };
@@ -337,7 +337,7 @@ impl Case {
         let (x, residual) = (self.input(0, m * k), self.input(3, m * n));
         let (weight, bias) = (self.numbers(1, n * k), self.numbers(2, n));
         let parts = [(&weight[..split * k], &bias[..split]), (&weight[split * k..], &bias[split..])];
-        let packed = PackedLinear::pack(&parts, k);
+        let packed = PackedLinear::pack(Precision::F32, &parts, k);
         let biased = reference::linear(x.get(), &weight, &bias, m, n, k);
         let (epilogue, expected) = match then {
             Then::Bias => (Epilogue::Bias, biased),

@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use crate::aligned_buffer::AlignedBuffer;
 use crate::dispatch::{Isa, Kernel};
+use crate::dot::{DotKernel, F32};
 use crate::gemm::{Fetch, Product};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
@@ -156,7 +157,7 @@ impl Kernel for Attention<'_> {
             let values = &mut scratch.values[..value_panels * s];
             pack_keys(simd, qkv, h, h + column, head_size, keys);
             pack_values(simd, qkv, h, 2 * h + column, head_size, values);
-            let queries = Rows { data: &qkv[column..], stride: 3 * h };
+            let queries = Rows { data: bytemuck::cast_slice(&qkv[column..]), stride: 3 * h };
 
             for first_row in (0..s).step_by(queries_at_once) {
                 let rows = queries_at_once.min(s - first_row);
@@ -168,20 +169,20 @@ impl Kernel for Attention<'_> {
                     out: RowsMut::new(scores, stride),
                     fetch: Fetch::Nothing,
                 };
-                product.run(simd);
+                product.run(F32(simd));
                 if head + 1 < last_head && s >= FAR_TOKENS {
                     let tokens = &qkv[first_row * 3 * h..(first_row + rows) * 3 * h];
                     prefetch_head(simd, tokens, h, column + head_size, head_size);
                 }
                 softmax_rows(simd, scores, stride, s, scale);
                 let product = Product {
-                    a: Rows { data: scores, stride },
+                    a: Rows { data: bytemuck::cast_slice(scores), stride },
                     b: Panels { data: values, k: s },
                     finish: Finish::NOTHING,
                     out: out.part(first_row..first_row + rows, out_column..out_column + head_size),
                     fetch: Fetch::Nothing,
                 };
-                product.run(simd);
+                product.run(F32(simd));
             }
         }
     }

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+#[cfg(target_arch = "x86_64")]
+use crate::dot::{Avx2Int8, Avx512Bf16, Avx512Vnni, AvxVnni};
+use crate::dot::{Bf16Fma, Dot, DotKernel, F32, Int8, ScalarInt8};
+#[cfg(target_arch = "aarch64")]
+use crate::dot::{NeonInt8, NeonSdot};
+use crate::precision::Precision;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
@@ -125,6 +131,57 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Detected::Neon(token) => token.call(kernel),
         }
+    }
+}
+
+impl Isa {
+    /// Runs `kernel`, whose products are of that precision, compiled for this instruction set.
+    #[inline]
+    pub(crate) fn multiply<K: DotKernel>(self, precision: Precision, kernel: K) -> K::Output {
+        match self.0 {
+            Detected::Scalar(simd) => match precision {
+                Precision::F32 => F32(simd).call(kernel),
+                Precision::Bf16 => Bf16Fma(simd).call(kernel),
+                Precision::Int8 => Int8(ScalarInt8).call(kernel),
+            },
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx2(simd) => avx2_multiply(simd, precision, kernel),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx512(simd) => match precision {
+                Precision::F32 => F32(simd).call(kernel),
+                Precision::Bf16 => match Avx512Bf16::detect(simd) {
+                    Some(dot) => dot.call(kernel),
+                    None => avx2_multiply(simd.avx2(), precision, kernel),
+                },
+                Precision::Int8 => match Avx512Vnni::detect(simd) {
+                    Some(step) => Int8(step).call(kernel),
+                    None => avx2_multiply(simd.avx2(), precision, kernel),
+                },
+            },
+            #[cfg(target_arch = "aarch64")]
+            Detected::Neon(simd) => match precision {
+                Precision::F32 => F32(simd).call(kernel),
+                Precision::Bf16 => Bf16Fma(simd).call(kernel),
+                Precision::Int8 => match NeonSdot::detect(simd) {
+                    Some(step) => Int8(step).call(kernel),
+                    None => Int8(NeonInt8(simd)).call(kernel),
+                },
+            },
+        }
+    }
+}
+
+/// Also for processors with AVX-512 that lack its bf16 or its int8.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn avx2_multiply<K: DotKernel>(simd: Avx2, precision: Precision, kernel: K) -> K::Output {
+    match precision {
+        Precision::F32 => F32(simd).call(kernel),
+        Precision::Bf16 => Bf16Fma(simd).call(kernel),
+        Precision::Int8 => match AvxVnni::detect(simd) {
+            Some(step) => Int8(step).call(kernel),
+            None => Int8(Avx2Int8(simd)).call(kernel),
+        },
     }
 }
 

@@ -15,9 +15,9 @@
 
 use std::ops::Range;
 
-use crate::dispatch::Kernel;
+use crate::dot::{Dot, DotKernel};
 use crate::rows::{Rows, RowsMut};
-use crate::simd::{LANES, Lanes, Simd};
+use crate::simd::{LANES, Lanes};
 use crate::tile::{Finish, MAX_ROWS, Panels, TileRun, Upcoming, panels_per_tile};
 
 /// Rows, or panels, in as few tiles as possible, of sizes that differ by at most one: first the larger, then the others.
@@ -70,7 +70,7 @@ pub(crate) enum Fetch<'a> {
 
 /// One product: rows of `a` · the panels of `b` → as many rows of `out`, finished.
 pub(crate) struct Product<'a> {
-    pub(crate) a: Rows<'a>,
+    pub(crate) a: Rows<'a, u32>,
     /// ⌈n / 16⌉ panels of k steps, for the n columns of `out`.
     pub(crate) b: Panels<'a>,
     pub(crate) finish: Finish<'a>,
@@ -78,26 +78,26 @@ pub(crate) struct Product<'a> {
     pub(crate) fetch: Fetch<'a>,
 }
 
-impl Kernel for Product<'_> {
+impl DotKernel for Product<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+    fn run<D: Dot>(mut self, dot: D) {
         let (m, n) = (self.out.rows(), self.out.columns());
         if m == 0 {
             return;
         }
-        let rows = Split::new(m, S::TILE_ROWS);
-        let panels = Split::new(n / LANES, panels_per_tile::<S>(rows.size));
+        let rows = Split::new(m, D::TILE_ROWS);
+        let panels = Split::new(n / LANES, panels_per_tile::<D>(rows.size));
         let mut upcoming = self.upcoming(rows, panels);
         for (first, tiles, panels) in panels.runs() {
             for tile in 0..tiles {
                 let first = first + tile * panels;
-                self.panels(simd, rows, first..first + panels, &mut upcoming);
+                self.panels(dot, rows, first..first + panels, &mut upcoming);
             }
         }
         if !n.is_multiple_of(LANES) {
-            self.last_columns(simd, rows, n / LANES);
+            self.last_columns(dot, rows, n / LANES);
         }
     }
 }
@@ -105,7 +105,7 @@ impl Kernel for Product<'_> {
 impl Product<'_> {
     /// All rows of a tile's whole panels.
     #[inline(always)]
-    fn panels<S: Simd>(&mut self, simd: S, split: Split, panels: Range<usize>, upcoming: &mut Upcoming) {
+    fn panels<D: Dot>(&mut self, dot: D, split: Split, panels: Range<usize>, upcoming: &mut Upcoming) {
         let Product { a, b, finish, out, .. } = self;
         let columns = panels.start * LANES..panels.end * LANES;
         let b = b.skip(panels.start);
@@ -119,7 +119,7 @@ impl Product<'_> {
                     finish: finish.skip(first_row, panels.start),
                     upcoming,
                 };
-                run.run(simd, rows, panels.len());
+                run.run(dot, rows, panels.len());
             }
         }
     }
@@ -139,7 +139,7 @@ impl Product<'_> {
 
     /// The columns behind the last whole panel. Their tiles are computed aside, sixteen columns wide.
     #[inline(always)]
-    fn last_columns<S: Simd>(&mut self, simd: S, split: Split, panel: usize) {
+    fn last_columns<D: Dot>(&mut self, dot: D, split: Split, panel: usize) {
         let columns = panel * LANES..self.out.columns();
         for (first_row, row_tiles, rows) in split.runs() {
             for first_row in (first_row..first_row + row_tiles * rows).step_by(rows.max(1)) {
@@ -161,7 +161,7 @@ impl Product<'_> {
                     finish,
                     upcoming: &mut Upcoming::nothing(),
                 };
-                whole.run(simd, rows, 1);
+                whole.run(dot, rows, 1);
                 let mut out = self.out.part(first_row..first_row + rows, columns.clone());
                 for (r, sums) in aside.chunks_exact(LANES).take(rows).enumerate() {
                     out.row_mut(r).copy_from_slice(&sums[..columns.len()]);
@@ -174,12 +174,13 @@ impl Product<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dot::F32;
     use crate::simd::Scalar;
 
     /// How often each line is fetched during a product of m rows: of its own weights and of those that follow.
-    fn fetched<S: Simd>(m: usize, k: usize, panels: usize, then: usize) -> (Vec<u32>, Vec<u32>) {
+    fn fetched<D: Dot>(m: usize, k: usize, panels: usize, then: usize) -> (Vec<u32>, Vec<u32>) {
         let (own, then) = (vec![Lanes::ZERO; panels * k], vec![Lanes::ZERO; then]);
-        let (x, mut out) = (vec![0.0; m * k], vec![0.0; m * panels * LANES]);
+        let (x, mut out) = (vec![0; m * k], vec![0.0; m * panels * LANES]);
         let product = Product {
             a: Rows { data: &x, stride: k },
             b: Panels { data: &own, k },
@@ -187,8 +188,8 @@ mod tests {
             out: RowsMut::new(&mut out, panels * LANES),
             fetch: Fetch::Then(&then),
         };
-        let rows = Split::new(m, S::TILE_ROWS);
-        let panels = Split::new(panels, panels_per_tile::<S>(rows.size));
+        let rows = Split::new(m, D::TILE_ROWS);
+        let panels = Split::new(panels, panels_per_tile::<D>(rows.size));
         let mut upcoming = product.upcoming(rows, panels);
         let mut times = (vec![0; own.len()], vec![0; then.len()]);
         for (_, tiles, panels) in panels.runs() {
@@ -210,7 +211,7 @@ mod tests {
     /// before has fetched, and for a few at the end, because the pace is kept by blocks.
     #[test]
     fn weights_are_fetched_once_and_before_they_are_used() {
-        fn check<S: Simd>() {
+        fn check<D: Dot>() {
             for (k, panels, next) in [
                 (384, 72, 24 * 384),
                 (384, 24, 96 * 384),
@@ -222,8 +223,8 @@ mod tests {
                 (1536, 12, 12 * 384),
             ] {
                 for m in [1, 7, 8, 12, 16, 64] {
-                    let ahead = AHEAD * panels_per_tile::<S>(Split::new(m, S::TILE_ROWS).size);
-                    let (own, then) = fetched::<S>(m, k, panels, next);
+                    let ahead = AHEAD * panels_per_tile::<D>(Split::new(m, D::TILE_ROWS).size);
+                    let (own, then) = fetched::<D>(m, k, panels, next);
                     let what = format!("m = {m}, k = {k}, {panels} panels, {next} lines to follow");
                     let ahead_of_own = ahead.min(own.len());
                     assert!(
@@ -235,20 +236,20 @@ mod tests {
                     assert!(due.iter().chain(later).all(|&n| n <= 1), "{what}: twice");
                     let missing = due.iter().filter(|&&n| n == 0).count();
                     // A tile fetches no more lines a step than it has panels.
-                    let capped = ahead > own.len() && m <= S::TILE_ROWS;
+                    let capped = ahead > own.len() && m <= D::TILE_ROWS;
                     assert!(capped || missing <= 4 * 128, "{what}: {missing} lines are missing");
                     let beyond = later.iter().filter(|&&n| n == 1).count();
                     assert!(beyond <= 4 * 128, "{what}: {beyond} lines too many");
                 }
             }
         }
-        check::<Scalar>();
+        check::<F32<Scalar>>();
         #[cfg(target_arch = "x86_64")]
-        check::<crate::simd::Avx2>();
+        check::<F32<crate::simd::Avx2>>();
         #[cfg(target_arch = "x86_64")]
-        check::<crate::simd::Avx512>();
+        check::<F32<crate::simd::Avx512>>();
         #[cfg(target_arch = "aarch64")]
-        check::<crate::simd::Neon>();
+        check::<F32<crate::simd::Neon>>();
     }
 
     #[test]

@@ -25,11 +25,11 @@
 //! # Use
 //!
 //! ```
-//! use minilm_kernels::{Epilogue, Isa, PackedLinear, linear};
+//! use minilm_kernels::{Epilogue, Isa, PackedLinear, Precision, linear};
 //!
 //! let weight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [n = 2][k = 3]
 //! let bias = [0.5, -0.5];
-//! let packed = PackedLinear::pack(&[(&weight, &bias)], 3);
+//! let packed = PackedLinear::pack(Precision::F32, &[(&weight, &bias)], 3);
 //!
 //! let x = [1.0, 0.0, -1.0]; // [m = 1][k = 3]
 //! let mut out = [0.0; 2]; // [m = 1][n = 2]
@@ -49,15 +49,18 @@ mod activation;
 mod aligned_buffer;
 mod attention;
 mod dispatch;
+mod dot;
 mod embedding;
 mod gemm;
 mod layer_norm;
 mod linear;
 mod math;
+mod narrow_rows;
 mod normalize;
 mod packed_linear;
 pub mod peak;
 mod pooling;
+mod precision;
 pub mod reference;
 mod rows;
 mod simd;
@@ -73,9 +76,11 @@ pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
 pub use embedding::embedding_sum;
 pub use layer_norm::{LayerNorm, layer_norm};
 pub use linear::{Epilogue, linear, linear_columns};
+pub use narrow_rows::{Activations, NarrowRows};
 pub use normalize::l2_normalize;
-pub use packed_linear::{PackedLinear, SharedRegion, WeightColumns, pack_panel};
+pub use packed_linear::{PackedLinear, PanelMut, SharedRegion, WeightColumns};
 pub use pooling::{cls_pool, max_pool, mean_pool};
+pub use precision::{Precision, UnknownPrecision};
 pub use rows::{RowsMut, Shares};
 pub use similarity::{dot, similarity_matrix};
 pub use softmax::softmax;

@@ -4,7 +4,11 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use crate::dot::ColumnScales;
+use crate::precision::Precision;
+use crate::reference;
 use crate::simd::{LANES, Lanes};
+use crate::tile::Panels;
 
 /// Some output columns of a [`PackedLinear`], in whole panels: see [`PackedLinear::columns`].
 #[derive(Clone, Copy, Debug)]
@@ -15,28 +19,53 @@ pub struct WeightColumns<'a> {
 }
 
 impl<'a> WeightColumns<'a> {
-    /// Their panels `[⌈count / 16⌉][k][16]`.
-    pub(crate) fn panels(self) -> &'a [Lanes] {
+    /// Their panels `[⌈count / 16⌉][lines][16]`.
+    pub(crate) fn panels(self) -> Panels<'a> {
         let (first, count) = (self.first / LANES, self.count.div_ceil(LANES));
-        if count == 0 { &[] } else { &self.weight.panels[first * self.weight.k..][..count * self.weight.k] }
+        let k = lines(self.weight.precision, self.weight.k);
+        let data = if count == 0 { &[] } else { &self.weight.panels[first * k..][..count * k] };
+        Panels { data, k }
     }
 }
 
 /// Memory with packed weights that several layers, models or processes share: see [`PackedLinear::from_region`].
 pub type SharedRegion = Arc<dyn AsRef<[f32]> + Send + Sync>;
 
-/// A weight matrix with its bias, packed once into panels for [`linear`](crate::linear()).
+/// A weight matrix with its bias, packed once into panels for [`linear`](crate::linear()), in a [`Precision`].
 ///
-/// Packed, it is `[⌈n / 16⌉][k][16]`, then the bias `[⌈n / 16⌉][16]`; columns from n on are zero. The layout is the
-/// same for every instruction set.
+/// Packed, it is lines of 64 bytes: panels of sixteen output columns, then what there is of each column. Columns from n on are
+/// zero, as are steps from k on. The layout is the same for every instruction set:
+///
+/// | | panels | of each column |
+/// |---|---|---|
+/// | f32 | `[⌈n / 16⌉][k][16]` | bias `[⌈n / 16⌉][16]` |
+/// | bf16 | `[⌈n / 16⌉][⌈k / 2⌉][16][2]` | bias |
+/// | int8 | `[⌈n / 16⌉][⌈k / 4⌉][16][4]` | bias; scale, f32; sum of the column's bytes, i32 |
+///
+/// What a weight becomes, [`reference::bf16_bits`](crate::reference::bf16_bits) and
+/// [`reference::quantize_weights`](crate::reference::quantize_weights) say.
 #[derive(Debug)]
 pub struct PackedLinear {
-    /// `[⌈n / 16⌉][k][16]`
+    pub(crate) precision: Precision,
+    /// `[⌈n / 16⌉][steps of a panel][16]`
     pub(crate) panels: PackedLanes,
-    /// `[⌈n / 16⌉][16]`
-    pub(crate) bias: PackedLanes,
+    /// `[of each column: bias, scale, sum][⌈n / 16⌉][16]`, as many of them as the precision has.
+    pub(crate) columns: PackedLanes,
     pub(crate) n: usize,
     pub(crate) k: usize,
+}
+
+/// How many lines a panel has, one for each word of activations.
+fn lines(precision: Precision, k: usize) -> usize {
+    k.div_ceil(precision.steps_a_word())
+}
+
+/// How many numbers there are of each column.
+fn numbers_of_columns(precision: Precision) -> usize {
+    match precision {
+        Precision::F32 | Precision::Bf16 => 1,
+        Precision::Int8 => 3,
+    }
 }
 
 impl PackedLinear {
@@ -46,7 +75,7 @@ impl PackedLinear {
     /// # Panics
     ///
     /// If k is 0 or a weight's length is not k times its bias's.
-    pub fn pack(parts: &[(&[f32], &[f32])], k: usize) -> PackedLinear {
+    pub fn pack(precision: Precision, parts: &[(&[f32], &[f32])], k: usize) -> PackedLinear {
         assert!(k > 0, "pack: k is 0");
         for (weight, bias) in parts {
             let n = bias.len();
@@ -55,13 +84,19 @@ impl PackedLinear {
         let rows: Vec<&[f32]> = parts.iter().flat_map(|(weight, _)| weight.chunks_exact(k)).collect();
         let biases: Vec<f32> = parts.iter().flat_map(|(_, bias)| *bias).copied().collect();
         let n = rows.len();
-        let mut panels = vec![Lanes::ZERO; n.div_ceil(LANES) * k];
-        for (panel, rows) in panels.chunks_exact_mut(k).zip(rows.chunks(LANES)) {
-            pack_rows(rows, panel);
+        let mut panels = vec![Lanes::ZERO; n.div_ceil(LANES) * lines(precision, k)];
+        let mut columns = vec![Lanes::ZERO; n.div_ceil(LANES) * numbers_of_columns(precision)];
+        let places = panel_places(
+            precision,
+            k,
+            bytemuck::cast_slice_mut(&mut panels),
+            bytemuck::cast_slice_mut(&mut columns),
+        );
+        for ((place, rows), biases) in places.zip(rows.chunks(LANES)).zip(biases.chunks(LANES)) {
+            place.pack(rows, biases);
         }
-        let mut bias = vec![Lanes::ZERO; n.div_ceil(LANES)];
-        bytemuck::cast_slice_mut(&mut bias)[..n].copy_from_slice(&biases);
-        PackedLinear { panels: PackedLanes::Owned(panels), bias: PackedLanes::Owned(bias), n, k }
+        let [panels, columns] = [panels, columns].map(PackedLanes::Owned);
+        PackedLinear { precision, panels, columns, n, k }
     }
 
     /// Some of the n output columns, for [`linear_columns`](crate::linear_columns()).
@@ -81,9 +116,28 @@ impl PackedLinear {
         WeightColumns { weight: self, first: start, count: end - start }
     }
 
-    /// How many `f32` n outputs of k inputs are when packed; `None` if that overflows.
-    pub fn packed_len(n: usize, k: usize) -> Option<usize> {
-        n.div_ceil(LANES).checked_mul(k.checked_add(1)?)?.checked_mul(LANES)
+    /// How many `f32`, or as many bytes, n outputs of k inputs are when packed; `None` if that overflows.
+    pub fn packed_len(precision: Precision, n: usize, k: usize) -> Option<usize> {
+        let of_a_panel = lines(precision, k).checked_add(numbers_of_columns(precision))?;
+        n.div_ceil(LANES).checked_mul(of_a_panel)?.checked_mul(LANES)
+    }
+
+    /// The panels of n outputs of k inputs in room for [`packed_len`](Self::packed_len) elements, to be packed one by one.
+    ///
+    /// # Panics
+    ///
+    /// If k is 0 or there are not as many elements.
+    pub fn panels_mut(
+        precision: Precision,
+        n: usize,
+        k: usize,
+        packed: &mut [f32],
+    ) -> impl Iterator<Item = PanelMut<'_>> {
+        assert!(k > 0, "panels: k is 0");
+        let len = packed.len();
+        assert_eq!(PackedLinear::packed_len(precision, n, k), Some(len), "panels: n = {n}, k = {k}");
+        let (panels, columns) = packed.split_at_mut(n.div_ceil(LANES) * lines(precision, k) * LANES);
+        panel_places(precision, k, panels, columns)
     }
 
     /// Weights that were packed before and begin at `offset` of a region: [`packed_len`](Self::packed_len) elements.
@@ -94,21 +148,33 @@ impl PackedLinear {
     /// # Panics
     ///
     /// If k is 0, the elements are not all inside the region, or the first is not aligned to 64 bytes.
-    pub fn from_region(region: SharedRegion, offset: usize, n: usize, k: usize) -> PackedLinear {
+    pub fn from_region(
+        precision: Precision,
+        region: SharedRegion,
+        offset: usize,
+        n: usize,
+        k: usize,
+    ) -> PackedLinear {
         assert!(k > 0, "from_region: k is 0");
         let available = (*region).as_ref().len();
-        let end = PackedLinear::packed_len(n, k).and_then(|len| offset.checked_add(len));
+        let end = PackedLinear::packed_len(precision, n, k).and_then(|len| offset.checked_add(len));
         let Some(end) = end.filter(|&end| end <= available) else {
             panic!("from_region: n = {n}, k = {k} at {offset} is outside the region ({available} elements)");
         };
-        let bias_start = end - n.div_ceil(LANES) * LANES;
+        let columns_start = end - n.div_ceil(LANES) * numbers_of_columns(precision) * LANES;
         let piece = |range: Range<usize>| {
             let elements = &(*region).as_ref()[range.clone()];
             let aligned = bytemuck::try_cast_slice::<f32, Lanes>(elements).is_ok();
             assert!(aligned, "from_region: element {} is not aligned to 64 bytes", range.start);
             PackedLanes::Shared { region: Arc::clone(&region), range }
         };
-        PackedLinear { panels: piece(offset..bias_start), bias: piece(bias_start..end), n, k }
+        let (panels, columns) = (piece(offset..columns_start), piece(columns_start..end));
+        PackedLinear { precision, panels, columns, n, k }
+    }
+
+    /// What the products are computed in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The number of outputs.
@@ -120,30 +186,121 @@ impl PackedLinear {
     pub fn k(&self) -> usize {
         self.k
     }
-}
 
-/// Packs rows of a weight, sixteen or fewer and all of one length, into a panel or a run of its steps:
-/// rows `[columns][steps]` → panel `[steps][16]`. Columns that have no row are zero.
-///
-/// # Panics
-///
-/// If there are more than sixteen rows, or one is not a sixteenth of the panel long.
-pub fn pack_panel(rows: &[&[f32]], panel: &mut [f32]) {
-    assert!(rows.len() <= LANES, "pack_panel: {} rows, a panel has {LANES} columns", rows.len());
-    for row in rows {
-        let (steps, len) = (row.len(), panel.len());
-        assert_eq!(steps.checked_mul(LANES), Some(len), "pack_panel: rows of {steps}, a panel of {len}");
+    /// The bias, sixteen columns a panel.
+    pub(crate) fn bias(&self) -> &[Lanes] {
+        &self.columns[..self.n.div_ceil(LANES)]
     }
-    let (steps, rest) = panel.as_chunks_mut::<LANES>();
-    assert!(rest.is_empty(), "pack_panel: the panel ends with {} of {LANES} columns", rest.len());
-    transpose(rows, steps);
+
+    /// The scales of the columns, if they have any.
+    pub(crate) fn scales(&self) -> Option<ColumnScales<'_>> {
+        let panels = self.n.div_ceil(LANES);
+        (self.precision == Precision::Int8).then(|| {
+            let (scales, sums) = self.columns[panels..].split_at(panels);
+            ColumnScales { scales, sums }
+        })
+    }
 }
 
-fn pack_rows(rows: &[&[f32]], panel: &mut [Lanes]) {
-    transpose(rows, bytemuck::cast_slice_mut(panel));
+/// The place of a panel and of its columns' numbers in packed weights: see [`PackedLinear::panels_mut`].
+#[derive(Debug)]
+pub struct PanelMut<'a> {
+    precision: Precision,
+    k: usize,
+    /// `[lines][16]`
+    lines: &'a mut [f32],
+    /// `[16]` each.
+    bias: &'a mut [f32],
+    scales: &'a mut [f32],
+    sums: &'a mut [f32],
 }
 
-/// In blocks of 16 × 16, so that each cache line of the source and of the panel is touched once.
+fn panel_places<'a>(
+    precision: Precision,
+    k: usize,
+    panels: &'a mut [f32],
+    columns: &'a mut [f32],
+) -> impl Iterator<Item = PanelMut<'a>> {
+    let (bias, rest) = columns.split_at_mut(columns.len() / numbers_of_columns(precision));
+    // Nothing for other precisions than int8.
+    let (scales, sums) = rest.split_at_mut(rest.len() / 2);
+    let (mut scales, mut sums) = (scales.chunks_exact_mut(LANES), sums.chunks_exact_mut(LANES));
+    let panels = panels.chunks_exact_mut(lines(precision, k) * LANES).zip(bias.chunks_exact_mut(LANES));
+    panels.map(move |(lines, bias)| PanelMut {
+        precision,
+        k,
+        lines,
+        bias,
+        scales: scales.next().unwrap_or_default(),
+        sums: sums.next().unwrap_or_default(),
+    })
+}
+
+impl PanelMut<'_> {
+    /// Packs rows of a weight `[≤ 16][k]`, the outputs of this panel, with their biases.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than sixteen rows, one is not k long, or there are not as many biases as rows.
+    pub fn pack(self, rows: &[&[f32]], biases: &[f32]) {
+        assert!(rows.len() <= LANES, "pack: {} rows, a panel has {LANES} columns", rows.len());
+        assert_eq!(biases.len(), rows.len(), "pack: biases for {} rows", rows.len());
+        for row in rows {
+            assert_eq!(row.len(), self.k, "pack: the length of a row");
+        }
+        let (biased, rest) = self.bias.split_at_mut(biases.len());
+        biased.copy_from_slice(biases);
+        rest.fill(0.0);
+        match self.precision {
+            Precision::F32 => transpose(rows, self.lines.as_chunks_mut().0),
+            Precision::Bf16 => {
+                let narrow: Vec<Vec<f32>> = rows.iter().map(|row| bf16_words(row)).collect();
+                transpose(
+                    &narrow.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+                    self.lines.as_chunks_mut().0,
+                );
+            }
+            Precision::Int8 => {
+                self.scales.fill(0.0);
+                self.sums.fill(0.0);
+                let mut narrow = Vec::with_capacity(rows.len());
+                for (i, row) in rows.iter().enumerate() {
+                    let (bytes, scale) = reference::quantize_weights(row);
+                    self.scales[i] = scale;
+                    let sum: i32 = bytes.iter().map(|&byte| i32::from(byte)).sum();
+                    self.sums[i] = f32::from_bits(sum.cast_unsigned());
+                    narrow.push(int8_words(&bytes));
+                }
+                transpose(
+                    &narrow.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+                    self.lines.as_chunks_mut().0,
+                );
+            }
+        }
+    }
+}
+
+/// Two bf16 a word, the first in its lower half; an f32 is nothing but 32 bits here.
+fn bf16_words(row: &[f32]) -> Vec<f32> {
+    let bits = |x: f32| u32::from(reference::bf16_bits(x));
+    let word = |two: &[f32]| bits(two[0]) | two.get(1).map_or(0, |&x| bits(x)) << 16;
+    row.chunks(2).map(|two| f32::from_bits(word(two))).collect()
+}
+
+/// Four bytes a word, the first in its lowest.
+fn int8_words(bytes: &[i8]) -> Vec<f32> {
+    let word = |four: &[i8]| {
+        let mut word = [0; 4];
+        for (to, byte) in word.iter_mut().zip(four) {
+            *to = byte.cast_unsigned();
+        }
+        f32::from_bits(u32::from_le_bytes(word))
+    };
+    bytes.chunks(4).map(word).collect()
+}
+
+/// Rows `[≤ 16][steps]` → `[steps][16]`, 0 where there is no row. In blocks of 16 × 16, so that each cache line of the source
+/// and of the panel is touched once.
 fn transpose(rows: &[&[f32]], panel: &mut [[f32; LANES]]) {
     let (blocks, rest) = panel.as_chunks_mut::<LANES>();
     let whole_blocks = blocks.len();

@@ -15,6 +15,7 @@
 use std::hint::black_box;
 
 use crate::dispatch::{Isa, Kernel};
+use crate::dot::F32;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Avx512;
 use crate::simd::{LANES, Simd};
@@ -47,7 +48,7 @@ impl Kernel for F32Fma {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Chains {
         // As many as the tallest tile of a product has, which is what the registers hold.
-        match S::TILE_ROWS * panels_per_tile::<S>(S::TILE_ROWS) {
+        match S::TILE_ROWS * panels_per_tile::<F32<S>>(S::TILE_ROWS) {
             24.. => fma_chains::<S, 24>(simd, self.steps),
             6.. => fma_chains::<S, 6>(simd, self.steps),
             _ => fma_chains::<S, 4>(simd, self.steps),

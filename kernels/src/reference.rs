@@ -7,6 +7,13 @@
 //! compiler may contract or reorder them. The machine is in its usual state: rounding to nearest even, nothing
 //! flushed to zero. The bits of a NaN are not specified.
 
+mod narrow;
+
+pub use narrow::{
+    BF16_LEAST, LEAST_RANGE, RowScale, bf16, bf16_bits, linear_bf16, linear_int8, quantize_row,
+    quantize_weights, sum_of_products_bf16,
+};
+
 use crate::math::{
     ERF_END, ERF_LARGE, ERF_SMALL, ERF_SPLIT, EXP, EXP_HIGH, EXP_LOW, LN2_HIGH, LN2_LOW, LOG2_E, ROUND, TANH,
     TANH_SPLIT,

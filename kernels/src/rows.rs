@@ -11,15 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Rows that are read: row i begins at `data[i · stride]`.
 #[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub(crate) data: &'a [f32],
+pub(crate) struct Rows<'a, T = f32> {
+    pub(crate) data: &'a [T],
     pub(crate) stride: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a, T> Rows<'a, T> {
     /// The rows from `row` on, their elements from `column` on.
     #[inline(always)]
-    pub(crate) fn skip(self, row: usize, column: usize) -> Rows<'a> {
+    pub(crate) fn skip(self, row: usize, column: usize) -> Rows<'a, T> {
         Rows { data: &self.data[row * self.stride + column..], stride: self.stride }
     }
 }

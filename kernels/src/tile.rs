@@ -30,8 +30,8 @@ use std::hint::black_box;
 use std::mem::MaybeUninit;
 
 use crate::activation::{ActivateRows, Activation};
-use crate::dispatch::Kernel;
-use crate::reference::K_BLOCK;
+use crate::dot::{ColumnScales, Dot, DotKernel};
+use crate::reference::{K_BLOCK, RowScale};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 
@@ -43,6 +43,9 @@ pub(crate) const MAX_PANELS: usize = 4;
 
 /// How many steps of k the inner loop takes at once.
 const UNROLL: usize = 4;
+
+/// How many steps are between two looks at what is to be fetched: those of a chain of f32.
+const FETCH_STEPS: usize = K_BLOCK;
 
 /// Panels of sixteen columns: step i of panel p is `data[p · k + i]`.
 #[derive(Clone, Copy)]
@@ -127,7 +130,7 @@ impl Upcoming {
     #[cfg(test)]
     pub(crate) fn fetched_by_a_tile(&mut self, k: usize, panels: usize) -> Vec<*const Lanes> {
         let lines = self.lines_a_step(panels);
-        let blocks = (0..k).step_by(K_BLOCK).map(|first| K_BLOCK.min(k - first));
+        let blocks = (0..k).step_by(FETCH_STEPS).map(|first| FETCH_STEPS.min(k - first));
         let turns = blocks.filter_map(|steps| Some((self.turn(steps, lines)?, steps * lines)));
         turns.flat_map(|(first, lines)| (0..lines).map(move |line| first.wrapping_add(line))).collect()
     }
@@ -136,6 +139,8 @@ impl Upcoming {
 /// What becomes of the sums over all k.
 #[derive(Clone, Copy)]
 pub(crate) struct Finish<'a> {
+    /// What makes numbers of the sums, where they are none, from the first tile's rows and panels on.
+    pub(crate) scales: Option<Scales<'a>>,
     /// Added to each column: sixteen lanes a panel, from the first tile's panels on.
     pub(crate) bias: Option<&'a [Lanes]>,
     /// Then added to each element, from the first tile's on.
@@ -144,14 +149,24 @@ pub(crate) struct Finish<'a> {
     pub(crate) activation: Option<Activation>,
 }
 
+/// The scales of both factors of a product of integers.
+#[derive(Clone, Copy)]
+pub(crate) struct Scales<'a> {
+    pub(crate) rows: &'a [RowScale],
+    pub(crate) columns: ColumnScales<'a>,
+}
+
 impl Finish<'_> {
     /// The sums are all that is wanted.
-    pub(crate) const NOTHING: Self = Finish { bias: None, residual: None, activation: None };
+    pub(crate) const NOTHING: Self = Finish { scales: None, bias: None, residual: None, activation: None };
 
     /// What applies from that row and that panel on.
     #[inline(always)]
     pub(crate) fn skip(self, row: usize, panel: usize) -> Self {
         Finish {
+            scales: self
+                .scales
+                .map(|Scales { rows, columns }| Scales { rows: &rows[row..], columns: columns.skip(panel) }),
             bias: self.bias.map(|bias| &bias[panel..]),
             residual: self.residual.map(|residual| residual.skip(row, panel * LANES)),
             activation: self.activation,
@@ -161,7 +176,7 @@ impl Finish<'_> {
 
 /// `row_tiles` tiles of one height, one below the other, over all of k.
 pub(crate) struct TileRun<'a> {
-    pub(crate) a: Rows<'a>,
+    pub(crate) a: Rows<'a, u32>,
     pub(crate) b: Panels<'a>,
     /// As many rows as the tiles have and as many columns as the panels.
     pub(crate) out: RowsMut<'a>,
@@ -172,22 +187,21 @@ pub(crate) struct TileRun<'a> {
 
 /// How many panels a tile of `rows` rows takes at once.
 #[inline(always)]
-pub(crate) fn panels_per_tile<S: Simd>(rows: usize) -> usize {
-    (S::ACCUMULATORS / rows).clamp(1, MAX_PANELS)
+pub(crate) const fn panels_per_tile<D: Dot>(rows: usize) -> usize {
+    let panels = D::ACCUMULATORS / rows;
+    if panels == 0 { 1 } else { smaller(panels, MAX_PANELS) }
 }
 
 impl TileRun<'_> {
-    /// Runs tiles of `rows` rows, at most [`Simd::TILE_ROWS`], and `panels` panels, at most what
+    /// Runs tiles of `rows` rows, at most [`Dot::TILE_ROWS`], and `panels` panels, at most what
     /// [`panels_per_tile`] says.
-    ///
-    /// Shapes that an instruction set has no registers for are never asked for and compile to nothing.
     ///
     /// # Panics
     ///
-    /// If the tiles reach outside the activations, the weights, the bias, the residual or the output.
+    /// If the tiles reach outside the activations, the weights, the bias, the scales, the residual or the output.
     #[inline(always)]
-    pub(crate) fn run<S: Simd>(self, simd: S, rows: usize, panels: usize) {
-        simd.call(Shaped { run: self, rows, panels });
+    pub(crate) fn run<D: Dot>(self, dot: D, rows: usize, panels: usize) {
+        dot.call(Shaped { run: self, rows, panels });
     }
 }
 
@@ -203,24 +217,32 @@ struct Shaped<'a> {
     panels: usize,
 }
 
-impl Kernel for Shaped<'_> {
+impl DotKernel for Shaped<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        const { assert!(S::TILE_ROWS <= MAX_ROWS && S::ACCUMULATORS / 7 <= 3, "the table lacks shapes") };
+    fn run<D: Dot>(self, dot: D) {
+        const { assert!(D::TILE_ROWS <= MAX_ROWS && D::ACCUMULATORS / 7 <= 3, "the table lacks shapes") };
         let Shaped { run, rows, panels } = self;
         macro_rules! shapes {
             ($(($mr:literal, $($nv:literal),+)),+ $(,)?) => {
                 match (rows, panels) {
-                    $($(($mr, $nv) if $mr <= S::TILE_ROWS && $nv <= panels_per_tile::<S>($mr) => {
-                        let lines = if S::PREFETCHES { run.upcoming.lines_a_step($nv) } else { 0 };
-                        match lines {
-                            0 => simd.call(Tiles::<$mr, $nv, 0>(run)),
-                            1 => simd.call(Tiles::<$mr, $nv, 1>(run)),
-                            2 => simd.call(Tiles::<$mr, $nv, { smaller($nv, 2) }>(run)),
-                            3 => simd.call(Tiles::<$mr, $nv, { smaller($nv, 3) }>(run)),
-                            _ => simd.call(Tiles::<$mr, $nv, { smaller($nv, 4) }>(run)),
+                    $($(($mr, $nv) => {
+                        // What is behind a condition that is known to be false is not compiled.
+                        if const { $mr <= D::TILE_ROWS && $nv <= panels_per_tile::<D>($mr) } {
+                            if D::Simd::PREFETCHES {
+                                match run.upcoming.lines_a_step($nv) {
+                                    0 => dot.call(Tiles::<$mr, $nv, 0>(run)),
+                                    1 => dot.call(Tiles::<$mr, $nv, 1>(run)),
+                                    2 => dot.call(Tiles::<$mr, $nv, { smaller($nv, 2) }>(run)),
+                                    3 => dot.call(Tiles::<$mr, $nv, { smaller($nv, 3) }>(run)),
+                                    _ => dot.call(Tiles::<$mr, $nv, { smaller($nv, 4) }>(run)),
+                                }
+                            } else {
+                                dot.call(Tiles::<$mr, $nv, 0>(run))
+                            }
+                        } else {
+                            unreachable!("no tile of {rows} rows and {panels} panels")
                         }
                     })+)+
                     _ => unreachable!("no tile of {rows} rows and {panels} panels"),
@@ -246,11 +268,12 @@ impl Kernel for Shaped<'_> {
 /// would not leave it as it is written.
 struct Tiles<'a, const MR: usize, const NV: usize, const LINES: usize>(TileRun<'a>);
 
-impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, MR, NV, LINES> {
+impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'_, MR, NV, LINES> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<D: Dot>(self, dot: D) {
+        let simd = dot.simd();
         let TileRun { a, b, mut out, row_tiles, finish, upcoming } = self.0;
         let (rows, k) = (row_tiles * MR, b.k);
         check_bounds("activations", rows, a.stride, k, a.data.len());
@@ -259,13 +282,16 @@ impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, 
         if let Some(bias) = finish.bias {
             assert!(NV <= bias.len(), "tiles: {NV} panels are outside the bias");
         }
+        if let Some(scales) = finish.scales {
+            assert!(rows <= scales.rows.len(), "tiles: {rows} rows are outside the scales");
+        }
         if let Some(residual) = finish.residual {
             check_bounds("residual", rows, residual.stride, NV * LANES, residual.data.len());
         }
 
         let mut sums = MaybeUninit::<[[Lanes; NV]; MR]>::uninit();
-        if k > K_BLOCK {
-            // Where one block is all, they are never used, and filling them would take as long as a good part of it.
+        if k > D::CHAIN {
+            // Where one chain is all, they are never used, and filling them would take as long as a good part of it.
             sums.write([[Lanes::ZERO; NV]; MR]);
         }
         // Opaque, so that the compiler leaves in memory what waits there, instead of keeping it in registers that the
@@ -286,10 +312,10 @@ impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, 
             }
             let first_a = a.data.as_ptr().wrapping_add(first_row * a.stride);
             let a: [_; MR] = std::array::from_fn(|r| black_box(first_a.wrapping_add(r * a.stride)));
-            let mut acc = [[simd.splat(0.0); NV]; MR];
+            let mut acc = [[dot.zero(); NV]; MR];
             let mut block = 0;
             loop {
-                let steps = K_BLOCK.min(k - block);
+                let steps = FETCH_STEPS.min(k - block);
                 let (mut fetch, fetch_step) = match upcoming.turn(steps, LINES) {
                     Some(first) => (first, LINES),
                     // The same line again and again: no more than a load.
@@ -305,22 +331,22 @@ impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, 
                         fetch = fetch.wrapping_add(fetch_step);
                         // SAFETY: `check_bounds` has found k elements from each pointer on, and i < unrolled ≤ k, for
                         // there is a multiple of UNROLL steps from `block` to `unrolled`.
-                        unsafe { step(simd, &a, &b, i, &mut acc) };
+                        unsafe { step(dot, &a, &b, i, &mut acc) };
                         i += 1;
                     }
                 }
                 while i < block + steps {
                     // SAFETY: as above, with i < block + steps ≤ k.
-                    unsafe { step(simd, &a, &b, i, &mut acc) };
+                    unsafe { step(dot, &a, &b, i, &mut acc) };
                     i += 1;
                 }
-                if block > 0 {
+                if D::CHAIN < usize::MAX && block > 0 {
                     for r in 0..MR {
                         for v in 0..NV {
                             let lanes = sums.wrapping_add(r * NV + v);
                             // SAFETY: it is one of the MR · NV of `sums`, which lives, is nobody else's, and has been
                             // filled, because this is not the only block.
-                            acc[r][v] = simd.add(simd.load(unsafe { &(*lanes).0 }), acc[r][v]);
+                            acc[r][v] = dot.add_chain(unsafe { &*lanes }, acc[r][v]);
                         }
                     }
                 }
@@ -328,38 +354,32 @@ impl<const MR: usize, const NV: usize, const LINES: usize> Kernel for Tiles<'_, 
                 if block == k {
                     break;
                 }
-                for r in 0..MR {
-                    for v in 0..NV {
-                        let lanes = sums.wrapping_add(r * NV + v);
-                        // SAFETY: as above.
-                        simd.store(acc[r][v], unsafe { &mut (*lanes).0 });
-                        acc[r][v] = simd.splat(0.0);
-                    }
-                }
-            }
-            if let Some(bias) = finish.bias {
-                for v in 0..NV {
-                    let bias = simd.load(&bias[v].0);
+                if D::CHAIN < usize::MAX {
                     for r in 0..MR {
-                        acc[r][v] = simd.add(acc[r][v], bias);
+                        for v in 0..NV {
+                            let lanes = sums.wrapping_add(r * NV + v);
+                            // SAFETY: as above.
+                            dot.store_chain(acc[r][v], unsafe { &mut *lanes });
+                            acc[r][v] = dot.zero();
+                        }
                     }
                 }
             }
-            if let Some(residual) = finish.residual {
-                let tile = residual.data.as_ptr().wrapping_add(first_row * residual.stride);
+            for v in 0..NV {
+                let columns = dot.columns(finish.scales.map(|scales| scales.columns), v);
+                let bias = finish.bias.map(|bias| simd.load(&bias[v].0));
                 for r in 0..MR {
-                    for v in 0..NV {
-                        let lanes = tile.wrapping_add(r * residual.stride + v * LANES).cast();
+                    let row = finish.scales.map_or(RowScale::NONE, |scales| scales.rows[first_row + r]);
+                    let mut values = dot.values(acc[r][v], row, columns, bias);
+                    if let Some(residual) = finish.residual {
+                        let at = (first_row + r) * residual.stride + v * LANES;
+                        let lanes = residual.data.as_ptr().wrapping_add(at).cast();
                         // SAFETY: `check_bounds` has found NV · 16 elements in each of these rows of the residual.
-                        acc[r][v] = simd.add(acc[r][v], simd.load(unsafe { &*lanes }));
+                        values = simd.add(values, simd.load(unsafe { &*lanes }));
                     }
-                }
-            }
-            for r in 0..MR {
-                for v in 0..NV {
                     let lanes = out.row_ptr(r).wrapping_add(v * LANES).cast();
                     // SAFETY: `out` has MR rows of NV · 16 columns, which nobody else reads or writes.
-                    simd.store(acc[r][v], unsafe { &mut *lanes });
+                    simd.store(values, unsafe { &mut *lanes });
                 }
             }
             if let Some(activation) = finish.activation {
@@ -386,23 +406,20 @@ fn check_bounds(what: &str, count: usize, stride: usize, len: usize, available: 
 ///
 /// From each pointer on, more than `i` elements can be read.
 #[inline(always)]
-unsafe fn step<S: Simd, const MR: usize, const NV: usize>(
-    simd: S,
-    a: &[*const f32; MR],
+unsafe fn step<D: Dot, const MR: usize, const NV: usize>(
+    dot: D,
+    a: &[*const u32; MR],
     b: &[*const Lanes; NV],
     i: usize,
-    acc: &mut [[S::F32; NV]; MR],
+    acc: &mut [[D::Sums; NV]; MR],
 ) {
-    let mut w = [simd.splat(0.0); NV];
-    for v in 0..NV {
-        // SAFETY: element i can be read, says the caller.
-        w[v] = simd.load(unsafe { &(*b[v].add(i)).0 });
-    }
+    // SAFETY: element i can be read, says the caller.
+    let lines: [_; NV] = std::array::from_fn(|v| dot.line(unsafe { &*b[v].add(i) }));
     for r in 0..MR {
         // SAFETY: element i can be read, says the caller.
-        let x = simd.splat(unsafe { *a[r].add(i) });
+        let word = dot.word(unsafe { *a[r].add(i) });
         for v in 0..NV {
-            acc[r][v] = simd.mul_add(x, w[v], acc[r][v]);
+            acc[r][v] = dot.dot(word, lines[v], acc[r][v]);
         }
     }
 }

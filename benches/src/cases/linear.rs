@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use minilm_kernels::{Activation, Epilogue, PackedLinear, linear};
+use minilm_kernels::{Activation, Epilogue, PackedLinear, Precision, linear};
 
 use super::{Case, HIDDEN, INTERMEDIATE, Work, bytes};
 use crate::measure::batch;
@@ -49,7 +49,7 @@ pub const FUSED: [Layer; 3] = [
 pub fn case(layer: Layer, m: usize) -> Case {
     let Layer { operation, k, n, fused } = layer;
     let (weight, bias) = (numbers(n * k, 1), numbers(n, 2));
-    let packed = PackedLinear::pack(&[(&weight, &bias)], k);
+    let packed = PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k);
     let x = aligned(&numbers(m * k, 3));
     let residual = aligned(&if fused == Fused::Residual { numbers(m * n, 4) } else { Vec::new() });
     let work = work(layer, m);

@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use super::{LANES, Simd};
 use crate::dispatch::Kernel;
+use crate::reference::BF16_LEAST;
 
 /// The proof that this machine has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,10 @@ unsafe fn trampoline<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
 /// Lanes 0 … 7 and lanes 8 … 15.
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16(pub(super) __m256, pub(super) __m256);
+
+/// Lanes 0 … 7 and lanes 8 … 15.
+#[derive(Clone, Copy)]
+pub(crate) struct I32x16(pub(crate) __m256i, pub(crate) __m256i);
 
 /// Applies an intrinsic to both halves.
 macro_rules! halves {
@@ -81,8 +86,25 @@ fn transpose8(rows: [__m256; 8]) -> [__m256; 8] {
     })
 }
 
+/// Eight lanes as bf16, each in the lower half of 32 bits: see [`Simd::store_bf16`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn bf16_8(v: __m256) -> __m256i {
+    let bits = _mm256_castps_si256(v);
+    let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+    let rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), v);
+    // Greater or equal, or NaN.
+    let kept = _mm256_cmp_ps::<_CMP_NLT_UQ>(magnitude, _mm256_set1_ps(BF16_LEAST));
+    let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(v, v));
+    let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(1 << 22));
+    let narrow = _mm256_and_si256(rounded, _mm256_castps_si256(kept));
+    _mm256_srli_epi32::<16>(_mm256_blendv_epi8(narrow, quiet, nan))
+}
+
 impl Simd for Avx2 {
     type F32 = F32x16;
+    type I32 = I32x16;
 
     // 16 ymm registers: 6 rows × 2 accumulators, 2 of weights, 1 activation broadcast, 1 to spare.
     const TILE_ROWS: usize = 6;
@@ -214,6 +236,69 @@ impl Simd for Avx2 {
             let high = _mm256_add_epi32(_mm256_castps_si256(p.1), high);
             F32x16(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high))
         }
+    }
+
+    #[inline(always)]
+    fn low_bf16(self, pairs: F32x16) -> F32x16 {
+        // SAFETY: as in `halves`.
+        let low = |v| unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(v))) };
+        F32x16(low(pairs.0), low(pairs.1))
+    }
+
+    #[inline(always)]
+    fn high_bf16(self, pairs: F32x16) -> F32x16 {
+        let upper = self.splat(f32::from_bits(0xffff_0000));
+        halves!(_mm256_and_ps, upper, pairs)
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, v: F32x16, to: &mut [u16; LANES]) {
+        // SAFETY: as in `halves`; the reference is to sixteen writable u16, and the unaligned store asks for no alignment.
+        unsafe {
+            // Packing works in each 128 bits for itself; then the quarters are 0 2 1 3.
+            let packed = _mm256_packus_epi32(bf16_8(v.0), bf16_8(v.1));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(packed));
+        }
+    }
+
+    #[inline(always)]
+    fn store_low_bytes(self, v: F32x16, to: &mut [u8; LANES]) {
+        // SAFETY: as above, sixteen writable bytes.
+        unsafe {
+            let byte = _mm256_set1_epi32(0xff);
+            let low = |v| _mm256_and_si256(_mm256_castps_si256(v), byte);
+            let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low(v.0), low(v.1)));
+            let (first, second) = (_mm256_castsi256_si128(packed), _mm256_extracti128_si256::<1>(packed));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm_packus_epi16(first, second));
+        }
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> I32x16 {
+        // SAFETY: as in `halves`.
+        let half = unsafe { _mm256_set1_epi32(x) };
+        I32x16(half, half)
+    }
+
+    #[inline(always)]
+    fn load_i32(self, from: &[i32; LANES]) -> I32x16 {
+        let from: *const __m256i = from.as_ptr().cast();
+        // SAFETY: `self` proves the features; the reference is to sixteen readable i32, and the unaligned load asks for no
+        // alignment.
+        unsafe { I32x16(_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))) }
+    }
+
+    #[inline(always)]
+    fn sub_product_i32(self, c: I32x16, a: I32x16, b: I32x16) -> I32x16 {
+        // SAFETY: as in `halves`.
+        let half = |c, a, b| unsafe { _mm256_sub_epi32(c, _mm256_mullo_epi32(a, b)) };
+        I32x16(half(c.0, a.0, b.0), half(c.1, a.1, b.1))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, v: I32x16) -> F32x16 {
+        // SAFETY: as in `halves`.
+        unsafe { F32x16(_mm256_cvtepi32_ps(v.0), _mm256_cvtepi32_ps(v.1)) }
     }
 
     #[inline(always)]

@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 use super::avx2::{Avx2, F32x16};
 use super::{LANES, Simd};
 use crate::dispatch::Kernel;
+use crate::reference::BF16_LEAST;
 
 /// The proof that this machine has AVX-512F, AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,11 @@ fn first(n: usize) -> __mmask16 {
 }
 
 impl Avx512 {
+    /// The part of the proof that is about AVX2 and FMA.
+    pub(crate) fn avx2(self) -> Avx2 {
+        self.avx2
+    }
+
     /// Lanes 0 … 7 and 8 … 15, for the last steps of a reduction.
     #[inline(always)]
     fn halves(self, v: __m512) -> F32x16 {
@@ -62,6 +68,7 @@ impl Avx512 {
 
 impl Simd for Avx512 {
     type F32 = __m512;
+    type I32 = __m512i;
 
     // 32 zmm registers: 8 rows × 3 panels, 3 of weights, 1 activation broadcast, 4 to spare.
     const TILE_ROWS: usize = 8;
@@ -194,6 +201,67 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn mul_exp2(self, p: __m512, n: __m512) -> __m512 {
         register!(_mm512_scalef_ps(p, n))
+    }
+
+    #[inline(always)]
+    fn low_bf16(self, pairs: __m512) -> __m512 {
+        register!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(pairs))))
+    }
+
+    #[inline(always)]
+    fn high_bf16(self, pairs: __m512) -> __m512 {
+        register!({
+            let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(pairs), upper))
+        })
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, v: __m512, to: &mut [u16; LANES]) {
+        let narrow = register!({
+            let bits = _mm512_castps_si512(v);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+            // Greater or equal, or NaN.
+            let magnitude = _mm512_abs_ps(v);
+            let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(magnitude, _mm512_set1_ps(BF16_LEAST));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
+            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(1 << 22));
+            let narrow = _mm512_mask_mov_epi32(_mm512_maskz_mov_epi32(kept, rounded), nan, quiet);
+            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(narrow))
+        });
+        // SAFETY: `self` proves the feature; the reference is to sixteen writable u16, and the unaligned store asks for no
+        // alignment.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), narrow) }
+    }
+
+    #[inline(always)]
+    fn store_low_bytes(self, v: __m512, to: &mut [u8; LANES]) {
+        let narrow = register!(_mm512_cvtepi32_epi8(_mm512_castps_si512(v)));
+        // SAFETY: as above, sixteen writable bytes.
+        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), narrow) }
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> __m512i {
+        register!(_mm512_set1_epi32(x))
+    }
+
+    #[inline(always)]
+    fn load_i32(self, from: &[i32; LANES]) -> __m512i {
+        // SAFETY: `self` proves the feature; the reference is to sixteen readable i32, and the unaligned load asks for no
+        // alignment.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn sub_product_i32(self, c: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        register!(_mm512_sub_epi32(c, _mm512_mullo_epi32(a, b)))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, v: __m512i) -> __m512 {
+        register!(_mm512_cvtepi32_ps(v))
     }
 
     #[inline(always)]

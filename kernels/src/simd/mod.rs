@@ -12,11 +12,11 @@ mod neon;
 mod scalar;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx2::Avx2;
+pub(crate) use avx2::{Avx2, I32x16};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
-pub(crate) use neon::Neon;
+pub(crate) use neon::{I32x16, Neon};
 pub(crate) use scalar::Scalar;
 
 use bytemuck::{Pod, Zeroable};
@@ -49,6 +49,9 @@ impl Lanes {
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Sixteen lanes.
     type F32: Copy;
+
+    /// Sixteen lanes of `i32`.
+    type I32: Copy;
 
     /// The most rows a product tile may have.
     const TILE_ROWS: usize;
@@ -157,6 +160,30 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// p · 2ⁿ for `shifted` = 1.5 · 2²³ + n, n integral, where p and the product are normal: n, which is in the low bits
     /// of `shifted`, is added to the exponent of p. Any bits for anything else.
     fn add_exponent(self, p: Self::F32, shifted: Self::F32) -> Self::F32;
+
+    /// The lower half of each lane's bits as a bf16, which is the upper half of an f32.
+    fn low_bf16(self, pairs: Self::F32) -> Self::F32;
+
+    /// The upper half of each lane's bits as a bf16.
+    fn high_bf16(self, pairs: Self::F32) -> Self::F32;
+
+    /// `to[j]` is lane j as a bf16: see [`reference::bf16_bits`](crate::reference::bf16_bits).
+    fn store_bf16(self, v: Self::F32, to: &mut [u16; LANES]);
+
+    /// `to[j]` is the lowest byte of lane j's bits: of [`ROUND`] + n it is n modulo 256.
+    fn store_low_bytes(self, v: Self::F32, to: &mut [u8; LANES]);
+
+    /// All lanes are `x`.
+    fn splat_i32(self, x: i32) -> Self::I32;
+
+    /// Lane j is `from[j]`.
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
+
+    /// c − a · b modulo 2³².
+    fn sub_product_i32(self, c: Self::I32, a: Self::I32, b: Self::I32) -> Self::I32;
+
+    /// Each lane as an f32, rounded half to even.
+    fn to_f32(self, v: Self::I32) -> Self::F32;
 
     /// Lane j of vector i becomes lane i of vector j. Shuffles alone: a number's bits stay as they are.
     #[inline(always)]

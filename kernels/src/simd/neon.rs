@@ -6,6 +6,7 @@ use std::arch::is_aarch64_feature_detected;
 
 use super::{LANES, Simd};
 use crate::dispatch::Kernel;
+use crate::reference::BF16_LEAST;
 
 /// The proof that this machine has NEON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,15 @@ unsafe fn trampoline<K: Kernel>(token: Neon, kernel: K) -> K::Output {
 /// Lanes 0 … 3, 4 … 7, 8 … 11 and 12 … 15.
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16(float32x4_t, float32x4_t, float32x4_t, float32x4_t);
+
+/// Lanes 0 … 3, 4 … 7, 8 … 11 and 12 … 15.
+#[derive(Clone, Copy)]
+pub(crate) struct I32x16(
+    pub(crate) int32x4_t,
+    pub(crate) int32x4_t,
+    pub(crate) int32x4_t,
+    pub(crate) int32x4_t,
+);
 
 /// Applies an intrinsic, or a function of the same kind, to all four quarters.
 macro_rules! quarters {
@@ -95,8 +105,34 @@ fn add_exponent4(p: float32x4_t, shifted: float32x4_t) -> float32x4_t {
     vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(p), exponent))
 }
 
+#[inline]
+#[target_feature(enable = "neon")]
+fn low_bf16_4(pairs: float32x4_t) -> float32x4_t {
+    vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(pairs)))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn high_bf16_4(pairs: float32x4_t) -> float32x4_t {
+    vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(pairs), vdupq_n_u32(0xffff_0000)))
+}
+
+/// Four lanes as bf16: see [`Simd::store_bf16`].
+#[inline]
+#[target_feature(enable = "neon")]
+fn bf16_4(v: float32x4_t) -> uint16x4_t {
+    let bits = vreinterpretq_u32_f32(v);
+    let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+    let rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+    let small = vcltq_f32(vabsq_f32(v), vdupq_n_f32(BF16_LEAST));
+    let number = vceqq_f32(v, v);
+    let quiet = vorrq_u32(bits, vdupq_n_u32(1 << 22));
+    vshrn_n_u32::<16>(vbslq_u32(number, vbicq_u32(rounded, small), quiet))
+}
+
 impl Simd for Neon {
     type F32 = F32x16;
+    type I32 = I32x16;
 
     // 32 q registers: 6 rows × 4 accumulators, 4 of weights, 1 activation broadcast, 3 to spare; a seventh row
     // would need one register more than there are. Its 24 chains are enough for four pipes with a latency of
@@ -202,6 +238,71 @@ impl Simd for Neon {
     #[inline(always)]
     fn add_exponent(self, p: F32x16, shifted: F32x16) -> F32x16 {
         quarters!(add_exponent4, p, shifted)
+    }
+
+    #[inline(always)]
+    fn low_bf16(self, pairs: F32x16) -> F32x16 {
+        quarters!(low_bf16_4, pairs)
+    }
+
+    #[inline(always)]
+    fn high_bf16(self, pairs: F32x16) -> F32x16 {
+        quarters!(high_bf16_4, pairs)
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, v: F32x16, to: &mut [u16; LANES]) {
+        let to = to.as_mut_ptr();
+        // SAFETY: as in `quarters`; the reference is to sixteen writable u16.
+        unsafe {
+            vst1q_u16(to, vcombine_u16(bf16_4(v.0), bf16_4(v.1)));
+            vst1q_u16(to.add(8), vcombine_u16(bf16_4(v.2), bf16_4(v.3)));
+        }
+    }
+
+    #[inline(always)]
+    fn store_low_bytes(self, v: F32x16, to: &mut [u8; LANES]) {
+        // SAFETY: as in `quarters`; the reference is to sixteen writable bytes.
+        unsafe {
+            let low = |v: float32x4_t| vmovn_u32(vreinterpretq_u32_f32(v));
+            let first = vmovn_u16(vcombine_u16(low(v.0), low(v.1)));
+            let second = vmovn_u16(vcombine_u16(low(v.2), low(v.3)));
+            vst1q_u8(to.as_mut_ptr(), vcombine_u8(first, second));
+        }
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> I32x16 {
+        // SAFETY: as in `quarters`.
+        let quarter = unsafe { vdupq_n_s32(x) };
+        I32x16(quarter, quarter, quarter, quarter)
+    }
+
+    #[inline(always)]
+    fn load_i32(self, from: &[i32; LANES]) -> I32x16 {
+        let from = from.as_ptr();
+        // SAFETY: `self` proves the feature; the reference is to sixteen readable i32.
+        unsafe {
+            I32x16(vld1q_s32(from), vld1q_s32(from.add(4)), vld1q_s32(from.add(8)), vld1q_s32(from.add(12)))
+        }
+    }
+
+    #[inline(always)]
+    fn sub_product_i32(self, c: I32x16, a: I32x16, b: I32x16) -> I32x16 {
+        // SAFETY: as in `quarters`.
+        unsafe {
+            I32x16(
+                vmlsq_s32(c.0, a.0, b.0),
+                vmlsq_s32(c.1, a.1, b.1),
+                vmlsq_s32(c.2, a.2, b.2),
+                vmlsq_s32(c.3, a.3, b.3),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn to_f32(self, v: I32x16) -> F32x16 {
+        quarters!(vcvtq_f32_s32, v)
     }
 
     #[inline(always)]

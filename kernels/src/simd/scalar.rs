@@ -46,6 +46,7 @@ fn as_it_is<K: Kernel>(token: Scalar, kernel: K) -> K::Output {
 
 impl Simd for Scalar {
     type F32 = [f32; LANES];
+    type I32 = [i32; LANES];
 
     const TILE_ROWS: usize = 4;
     const ACCUMULATORS: usize = 4;
@@ -135,6 +136,50 @@ impl Simd for Scalar {
     #[inline(always)]
     fn add_exponent(self, p: Self::F32, shifted: Self::F32) -> Self::F32 {
         each(|j| f32::from_bits(p[j].to_bits().wrapping_add(shifted[j].to_bits() << 23)))
+    }
+
+    #[inline(always)]
+    fn low_bf16(self, pairs: Self::F32) -> Self::F32 {
+        each(|j| f32::from_bits(pairs[j].to_bits() << 16))
+    }
+
+    #[inline(always)]
+    fn high_bf16(self, pairs: Self::F32) -> Self::F32 {
+        each(|j| f32::from_bits(pairs[j].to_bits() & 0xffff_0000))
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, v: Self::F32, to: &mut [u16; LANES]) {
+        for (to, v) in to.iter_mut().zip(v) {
+            *to = crate::reference::bf16_bits(v);
+        }
+    }
+
+    #[inline(always)]
+    fn store_low_bytes(self, v: Self::F32, to: &mut [u8; LANES]) {
+        for (to, v) in to.iter_mut().zip(v) {
+            *to = v.to_bits() as u8;
+        }
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::I32 {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
+        *from
+    }
+
+    #[inline(always)]
+    fn sub_product_i32(self, c: Self::I32, a: Self::I32, b: Self::I32) -> Self::I32 {
+        std::array::from_fn(|j| c[j].wrapping_sub(a[j].wrapping_mul(b[j])))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, v: Self::I32) -> Self::F32 {
+        each(|j| v[j] as f32)
     }
 
     #[inline(always)]

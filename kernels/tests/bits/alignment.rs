@@ -4,9 +4,9 @@
 //! changes the guards. What is read there and dropped, AddressSanitizer sees.
 
 use minilm_kernels::{
-    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, activate, attention, cls_pool,
-    dot, embedding_sum, l2_normalize, layer_norm, linear, max_pool, mean_pool, reference, similarity_matrix,
-    softmax, top_k,
+    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, Precision, activate, attention,
+    cls_pool, dot, embedding_sum, l2_normalize, layer_norm, linear, max_pool, mean_pool, reference,
+    similarity_matrix, softmax, top_k,
 };
 
 use crate::activations::ACTIVATIONS;
@@ -126,19 +126,19 @@ fn products_at_every_offset() {
     for isa in Isa::available() {
         for (m, n, k) in [(1, 16, 130), (3, 17, 33), (8, 48, 129), (9, 50, 5)] {
             let (x, weight, bias) = (numbers(m * k, 36), numbers(n * k, 37), numbers(n, 38));
-            let packed = PackedLinear::pack(&[(&weight, &bias)], k);
+            let packed = PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k);
             let expected = reference::linear(&x, &weight, &bias, m, n, k);
             let residual = numbers(m * n, 40);
             let with_residual = reference::residual_sum(&expected, &residual);
             for offset in 0..LINE {
                 let mut x = Guarded::new(&x, offset);
                 let mut y = Guarded::new(&vec![f32::NAN; m * n], (offset + 7) % LINE);
-                linear(isa, x.slice(), &packed, Epilogue::Bias, y.slice());
+                linear(isa, &*x.slice(), &packed, Epilogue::Bias, y.slice());
                 y.check(&format!("linear {m}×{n}×{k}"), isa, &expected);
 
                 let mut added = Guarded::new(&residual, (offset + 11) % LINE);
                 let mut y = Guarded::new(&vec![f32::NAN; m * n], (offset + 7) % LINE);
-                linear(isa, x.slice(), &packed, Epilogue::Residual(added.slice()), y.slice());
+                linear(isa, &*x.slice(), &packed, Epilogue::Residual(added.slice()), y.slice());
                 y.check(&format!("linear {m}×{n}×{k} with residual"), isa, &with_residual);
             }
         }

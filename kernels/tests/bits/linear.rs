@@ -1,29 +1,49 @@
 //! Products with packed weights.
 
-use minilm_kernels::{Activation, Epilogue, Isa, PackedLinear, RowsMut, linear, linear_columns, reference};
+use minilm_kernels::{
+    Activation, Epilogue, Isa, NarrowRows, PackedLinear, Precision, RowsMut, linear, linear_columns,
+    reference,
+};
 
 use crate::activations::ACTIVATIONS;
 use crate::numbers::{assert_bits, numbers};
 
-fn check_linear(isa: Isa, m: usize, n: usize, k: usize) {
+/// The specification of a product in that precision.
+fn specified(
+    precision: Precision,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    [m, n, k]: [usize; 3],
+) -> Vec<f32> {
+    match precision {
+        Precision::Bf16 => reference::linear_bf16(x, weight, bias, m, n, k),
+        Precision::Int8 => reference::linear_int8(x, weight, bias, m, n, k),
+        _ => reference::linear(x, weight, bias, m, n, k),
+    }
+}
+
+fn check_linear(isa: Isa, precision: Precision, m: usize, n: usize, k: usize) {
     let (x, weight, bias) = (numbers(m * k, 7), numbers(n * k, 8), numbers(n, 9));
     let residual = numbers(m * n, 10);
-    let packed = PackedLinear::pack(&[(&weight, &bias)], k);
-    assert_eq!((packed.n(), packed.k()), (n, k));
-    let expected = reference::linear(&x, &weight, &bias, m, n, k);
+    let packed = PackedLinear::pack(precision, &[(&weight, &bias)], k);
+    assert_eq!((packed.precision(), packed.n(), packed.k()), (precision, n, k));
+    let expected = specified(precision, &x, &weight, &bias, [m, n, k]);
+    let mut narrow = NarrowRows::default();
+    let x = narrow.narrow(isa, &x, &packed);
 
     let mut y = vec![f32::NAN; m * n];
-    let what = format!("linear {m}×{n}×{k}");
-    linear(isa, &x, &packed, Epilogue::Bias, &mut y);
+    let what = format!("{precision} linear {m}×{n}×{k}");
+    linear(isa, x, &packed, Epilogue::Bias, &mut y);
     assert_bits(&what, isa, &y, &expected);
 
     for (activation, specified) in ACTIVATIONS {
-        linear(isa, &x, &packed, Epilogue::Activation(activation), &mut y);
+        linear(isa, x, &packed, Epilogue::Activation(activation), &mut y);
         let activated: Vec<f32> = expected.iter().map(|&x| specified(x)).collect();
         assert_bits(&format!("{what} with {activation:?}"), isa, &y, &activated);
     }
 
-    linear(isa, &x, &packed, Epilogue::Residual(&residual), &mut y);
+    linear(isa, x, &packed, Epilogue::Residual(&residual), &mut y);
     let with_residual = reference::residual_sum(&expected, &residual);
     assert_bits(&format!("{what} with residual"), isa, &y, &with_residual);
 }
@@ -31,10 +51,12 @@ fn check_linear(isa: Isa, m: usize, n: usize, k: usize) {
 #[test]
 fn linear_of_every_tile_shape_and_tail() {
     for isa in Isa::available() {
-        for m in 0..=20 {
-            for n in [0, 1, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
-                for k in [1, 2, 17, 129] {
-                    check_linear(isa, m, n, k);
+        for precision in Precision::ALL {
+            for m in 0..=20 {
+                for n in [0, 1, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
+                    for k in [1, 2, 3, 17, 129] {
+                        check_linear(isa, precision, m, n, k);
+                    }
                 }
             }
         }
@@ -44,9 +66,11 @@ fn linear_of_every_tile_shape_and_tail() {
 #[test]
 fn linear_of_the_real_shapes() {
     for isa in Isa::available() {
-        for (n, k) in [(1152, 384), (384, 384), (1536, 384), (384, 1536)] {
-            for m in [1, 9, 40] {
-                check_linear(isa, m, n, k);
+        for precision in Precision::ALL {
+            for (n, k) in [(1152, 384), (384, 384), (1536, 384), (384, 1536)] {
+                for m in [1, 9, 40] {
+                    check_linear(isa, precision, m, n, k);
+                }
             }
         }
     }
@@ -69,11 +93,11 @@ impl SharedProduct {
         let (x, weight, bias) = (numbers(m * k, 7), numbers(n * k, 8), numbers(n, 9));
         SharedProduct {
             what: format!("columns of linear {m}×{n}×{k}"),
-            weight: PackedLinear::pack(&[(&weight, &bias)], k),
+            weight: PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k),
             residual: numbers(m * n, 10),
             biased: reference::linear(&x, &weight, &bias, m, n, k),
             n,
-            next: PackedLinear::pack(&[(&numbers(33 * 5, 11), &numbers(33, 12))], 5),
+            next: PackedLinear::pack(Precision::F32, &[(&numbers(33 * 5, 11), &numbers(33, 12))], 5),
             x,
         }
     }
@@ -97,7 +121,7 @@ impl SharedProduct {
                 scope.spawn(move || {
                     let columns = self.weight.columns(shares.range(i));
                     let then = then.then_some(self.next.columns(0..16));
-                    linear_columns(isa, &self.x, columns, then, *epilogue, shares.take(i));
+                    linear_columns(isa, (&self.x).into(), columns, then, *epilogue, shares.take(i));
                 });
             }
         });
@@ -131,6 +155,7 @@ fn packing_in_parts_is_packing_the_whole() {
     let x = numbers(3 * 7, 13);
     for isa in Isa::available() {
         let parts = PackedLinear::pack(
+            Precision::F32,
             &[
                 (&weight[..20 * 7], &bias[..20]),
                 (&weight[20 * 7..33 * 7], &bias[20..33]),
@@ -149,7 +174,7 @@ fn packing_in_parts_is_packing_the_whole() {
 fn multiply_adds_are_fused() {
     let a = 1.0 + f32::EPSILON;
     for isa in Isa::available() {
-        let packed = PackedLinear::pack(&[(&[1.0, a], &[0.0])], 2);
+        let packed = PackedLinear::pack(Precision::F32, &[(&[1.0, a], &[0.0])], 2);
         let mut y = [0.0];
         linear(isa, &[-(a * a), a], &packed, Epilogue::Bias, &mut y);
         assert_eq!(y[0], a.mul_add(a, -(a * a)));
@@ -160,16 +185,16 @@ fn multiply_adds_are_fused() {
 #[test]
 #[should_panic(expected = "linear: x has 5 elements, no multiple of k = 3")]
 fn a_wrong_length_is_named() {
-    let packed = PackedLinear::pack(&[(&[1.0, 2.0, 3.0], &[0.0])], 3);
+    let packed = PackedLinear::pack(Precision::F32, &[(&[1.0, 2.0, 3.0], &[0.0])], 3);
     linear(Isa::SCALAR, &[0.0; 5], &packed, Epilogue::Bias, &mut [0.0]);
 }
 
 /// Of a product 2 × 40 × 3, as many columns as the width says.
 fn columns_of_a_small_product(first: usize, width: usize, epilogue: Epilogue<'_>) {
-    let packed = PackedLinear::pack(&[(&[1.0; 40 * 3], &[0.0; 40])], 3);
+    let packed = PackedLinear::pack(Precision::F32, &[(&[1.0; 40 * 3], &[0.0; 40])], 3);
     let columns = packed.columns(first..first + width);
     let mut y = vec![0.0; 2 * width];
-    linear_columns(Isa::SCALAR, &[1.0; 2 * 3], columns, None, epilogue, RowsMut::new(&mut y, width));
+    linear_columns(Isa::SCALAR, (&[1.0; 2 * 3]).into(), columns, None, epilogue, RowsMut::new(&mut y, width));
 }
 
 #[test]
@@ -193,10 +218,10 @@ fn columns_behind_the_last() {
 #[test]
 #[should_panic(expected = "linear: out has 32 columns for 16 of the weight")]
 fn an_output_of_other_columns() {
-    let packed = PackedLinear::pack(&[(&[1.0; 40 * 3], &[0.0; 40])], 3);
+    let packed = PackedLinear::pack(Precision::F32, &[(&[1.0; 40 * 3], &[0.0; 40])], 3);
     let mut y = [0.0; 2 * 32];
     let out = RowsMut::new(&mut y, 32);
-    linear_columns(Isa::SCALAR, &[1.0; 2 * 3], packed.columns(0..16), None, Epilogue::Bias, out);
+    linear_columns(Isa::SCALAR, (&[1.0; 2 * 3]).into(), packed.columns(0..16), None, Epilogue::Bias, out);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use minilm_kernels::{Epilogue, Isa, PackedLinear, linear, pack_panel, reference};
+use minilm_kernels::{Epilogue, Isa, PackedLinear, Precision, linear, reference};
 
 use crate::numbers::{assert_bits, numbers};
 
@@ -28,16 +28,38 @@ impl AsRef<[f32]> for Aligned {
     }
 }
 
-/// `[⌈n / 16⌉][k][16]`, then the bias, element by element as the layout is defined.
-fn packed_naively(weight: &[f32], bias: &[f32], k: usize) -> Vec<f32> {
-    let n = bias.len();
-    let panels = n.div_ceil(16);
-    let mut packed = vec![0.0; panels * k * 16 + panels * 16];
-    for column in 0..n {
+/// Element by element as the layout is defined: panels, then bias, then scales and sums of int8. Elements of 32 bits,
+/// whatever they are.
+fn packed_naively(precision: Precision, weight: &[f32], bias: &[f32], k: usize) -> Vec<f32> {
+    let panels = bias.len().div_ceil(16);
+    let steps = match precision {
+        Precision::Bf16 => 2,
+        Precision::Int8 => 4,
+        _ => 1,
+    };
+    let lines = k.div_ceil(steps);
+    let mut words = vec![0u32; panels * lines * 16];
+    let (mut scales, mut sums) = (vec![0.0; panels * 16], vec![0.0; panels * 16]);
+    for (column, row) in weight.chunks_exact(k).enumerate() {
+        let (bytes, scale) = reference::quantize_weights(row);
         for step in 0..k {
-            packed[(column / 16 * k + step) * 16 + column % 16] = weight[column * k + step];
+            let bits = match precision {
+                Precision::Bf16 => u32::from(reference::bf16_bits(row[step])),
+                Precision::Int8 => u32::from(bytes[step] as u8),
+                _ => row[step].to_bits(),
+            };
+            words[(column / 16 * lines + step / steps) * 16 + column % 16] |=
+                bits << (32 / steps * (step % steps));
         }
-        packed[panels * k * 16 + column] = bias[column];
+        scales[column] = scale;
+        sums[column] = f32::from_bits(bytes.iter().map(|&byte| i32::from(byte)).sum::<i32>() as u32);
+    }
+    let mut packed: Vec<f32> = words.into_iter().map(f32::from_bits).collect();
+    packed.extend(bias);
+    packed.resize((panels * lines + panels) * 16, 0.0);
+    if precision == Precision::Int8 {
+        packed.extend(scales);
+        packed.extend(sums);
     }
     packed
 }
@@ -45,40 +67,34 @@ fn packed_naively(weight: &[f32], bias: &[f32], k: usize) -> Vec<f32> {
 const SHAPES: [[usize; 2]; 10] =
     [[1, 1], [15, 3], [16, 16], [17, 33], [1, 40], [31, 129], [32, 15], [50, 128], [48, 384], [0, 5]];
 
-#[test]
-fn every_element_lies_where_the_layout_says() {
-    for [n, k] in SHAPES {
-        let (weight, bias) = (numbers(n * k, 21), numbers(n, 22));
-        let expected = packed_naively(&weight, &bias, k);
-        assert_eq!(PackedLinear::packed_len(n, k), Some(expected.len()));
-        let rows: Vec<&[f32]> = weight.chunks_exact(k).collect();
-        for (columns, expected) in rows.chunks(16).zip(expected.chunks_exact(16 * k)) {
-            let mut panel = vec![f32::NAN; 16 * k];
-            pack_panel(columns, &mut panel);
-            for (i, (found, expected)) in panel.iter().zip(expected).enumerate() {
-                assert_eq!(found.to_bits(), expected.to_bits(), "n = {n}, k = {k}, element {i} of a panel");
-            }
-        }
+fn assert_packed(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(found.to_bits(), expected.to_bits(), "{what}: element {i}");
     }
 }
 
+/// Packed over what was there before.
+fn packed_by_panels(precision: Precision, weight: &[f32], bias: &[f32], k: usize) -> Vec<f32> {
+    let len = PackedLinear::packed_len(precision, bias.len(), k).unwrap();
+    let mut packed = vec![f32::NAN; len];
+    let rows: Vec<&[f32]> = weight.chunks_exact(k).collect();
+    let panels = PackedLinear::panels_mut(precision, bias.len(), k, &mut packed);
+    for ((panel, rows), bias) in panels.zip(rows.chunks(16)).zip(bias.chunks(16)) {
+        panel.pack(rows, bias);
+    }
+    packed
+}
+
 #[test]
-fn panels_of_every_number_of_columns_and_steps() {
-    for columns in 0..=16 {
-        for steps in 0..=50 {
-            let weight = numbers(columns * steps, 23);
-            let rows: Vec<&[f32]> = (0..columns).map(|c| &weight[c * steps..][..steps]).collect();
-            let mut panel = vec![f32::NAN; steps * 16];
-            pack_panel(&rows, &mut panel);
-            for (i, found) in panel.iter().enumerate() {
-                let (step, column) = (i / 16, i % 16);
-                let expected = rows.get(column).map_or(0.0, |row| row[step]);
-                assert_eq!(
-                    found.to_bits(),
-                    expected.to_bits(),
-                    "{columns} columns, {steps} steps, element {i}"
-                );
-            }
+fn every_element_lies_where_the_layout_says() {
+    let every = (0..=17).flat_map(|n| (1..=50).map(move |k| [n, k]));
+    for [n, k] in SHAPES.into_iter().chain(every) {
+        let (weight, bias) = (numbers(n * k, 21), numbers(n, 22));
+        for precision in Precision::ALL {
+            let found = packed_by_panels(precision, &weight, &bias, k);
+            let expected = packed_naively(precision, &weight, &bias, k);
+            assert_packed(&format!("{precision}, n = {n}, k = {k}"), &found, &expected);
         }
     }
 }
@@ -90,10 +106,11 @@ fn weights_in_a_region_have_the_bits_of_owned_ones() {
             let (weight, bias) = (numbers(n * k, 24), numbers(n, 25));
             // Behind something else, as in a model.
             let mut elements = numbers(32, 26);
-            elements.extend(packed_naively(&weight, &bias, k));
+            elements.extend(packed_naively(Precision::F32, &weight, &bias, k));
             elements.push(f32::NAN);
-            let shared = PackedLinear::from_region(Arc::new(Aligned::of(&elements)), 32, n, k);
-            let owned = PackedLinear::pack(&[(&weight, &bias)], k);
+            let shared =
+                PackedLinear::from_region(Precision::F32, Arc::new(Aligned::of(&elements)), 32, n, k);
+            let owned = PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k);
             assert_eq!((shared.n(), shared.k()), (n, k));
             for m in [1, 5, 9] {
                 let x = numbers(m * k, 27);
@@ -109,7 +126,7 @@ fn weights_in_a_region_have_the_bits_of_owned_ones() {
 }
 
 fn from_region(elements: usize, offset: usize, n: usize, k: usize) -> PackedLinear {
-    PackedLinear::from_region(Arc::new(Aligned::of(&vec![0.0; elements])), offset, n, k)
+    PackedLinear::from_region(Precision::F32, Arc::new(Aligned::of(&vec![0.0; elements])), offset, n, k)
 }
 
 #[test]
@@ -149,20 +166,33 @@ fn a_region_of_no_inputs_is_refused() {
     from_region(64, 0, 16, 0);
 }
 
+/// A panel of two inputs.
+fn pack_one_panel(rows: &[&[f32]], biases: &[f32]) {
+    let mut room = [0.0; 48];
+    let mut panels = PackedLinear::panels_mut(Precision::F32, 16, 2, &mut room);
+    panels.next().expect("a panel").pack(rows, biases);
+}
+
 #[test]
-#[should_panic(expected = "pack_panel: 17 rows")]
+#[should_panic(expected = "pack: 17 rows")]
 fn a_panel_of_too_many_rows_is_refused() {
-    pack_panel(&[&[0.0][..]; 17], &mut [0.0; 16]);
+    pack_one_panel(&[&[0.0, 0.0][..]; 17], &[0.0; 17]);
 }
 
 #[test]
-#[should_panic(expected = "pack_panel: rows of 2, a panel of 16")]
+#[should_panic(expected = "pack: the length of a row")]
 fn a_row_of_another_length_is_refused() {
-    pack_panel(&[&[0.0], &[0.0, 0.0]], &mut [0.0; 16]);
+    pack_one_panel(&[&[0.0, 0.0], &[0.0]], &[0.0; 2]);
 }
 
 #[test]
-#[should_panic(expected = "pack_panel: the panel ends with 1 of 16 columns")]
-fn a_panel_that_is_cut_is_refused() {
-    pack_panel(&[], &mut [0.0; 17]);
+#[should_panic(expected = "pack: biases for 2 rows")]
+fn a_missing_bias_is_refused() {
+    pack_one_panel(&[&[0.0, 0.0], &[0.0, 0.0]], &[0.0]);
+}
+
+#[test]
+#[should_panic(expected = "panels: n = 16, k = 2")]
+fn room_of_another_size_is_refused() {
+    let _ = PackedLinear::panels_mut(Precision::Int8, 16, 2, &mut [0.0; 63]).count();
 }

@@ -2,8 +2,8 @@
 //! reference itself has to obey.
 
 use minilm_kernels::{
-    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, activate, attention, dot,
-    l2_normalize, layer_norm, linear, reference, similarity_matrix, softmax, top_k,
+    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, Precision, activate, attention,
+    dot, l2_normalize, layer_norm, linear, reference, similarity_matrix, softmax, top_k,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ proptest! {
     #[test]
     fn products_have_the_bits_of_the_reference((k, x, weight, bias) in layer()) {
         let (m, n) = (x.len() / k, bias.len());
-        let packed = PackedLinear::pack(&[(&weight, &bias)], k);
+        let packed = PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k);
         let expected = reference::linear(&x, &weight, &bias, m, n, k);
         for isa in Isa::available() {
             let mut y = vec![f32::NAN; m * n];
@@ -53,7 +53,7 @@ proptest! {
     #[test]
     fn a_row_alone_has_the_bits_it_has_among_others((k, x, weight, bias) in layer(), seed in any::<prop::sample::Index>()) {
         let (m, n) = (x.len() / k, bias.len());
-        let packed = PackedLinear::pack(&[(&weight, &bias)], k);
+        let packed = PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k);
         let residual: Vec<f32> = x.iter().cycle().take(m * n).copied().collect();
         let norm = LayerNorm { gamma: bias.clone(), beta: bias.clone(), eps: 1e-6 };
         let row = seed.index(m);

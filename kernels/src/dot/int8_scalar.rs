@@ -1,0 +1,57 @@
+//! int8 in plain Rust.
+
+use super::int8::Int8Step;
+use super::{DotKernel, Int8};
+use crate::dispatch::Kernel;
+use crate::simd::{LANES, Lanes, Scalar, Simd};
+
+#[derive(Clone, Copy)]
+pub(crate) struct ScalarInt8;
+
+/// Runs a [`DotKernel`] where a [`Kernel`] is wanted.
+struct Inside<K>(K);
+
+impl<K: DotKernel> Kernel for Inside<K> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> K::Output {
+        self.0.run(Int8(ScalarInt8))
+    }
+}
+
+impl Int8Step for ScalarInt8 {
+    type Simd = Scalar;
+    type Line = [[i8; 4]; LANES];
+    type Word = [u8; 4];
+
+    const TILE_ROWS: usize = 4;
+    const ACCUMULATORS: usize = 4;
+
+    #[inline(always)]
+    fn simd(self) -> Scalar {
+        Scalar
+    }
+
+    #[inline(always)]
+    fn call<K: DotKernel>(self, kernel: K) -> K::Output {
+        Scalar.call(Inside(kernel))
+    }
+
+    #[inline(always)]
+    fn line(self, line: &Lanes) -> Self::Line {
+        bytemuck::cast(line.0)
+    }
+
+    #[inline(always)]
+    fn word(self, word: u32) -> [u8; 4] {
+        bytemuck::cast(word)
+    }
+
+    #[inline(always)]
+    fn dot(self, word: [u8; 4], line: Self::Line, sums: [i32; LANES]) -> [i32; LANES] {
+        std::array::from_fn(|j| {
+            (0..4).fold(sums[j], |sum, i| sum.wrapping_add(i32::from(word[i]) * i32::from(line[j][i])))
+        })
+    }
+}

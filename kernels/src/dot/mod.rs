@@ -1,0 +1,144 @@
+//! Dot products of short words: what a step of a product's chain is, in each precision.
+//!
+//! In every precision a step multiplies 32 bits of a row of activations, a *word*, with 64 bytes of a panel of weights,
+//! a *line*, and adds sixteen results to sixteen sums, one an output column:
+//!
+//! ```text
+//!          word                  line                                        sums
+//! f32      1 activation          w[k] of columns 0 … 15                      f32: fma
+//! bf16     2 activations         w[k], w[k + 1] of columns 0 … 15            f32: fma of k + 1, then fma of k
+//! int8     4 activations (u8)    w[k] … w[k + 3] of columns 0 … 15 (i8)      i32: exact
+//! ```
+//!
+//! So one tile (`tile.rs`) serves all three, and panels differ in what their lines mean alone. A [`Dot`] is a precision
+//! on an instruction set: `f32.rs` has it for all of them, `bf16.rs` for all by fused multiply-adds of f32 and for
+//! AVX-512 BF16 by its own instruction, `int8.rs` what is common to int8 of all instruction sets, and every other file the
+//! step of one.
+
+mod bf16;
+mod f32;
+mod int8;
+#[cfg(target_arch = "x86_64")]
+mod int8_avx2;
+#[cfg(target_arch = "aarch64")]
+mod int8_neon;
+mod int8_scalar;
+#[cfg(target_arch = "x86_64")]
+mod int8_vnni;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use bf16::Avx512Bf16;
+pub(crate) use bf16::Bf16Fma;
+pub(crate) use f32::F32;
+pub(crate) use int8::Int8;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use int8_avx2::Avx2Int8;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use int8_neon::{NeonInt8, NeonSdot};
+pub(crate) use int8_scalar::ScalarInt8;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use int8_vnni::{Avx512Vnni, AvxVnni};
+
+use crate::reference::RowScale;
+use crate::simd::{Lanes, Simd};
+
+/// A precision on an instruction set. A value is the proof that the machine has it, as a [`Simd`] is.
+pub(crate) trait Dot: Copy + Send + Sync + 'static {
+    /// What everything around the products runs on.
+    type Simd: Simd;
+
+    /// A line of weights in registers.
+    type Line: Copy;
+
+    /// A word of activations, in all lanes.
+    type Word: Copy;
+
+    /// Sixteen sums.
+    type Sums: Copy;
+
+    /// What [`Dot::values`] needs to know of sixteen columns.
+    type Columns: Copy;
+
+    /// The most rows a product tile may have.
+    const TILE_ROWS: usize;
+
+    /// How many sums of sixteen columns a product tile of fewer rows may have: rows · panels. Not more than the registers
+    /// hold beside the panels' lines and a word.
+    const ACCUMULATORS: usize;
+
+    /// How many steps a chain has; then it is added to those before. `usize::MAX` if chains go on to the end.
+    const CHAIN: usize;
+
+    fn simd(self) -> Self::Simd;
+
+    /// Runs `kernel` as a function of its own, compiled for this instruction set: as [`Simd::call`].
+    fn call<K: DotKernel>(self, kernel: K) -> K::Output;
+
+    /// The sums of nothing.
+    fn zero(self) -> Self::Sums;
+
+    fn line(self, line: &Lanes) -> Self::Line;
+
+    fn word(self, word: u32) -> Self::Word;
+
+    /// A step: `sums` and the products of `word` and `line`.
+    fn dot(self, word: Self::Word, line: Self::Line, sums: Self::Sums) -> Self::Sums;
+
+    /// The sums of a chain behind those of the chains before, which waited in memory.
+    #[inline(always)]
+    fn add_chain(self, _before: &Lanes, _chain: Self::Sums) -> Self::Sums {
+        unreachable!("chains go on to the end")
+    }
+
+    /// Puts sums where they wait for the next chain.
+    #[inline(always)]
+    fn store_chain(self, _sums: Self::Sums, _to: &mut Lanes) {
+        unreachable!("chains go on to the end")
+    }
+
+    /// What is known of the columns of panel `panel`, if they have scales.
+    fn columns(self, scales: Option<ColumnScales<'_>>, panel: usize) -> Self::Columns;
+
+    /// The sums of a row as numbers, and the bias if there is one. `row` is the scale of the row, if rows have any.
+    fn values(
+        self,
+        sums: Self::Sums,
+        row: RowScale,
+        columns: Self::Columns,
+        bias: Option<<Self::Simd as Simd>::F32>,
+    ) -> <Self::Simd as Simd>::F32;
+}
+
+/// A kernel that multiplies, ready to run in any precision on any instruction set.
+///
+/// `run` must be `#[inline(always)]`, as must everything generic that it calls.
+pub(crate) trait DotKernel {
+    type Output;
+
+    fn run<D: Dot>(self, dot: D) -> Self::Output;
+}
+
+/// The scales of a weight's columns, sixteen a panel.
+#[derive(Clone, Copy)]
+pub(crate) struct ColumnScales<'a> {
+    pub(crate) scales: &'a [Lanes],
+    /// The sum of each column's weights, i32.
+    pub(crate) sums: &'a [Lanes],
+}
+
+impl ColumnScales<'_> {
+    /// Those from that panel on.
+    #[inline(always)]
+    pub(crate) fn skip(self, panel: usize) -> Self {
+        ColumnScales { scales: &self.scales[panel..], sums: &self.sums[panel..] }
+    }
+}
+
+/// What the sums of floats become.
+#[inline(always)]
+fn plus_bias<S: Simd>(simd: S, sums: S::F32, bias: Option<S::F32>) -> S::F32 {
+    match bias {
+        Some(bias) => simd.add(sums, bias),
+        None => sums,
+    }
+}

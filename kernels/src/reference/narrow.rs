@@ -1,0 +1,125 @@
+//! Products in bf16 and int8.
+
+use super::{LANES, ROUND, max, min, tree};
+
+/// The least magnitude of a bf16 that counts: smaller ones are 0.
+///
+/// So no product, sum of products or rounding of one can be a denormal, which instructions for bf16 take for 0.
+pub const BF16_LEAST: f32 = f32::from_bits((127 - 50) << 23);
+
+/// The upper half of the f32 that is nearest to x among those whose lower half is 0, ties to the even one. 0 below
+/// [`BF16_LEAST`]; a NaN stays one.
+pub fn bf16_bits(x: f32) -> u16 {
+    let bits = x.to_bits();
+    if x.is_nan() {
+        return (bits >> 16) as u16 | 1 << 6;
+    }
+    if x.abs() < BF16_LEAST {
+        return 0;
+    }
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+/// [`bf16_bits`] as f32.
+pub fn bf16(x: f32) -> f32 {
+    f32::from_bits(u32::from(bf16_bits(x)) << 16)
+}
+
+/// Σ a·b of numbers that are bf16 already: one chain from 0, two numbers at a time, the second of them first. Each product
+/// is exact, each addition rounded; a last number that is alone has a 0 as its second.
+pub fn sum_of_products_bf16(pairs: &[(f32, f32)]) -> f32 {
+    let mut chain = 0.0f32;
+    for two in pairs.chunks(2) {
+        if let [_, (a, b)] = *two {
+            chain = a.mul_add(b, chain);
+        }
+        let (a, b) = two[0];
+        chain = a.mul_add(b, chain);
+    }
+    chain
+}
+
+/// x \[m\]\[k\] · weightᵀ \[n\]\[k\] + bias \[n\] → \[m\]\[n\], in bf16.
+///
+/// Both factors are rounded by [`bf16`]; each element is a [`sum_of_products_bf16`] over k; then the bias is added.
+pub fn linear_bf16(x: &[f32], weight: &[f32], bias: &[f32], m: usize, n: usize, k: usize) -> Vec<f32> {
+    let mut out = vec![0.0; m * n];
+    for row in 0..m {
+        for column in 0..n {
+            let (x, weight) = (&x[row * k..][..k], &weight[column * k..][..k]);
+            let pairs: Vec<_> = x.iter().zip(weight).map(|(&x, &w)| (bf16(x), bf16(w))).collect();
+            out[row * n + column] = sum_of_products_bf16(&pairs) + bias[column];
+        }
+    }
+    out
+}
+
+/// What makes a row of activations of its bytes: activation = scale · (byte − zero).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowScale {
+    /// The distance of neighbouring bytes.
+    pub scale: f32,
+    /// The byte that is 0: 0 … 254.
+    pub zero: i32,
+}
+
+impl RowScale {
+    /// Of rows that have no scale.
+    pub const NONE: RowScale = RowScale { scale: 1.0, zero: 0 };
+}
+
+/// A row whose numbers lie closer together than this counts as zeros.
+pub const LEAST_RANGE: f32 = f32::from_bits((127 - 60) << 23);
+
+/// A row of activations as unsigned bytes.
+///
+/// low and high are the least and the largest number, and 0 if all are on one side of it: sixteen virtual lanes, each
+/// from 0 on, by [`min`](fn@min) and [`max`](fn@max) with the lane first; then the [`tree`]. 254 steps lie between them,
+/// so that whatever is rounded stays a byte. Rounding to an integer, half to even, is adding 1.5 · 2²³ in a fused step.
+pub fn quantize_row(x: &[f32]) -> (Vec<u8>, RowScale) {
+    let (mut lows, mut highs) = ([0.0f32; LANES], [0.0f32; LANES]);
+    for (i, &x) in x.iter().enumerate() {
+        lows[i % LANES] = min(lows[i % LANES], x);
+        highs[i % LANES] = max(highs[i % LANES], x);
+    }
+    let (low, high) = (tree(lows, min), tree(highs, max));
+    let range = high - low;
+    if range < LEAST_RANGE {
+        return (vec![0; x.len()], RowScale { scale: 0.0, zero: 0 });
+    }
+    let inverse = 254.0 / range;
+    let shifted_zero = (-low).mul_add(inverse, ROUND);
+    let bytes = x.iter().map(|x| x.mul_add(inverse, shifted_zero).to_bits() as u8).collect();
+    (bytes, RowScale { scale: range / 254.0, zero: (shifted_zero.to_bits() & 0xff) as i32 })
+}
+
+/// The weights of one output as signed bytes −127 … 127, with the distance of neighbouring bytes: weight = scale · byte.
+/// Rounded half to even.
+pub fn quantize_weights(weights: &[f32]) -> (Vec<i8>, f32) {
+    let largest = weights.iter().fold(0.0, |largest, w| max(largest, w.abs()));
+    if largest < LEAST_RANGE {
+        return (vec![0; weights.len()], 0.0);
+    }
+    let inverse = 127.0 / largest;
+    (weights.iter().map(|w| w.mul_add(inverse, ROUND).to_bits() as i8).collect(), largest / 127.0)
+}
+
+/// x \[m\]\[k\] · weightᵀ \[n\]\[k\] + bias \[n\] → \[m\]\[n\], in int8.
+///
+/// Rows of x are quantised by [`quantize_row`], those of the weight by [`quantize_weights`]. Each element is
+/// Σ byte · weight_byte − zero · Σ weight_byte, an exact integer; as f32, rounded half to even, it is multiplied by the
+/// product of both scales and added to the bias in one fused step.
+pub fn linear_int8(x: &[f32], weight: &[f32], bias: &[f32], m: usize, n: usize, k: usize) -> Vec<f32> {
+    let columns: Vec<_> = weight.chunks(k).map(quantize_weights).collect();
+    let mut out = vec![0.0; m * n];
+    for row in 0..m {
+        let (bytes, RowScale { scale, zero }) = quantize_row(&x[row * k..][..k]);
+        for column in 0..n {
+            let (weights, column_scale) = &columns[column];
+            let pairs = bytes.iter().zip(weights);
+            let sum: i32 = pairs.map(|(&q, &w)| (i32::from(q) - zero) * i32::from(w)).sum();
+            out[row * n + column] = (sum as f32).mul_add(scale * column_scale, bias[column]);
+        }
+    }
+    out
+}

@@ -365,21 +365,35 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
                     }
                 }
             }
+            // Loops of few operations each: those of a longer body are not unrolled, and then the compiler keeps the sums in
+            // memory all the time.
+            let mut values = [[simd.splat(0.0); NV]; MR];
+            let mut row_scales = [RowScale::NONE; MR];
+            if let Some(scales) = finish.scales {
+                row_scales.copy_from_slice(&scales.rows[first_row..first_row + MR]);
+            }
             for v in 0..NV {
                 let columns = dot.columns(finish.scales.map(|scales| scales.columns), v);
                 let bias = finish.bias.map(|bias| simd.load(&bias[v].0));
                 for r in 0..MR {
-                    let row = finish.scales.map_or(RowScale::NONE, |scales| scales.rows[first_row + r]);
-                    let mut values = dot.values(acc[r][v], row, columns, bias);
-                    if let Some(residual) = finish.residual {
-                        let at = (first_row + r) * residual.stride + v * LANES;
-                        let lanes = residual.data.as_ptr().wrapping_add(at).cast();
+                    values[r][v] = dot.values(acc[r][v], row_scales[r], columns, bias);
+                }
+            }
+            if let Some(residual) = finish.residual {
+                let tile = residual.data.as_ptr().wrapping_add(first_row * residual.stride);
+                for r in 0..MR {
+                    for v in 0..NV {
+                        let lanes = tile.wrapping_add(r * residual.stride + v * LANES).cast();
                         // SAFETY: `check_bounds` has found NV · 16 elements in each of these rows of the residual.
-                        values = simd.add(values, simd.load(unsafe { &*lanes }));
+                        values[r][v] = simd.add(values[r][v], simd.load(unsafe { &*lanes }));
                     }
+                }
+            }
+            for r in 0..MR {
+                for v in 0..NV {
                     let lanes = out.row_ptr(r).wrapping_add(v * LANES).cast();
                     // SAFETY: `out` has MR rows of NV · 16 columns, which nobody else reads or writes.
-                    simd.store(values, unsafe { &mut *lanes });
+                    simd.store(values[r][v], unsafe { &mut *lanes });
                 }
             }
             if let Some(activation) = finish.activation {
@@ -414,7 +428,11 @@ unsafe fn step<D: Dot, const MR: usize, const NV: usize>(
     acc: &mut [[D::Sums; NV]; MR],
 ) {
     // SAFETY: element i can be read, says the caller.
-    let lines: [_; NV] = std::array::from_fn(|v| dot.line(unsafe { &*b[v].add(i) }));
+    let mut lines = [dot.line(unsafe { &*b[0].add(i) }); NV];
+    for v in 1..NV {
+        // SAFETY: as above.
+        lines[v] = dot.line(unsafe { &*b[v].add(i) });
+    }
     for r in 0..MR {
         // SAFETY: element i can be read, says the caller.
         let word = dot.word(unsafe { *a[r].add(i) });

@@ -44,7 +44,7 @@ struct Selection<'a> {
     rows: Rows<'a>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Rows<'a> {
     All,
     Split(&'a str),

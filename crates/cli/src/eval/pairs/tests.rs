@@ -2,6 +2,9 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::*;
 
@@ -184,4 +187,63 @@ fn a_correlation_needs_two_pairs_and_two_scores() {
     refuses(TABLE, Rows::Split("dev"), None, &says);
     let constant = TABLE.replace("\t0\tb2", "\t2.5\tb2");
     refuses(constant, Rows::Default, None, &["all 2 scores of the split \"test\" are 2.5"]);
+}
+
+/// Pieces of tables, right and wrong.
+const PIECES: &[&[u8]] = &[
+    b",",
+    b"\t",
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"\"",
+    b"1",
+    b"2,",
+    b"-0.5",
+    b"nan",
+    b"a",
+    b"test",
+    b"score",
+    b"split",
+    b"\xc3\xa9",
+    b"\xff",
+    GZIP,
+    BYTE_ORDER_MARK,
+    b"a,b,1\n",
+    b"c\td\t2\n",
+    b"\"x\"\"y,\n\",z,3\n",
+    b"e,f,0,test\n",
+    b"g,h,7,test\r\n",
+];
+
+const HEADERS: &[&[u8]] = &[
+    b"",
+    b"sentence1,sentence2,score\n",
+    b"sentence1\tsentence2\tscore\r\n",
+    b"sentence1,sentence2,score,split\n",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4096, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_pairs_or_an_error(
+        header in select(HEADERS),
+        pieces in vec(select(PIECES), 0..12),
+        rows in select(&[Rows::All, Rows::Default, Rows::Split("test")][..]),
+        compressed in proptest::bool::weighted(0.1),
+    ) {
+        let table = [header, &pieces.concat()].concat();
+        let bytes = if compressed { gzip(&table) } else { table.clone() };
+        match parse(bytes, rows) {
+            Ok(Pairs { pairs, .. }) => {
+                prop_assert!(pairs.len() >= 2 && pairs.iter().all(|pair| pair.score.is_finite()));
+                prop_assert!(pairs.iter().any(|pair| pair.score != pairs[0].score));
+            }
+            Err(Problem { line: Some(line), reason }) => {
+                prop_assert!((1..=line_of(&table, table.len())).contains(&line), "{line}: {reason}");
+            }
+            Err(Problem { line: None, reason }) => prop_assert!(!reason.is_empty()),
+        }
+    }
 }

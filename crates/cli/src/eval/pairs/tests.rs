@@ -210,6 +210,7 @@ const PIECES: &[&[u8]] = &[
     GZIP,
     BYTE_ORDER_MARK,
     b"a,b,1\n",
+    b"i,j,inf\n",
     b"c\td\t2\n",
     b"\"x\"\"y,\n\",z,3\n",
     b"e,f,0,test\n",

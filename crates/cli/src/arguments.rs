@@ -11,6 +11,7 @@ Examples:
   minilm pull
   minilm trace \"I like programming\" -o trace
   minilm bench -i texts.txt --threads 1
+  minilm eval sts --data stsbenchmark.tsv.gz
 
 Exit status: 0 if all went well, 1 for an error (its message is on standard error), 2 for wrong arguments.";
 
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Trace(TraceArguments),
     /// Measure latency and throughput, and the share of this machine's peak that they reach
     Bench(BenchArguments),
+    /// Measure how good a model's vectors are
+    Eval(EvalArguments),
 }
 
 #[derive(Args)]
@@ -169,6 +172,71 @@ pub(crate) struct BenchArguments {
     /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
     #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
     pub(crate) model: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+}
+
+#[derive(Args)]
+pub(crate) struct EvalArguments {
+    #[command(subcommand)]
+    pub(crate) evaluation: Evaluation,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Evaluation {
+    /// Semantic textual similarity: how well the cosine similarities of pairs of sentences agree with people's scores
+    ///
+    /// Prints Spearman's and Pearson's correlation, and how close the vectors are to those computed in f32.
+    Sts(StsArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct StsArguments {
+    /// Read pairs from a file, or from standard input if it is `-`: a table with a header, separated by tabs (read
+    /// without quoting) if there is one in the header, else by commas; plain or gzip
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+
+    /// The column of the first sentences
+    #[arg(long, value_name = "NAME", default_value = "sentence1")]
+    pub(crate) sentence1: String,
+
+    /// The column of the second sentences
+    #[arg(long, value_name = "NAME", default_value = "sentence2")]
+    pub(crate) sentence2: String,
+
+    /// The column of the scores: numbers of any scale, greater for what is more similar
+    #[arg(long, value_name = "NAME", default_value = "score")]
+    pub(crate) score: String,
+
+    /// Take only the rows with this value in the column `split` [default: test if there is such a column, else
+    /// all rows]
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) split: Option<String>,
+
+    /// Take all rows, whatever a column `split` says
+    #[arg(long, conflicts_with = "split")]
+    pub(crate) all_splits: bool,
+
+    /// What to compute in
+    #[arg(long, value_name = "PRECISION", default_value = "f32")]
+    pub(crate) precision: Precision,
+
+    /// How many threads to use; 0 for as many as there are. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
+    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
+    pub(crate) model: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) packed_cache: PackedCacheArguments,
 
     #[command(flatten)]
     pub(crate) source: SourceArguments,

@@ -6,7 +6,6 @@ mod peak;
 mod profile;
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::Duration;
 
 use minilm::{LoadOptions, SentenceTransformer};
@@ -14,8 +13,8 @@ use serde::Serialize;
 
 use crate::arguments::{BenchArguments, BenchOnly, Precision};
 use crate::error::CliError;
-use crate::input::Input;
-use crate::model::resolve_options;
+use crate::input::{Input, Problem, place_of};
+use crate::model::{resolve_options, warn_of_truncated_texts};
 use crate::output::Output;
 use measure::{Budget, Latency, Throughput};
 use peak::Peak;
@@ -76,12 +75,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
     let counts: Vec<_> =
         texts.iter().map(|text| Ok(model.tokenize(text)?.1)).collect::<Result<_, minilm::Error>>()?;
     let cut = counts.iter().filter(|count| count.truncated()).count();
-    if cut > 0 {
-        let (all, limit) = (texts.len(), model.max_seq_length());
-        eprintln!(
-            "minilm: warning: {cut} of {all} texts had more than {limit} tokens; their ends were ignored"
-        );
-    }
+    warn_of_truncated_texts(&model, cut, texts.len());
 
     let tokens: Vec<usize> = counts.iter().map(|count| count.used).collect();
     let work = measure::Work { model: &model, texts: &texts, tokens: &tokens };
@@ -121,9 +115,7 @@ fn texts(arguments: &BenchArguments) -> Result<Vec<String>, CliError> {
     let texts: Vec<String> =
         Input::open(path, arguments.input_format, &arguments.field)?.collect::<Result<_, _>>()?;
     if texts.is_empty() {
-        let is_stdin = path == Path::new("-");
-        let place = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
-        return Err(CliError::Input { place, reason: "expected at least one text, found none".to_owned() });
+        return Err(Problem::anywhere("expected at least one text, found none").within(&place_of(path)));
     }
     Ok(texts)
 }

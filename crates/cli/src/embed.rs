@@ -5,7 +5,7 @@ use minilm::{EncodeOptions, LoadOptions, SentenceTransformer, StreamError};
 use crate::arguments::{EmbedArguments, OutputFormat};
 use crate::error::CliError;
 use crate::input::Input;
-use crate::model::{packed_cache, resolve_options, warn_of_unavailable_cache};
+use crate::model::{packed_cache, resolve_options, warn_of_truncated_texts, warn_of_unavailable_cache};
 use crate::output::{EmbeddingWriter, Output, format_of};
 use crate::progress::EmbedBar;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
     warn_of_unavailable_cache(&model);
 
     let mut options = EncodeOptions::default();
-    let bar = position.filter(|_| bar_wanted).and_then(EmbedBar::new).map(Arc::new);
+    let bar = position.filter(|_| bar_wanted).and_then(EmbedBar::of_input).map(Arc::new);
     if let Some(bar) = &bar {
         options = options.progress(bar.clone());
     }
@@ -59,11 +59,6 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
         StreamError::Source(error) | StreamError::Sink(error) => error,
         StreamError::Encode(error) => error.into(),
     })?;
-    if cut > 0 {
-        let limit = model.max_seq_length();
-        eprintln!(
-            "minilm: warning: {cut} of {all} texts had more than {limit} tokens; their ends were ignored"
-        );
-    }
+    warn_of_truncated_texts(&model, cut, all);
     writer.finish()
 }

@@ -4,6 +4,7 @@ mod arguments;
 mod bench;
 mod embed;
 mod error;
+mod eval;
 mod info;
 mod input;
 mod model;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Pull(arguments) => pull::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -46,6 +46,16 @@ pub(crate) fn warn_of_unavailable_cache(model: &SentenceTransformer) {
     }
 }
 
+/// Says so if the ends of some texts were ignored, `cut` of `all`.
+pub(crate) fn warn_of_truncated_texts(model: &SentenceTransformer, cut: usize, all: usize) {
+    if cut > 0 {
+        let limit = model.max_seq_length();
+        eprintln!(
+            "minilm: warning: {cut} of {all} texts had more than {limit} tokens; their ends were ignored"
+        );
+    }
+}
+
 /// A bar a file on standard error; where that is no terminal, a line a file.
 #[derive(Default)]
 struct DownloadBar(Mutex<Option<ProgressBar>>);

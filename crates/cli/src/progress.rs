@@ -1,4 +1,4 @@
-//! The bar that shows how far an input is embedded.
+//! The bar that shows how far texts are embedded.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,41 +9,76 @@ use minilm::EncodeProgress;
 
 use crate::input::Position;
 
-/// On standard error: texts, texts a second, and for a file, whose size is known, the time that is left.
+/// On standard error: texts, texts a second, and where it is known how much there is, the time that is left.
 pub(crate) struct EmbedBar {
     bar: ProgressBar,
-    input: Position,
+    extent: Extent,
     texts: AtomicU64,
     begin: Instant,
 }
 
+/// How much there is to embed.
+enum Extent {
+    /// An input, by its bytes; a file has a size.
+    Input(Position),
+    /// So many texts.
+    Texts(u64),
+}
+
 impl EmbedBar {
-    /// None if nobody would see it.
-    pub(crate) fn new(input: Position) -> Option<EmbedBar> {
+    /// Of an input that is read meanwhile. None if nobody would see it.
+    pub(crate) fn of_input(input: Position) -> Option<EmbedBar> {
+        EmbedBar::visible(Extent::Input(input))
+    }
+
+    /// Of so many texts. None if nobody would see it.
+    pub(crate) fn of_texts(texts: usize) -> Option<EmbedBar> {
+        EmbedBar::visible(Extent::Texts(texts as u64))
+    }
+
+    fn visible(extent: Extent) -> Option<EmbedBar> {
         std::io::stderr().is_terminal().then(|| {
-            let bar = match input.bytes {
-                Some(bytes) => ProgressBar::new(bytes),
+            let bar = match extent.length() {
+                Some(length) => ProgressBar::new(length),
                 None => ProgressBar::new_spinner(),
             };
             bar.enable_steady_tick(Duration::from_millis(100));
-            EmbedBar::with_bar(bar, input)
+            EmbedBar::with_bar(bar, extent)
         })
     }
 
-    fn with_bar(bar: ProgressBar, input: Position) -> EmbedBar {
-        let template = match input.bytes {
+    fn with_bar(bar: ProgressBar, extent: Extent) -> EmbedBar {
+        let template = match extent.length() {
             Some(_) => "{msg} [{wide_bar}] {percent}% {eta}",
             None => "{spinner} {msg} {elapsed}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
-        EmbedBar { bar, input, texts: AtomicU64::new(0), begin: Instant::now() }
+        EmbedBar { bar, extent, texts: AtomicU64::new(0), begin: Instant::now() }
     }
 
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+impl Extent {
+    /// The bar's length, if it has one.
+    fn length(&self) -> Option<u64> {
+        match self {
+            Extent::Input(input) => input.bytes,
+            Extent::Texts(texts) => Some(*texts),
+        }
+    }
+
+    /// How far the bar is when so many texts are done.
+    fn position(&self, texts: u64) -> u64 {
+        match self {
+            Extent::Input(input) => input.bytes_of(texts),
+            Extent::Texts(_) => texts,
+        }
     }
 }
 
@@ -54,8 +89,8 @@ impl EncodeProgress for EmbedBar {
         if self.texts.fetch_max(texts, Ordering::Relaxed) >= texts {
             return;
         }
-        if self.input.bytes.is_some() {
-            self.bar.set_position(self.input.bytes_of(texts).max(self.bar.position()));
+        if self.extent.length().is_some() {
+            self.bar.set_position(self.extent.position(texts).max(self.bar.position()));
         }
         let rate = texts as f64 / self.begin.elapsed().as_secs_f64().max(1e-3);
         self.bar.set_message(format!("{} texts, {rate:.0}/s", HumanCount(texts)));
@@ -68,9 +103,9 @@ mod tests {
 
     use super::*;
 
-    fn bar(input: Position) -> EmbedBar {
+    fn bar(extent: Extent) -> EmbedBar {
         let target = ProgressDrawTarget::hidden();
-        EmbedBar::with_bar(ProgressBar::with_draw_target(input.bytes, target), input)
+        EmbedBar::with_bar(ProgressBar::with_draw_target(extent.length(), target), extent)
     }
 
     #[test]
@@ -78,7 +113,7 @@ mod tests {
         let input = Position::new(Some(10_000));
         input.count_bytes(3_000);
         (0..30).for_each(|_| input.count_text());
-        let bar = bar(input.clone());
+        let bar = bar(Extent::Input(input.clone()));
         bar.encoded(10, None);
         assert_eq!(bar.bar.position(), 1_000);
         assert!(bar.bar.message().starts_with("10 texts, "), "{}", bar.bar.message());
@@ -96,9 +131,17 @@ mod tests {
 
     #[test]
     fn without_a_size_there_are_only_texts() {
-        let bar = bar(Position::new(None));
+        let bar = bar(Extent::Input(Position::new(None)));
         bar.encoded(1_234, None);
         assert!(bar.bar.message().starts_with("1,234 texts, "), "{}", bar.bar.message());
         assert_eq!(bar.bar.position(), 0);
+    }
+
+    #[test]
+    fn of_a_number_of_texts_the_bar_counts_texts() {
+        let bar = bar(Extent::Texts(2_000));
+        bar.encoded(1_234, Some(2_000));
+        assert!(bar.bar.message().starts_with("1,234 texts, "), "{}", bar.bar.message());
+        assert_eq!((bar.bar.position(), bar.bar.length()), (1_234, Some(2_000)));
     }
 }

@@ -2,6 +2,8 @@
 
 #[path = "program/bench.rs"]
 mod bench;
+#[path = "program/eval.rs"]
+mod eval;
 #[path = "program/packed_cache.rs"]
 mod packed_cache;
 #[path = "program/stream.rs"]

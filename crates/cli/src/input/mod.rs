@@ -16,7 +16,7 @@ use crate::error::CliError;
 use json_array::JsonArray;
 use lines::{JsonLines, TextLines};
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The texts of a file or of standard input, read as they are asked for. Ends after an error.
 pub(crate) struct Input {
@@ -36,32 +36,56 @@ pub(crate) struct Position {
     pub(crate) bytes: Option<u64>,
 }
 
+/// A file or standard input, open.
+pub(crate) struct Source {
+    pub(crate) read: Box<dyn Read>,
+    /// The file's size, where it has one.
+    bytes: Option<u64>,
+    /// What messages call it.
+    pub(crate) place: String,
+}
+
 /// What is wrong, and in which line, counted from 1.
 #[derive(Debug)]
-struct Problem {
-    line: Option<usize>,
-    reason: String,
+pub(crate) struct Problem {
+    pub(crate) line: Option<usize>,
+    pub(crate) reason: String,
+}
+
+/// What messages call a file, or standard input if the path is `-`.
+pub(crate) fn place_of(path: &Path) -> String {
+    if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+impl Source {
+    /// Opens a file, or standard input if the path is `-`.
+    pub(crate) fn open(path: &Path) -> Result<Source, CliError> {
+        let place = place_of(path);
+        if is_stdin(path) {
+            return Ok(Source { read: Box::new(io::stdin().lock()), bytes: None, place });
+        }
+        match open_file(path) {
+            Ok((file, bytes)) => Ok(Source { read: Box::new(file), bytes, place }),
+            Err(e) => Err(Problem::read(&e).within(&place)),
+        }
+    }
 }
 
 impl Input {
     /// Opens a file, or standard input if the path is `-`.
     pub(crate) fn open(path: &Path, format: Option<InputFormat>, field: &str) -> Result<Input, CliError> {
-        let is_stdin = path == Path::new("-");
-        let place = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
         let format = match format {
             Some(format) => format,
-            None if is_stdin => InputFormat::Txt,
+            None if is_stdin(path) => InputFormat::Txt,
             None => format_of(path)?,
         };
-        let (source, bytes): (Box<dyn Read>, _) = if is_stdin {
-            (Box::new(io::stdin().lock()), None)
-        } else {
-            let (file, bytes) = open_file(path)
-                .map_err(|e| CliError::Input { place: place.clone(), reason: Problem::read(&e).reason })?;
-            (Box::new(file), bytes)
-        };
+        let Source { read, bytes, place } = Source::open(path)?;
         let position = Position::new(bytes);
-        let source = Counted { source, position: position.clone() };
+        let source = Counted { source: read, position: position.clone() };
         Ok(Input { texts: texts(source, format, field), place, position, ended: false })
     }
 
@@ -84,13 +108,7 @@ impl Iterator for Input {
                 self.position.count_text();
                 Ok(text)
             }
-            Err(problem) => Err(CliError::Input {
-                place: match problem.line {
-                    Some(line) => format!("{}:{line}", self.place),
-                    None => self.place.clone(),
-                },
-                reason: problem.reason,
-            }),
+            Err(problem) => Err(problem.within(&self.place)),
         })
     }
 }
@@ -117,15 +135,15 @@ impl Position {
 }
 
 impl Problem {
-    fn at(line: usize, reason: impl Into<String>) -> Problem {
+    pub(crate) fn at(line: usize, reason: impl Into<String>) -> Problem {
         Problem { line: Some(line), reason: reason.into() }
     }
 
-    fn anywhere(reason: impl Into<String>) -> Problem {
+    pub(crate) fn anywhere(reason: impl Into<String>) -> Problem {
         Problem { line: None, reason: reason.into() }
     }
 
-    fn read(error: &io::Error) -> Problem {
+    pub(crate) fn read(error: &io::Error) -> Problem {
         Problem::anywhere(format!("cannot read it: {error}"))
     }
 
@@ -134,8 +152,17 @@ impl Problem {
     }
 
     /// `byte` counts from 1.
-    fn invalid_utf8(line: usize, byte: usize) -> Problem {
+    pub(crate) fn invalid_utf8(line: usize, byte: usize) -> Problem {
         Problem::at(line, format!("invalid UTF-8 at byte {byte} of the line"))
+    }
+
+    /// As the error of an input that messages call `place`.
+    pub(crate) fn within(self, place: &str) -> CliError {
+        let place = match self.line {
+            Some(line) => format!("{place}:{line}"),
+            None => place.to_owned(),
+        };
+        CliError::Input { place, reason: self.reason }
     }
 }
 

@@ -16,31 +16,36 @@
 use std::ops::Range;
 
 use crate::aligned_buffer::AlignedBuffer;
+use crate::attention_bf16::{AttentionBf16, Bf16Scratch};
 use crate::dispatch::{Isa, Kernel};
 use crate::dot::{DotKernel, F32};
 use crate::gemm::{Fetch, Product};
+use crate::precision::Precision;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::softmax::softmax_rows;
 use crate::tile::{Finish, Panels};
 
 /// How many scores are computed at a time, 16 KB: those of as many queries as they suffice for.
-const SCORES: usize = 4096;
+pub(crate) const SCORES: usize = 4096;
 
 /// At least so many queries at a time, however many keys there are.
-const LEAST_QUERIES: usize = 8;
+pub(crate) const LEAST_QUERIES: usize = 8;
 
 /// From so many tokens on, their queries, keys and values (4.5 KB a token of all-MiniLM-L6-v2) do not stay in L2 with all
 /// else that goes through it.
-const FAR_TOKENS: usize = 100;
+pub(crate) const FAR_TOKENS: usize = 100;
 
-/// The sizes that attention needs to know.
+/// What attention needs to know beside the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttentionShape {
     /// How many heads there are.
     pub heads: usize,
     /// How many components of a query, a key or a value one head has.
     pub head_size: usize,
+    /// What q · k and p · v are computed in. With int8 they are in bf16: a probability has no smallest step, and heads are
+    /// too small for integers to gain.
+    pub precision: Precision,
 }
 
 impl AttentionShape {
@@ -66,6 +71,7 @@ pub struct AttentionScratch {
     keys: Vec<Lanes>,
     values: Vec<Lanes>,
     scores: AlignedBuffer,
+    bf16: Bf16Scratch,
 }
 
 /// One sequence: qkv `[s][3 · hidden_size]` (each token's queries of all heads, its keys, its values) → out
@@ -118,8 +124,16 @@ pub fn attention_heads(
         "attention: {} columns from head {first} on are no heads of {shape:?}",
         out.columns()
     );
-    if s > 0 {
-        isa.run(Attention { qkv, shape, heads: first..first + heads, scratch, out });
+    if s == 0 {
+        return;
+    }
+    let heads = first..first + heads;
+    match shape.precision {
+        Precision::F32 => isa.run(Attention { qkv, shape, heads, scratch, out }),
+        Precision::Bf16 | Precision::Int8 => {
+            let scratch = &mut scratch.bf16;
+            isa.multiply(Precision::Bf16, AttentionBf16 { qkv, shape, heads, scratch, out });
+        }
     }
 }
 
@@ -190,7 +204,7 @@ impl Kernel for Attention<'_> {
 
 /// The queries, keys and values of a head, of some tokens: their lines are 3 h apart, which no hardware foresees.
 #[inline(always)]
-fn prefetch_head<S: Simd>(simd: S, tokens: &[f32], h: usize, column: usize, head_size: usize) {
+pub(crate) fn prefetch_head<S: Simd>(simd: S, tokens: &[f32], h: usize, column: usize, head_size: usize) {
     for part in tokens.chunks_exact(h) {
         for line in part[column..][..head_size].chunks(LANES) {
             simd.prefetch_l2(line.as_ptr());
@@ -198,7 +212,7 @@ fn prefetch_head<S: Simd>(simd: S, tokens: &[f32], h: usize, column: usize, head
     }
 }
 
-fn grow(buffer: &mut Vec<Lanes>, len: usize) {
+pub(crate) fn grow(buffer: &mut Vec<Lanes>, len: usize) {
     if buffer.len() < len {
         buffer.resize(len, Lanes::ZERO);
     }

@@ -48,6 +48,7 @@
 mod activation;
 mod aligned_buffer;
 mod attention;
+mod attention_bf16;
 mod dispatch;
 mod dot;
 mod embedding;

@@ -21,6 +21,9 @@ pub(crate) const LN2_LOW: f32 = f32::from_bits(0x35bf_be8e);
 pub(crate) const EXP_LOW: f32 = -104.0;
 pub(crate) const EXP_HIGH: f32 = 89.0;
 
+/// exp of anything below is not needed where weights are bf16 and the largest is 1.
+pub(crate) const SOFTMAX_LOW: f32 = -34.0;
+
 /// q with exp(r) = 1 + r + r² q(r) for |r| ≤ ln 2 / 2; relative error 3.2e-9.
 pub(crate) const EXP: [f32; 5] = [0.49999994, 0.16666521, 0.04166826, 0.008368669, 0.0013821304];
 
@@ -79,6 +82,21 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
 #[inline(always)]
 pub(crate) fn exp_not_positive<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     exp_in_range(simd, simd.max(simd.splat(EXP_LOW), x))
+}
+
+/// [`crate::reference::exp_of_softmax_bf16`] of several vectors.
+#[inline(always)]
+pub(crate) fn exp_of_softmax_bf16<S: Simd, const U: usize>(simd: S, x: [S::F32; U]) -> [S::F32; U] {
+    let mut x = x;
+    for u in 0..U {
+        x[u] = simd.max(simd.splat(SOFTMAX_LOW), x[u]);
+    }
+    let (p, shifted) = exp_parts(simd, x);
+    let mut y = p;
+    for u in 0..U {
+        y[u] = simd.add_exponent(p[u], shifted[u]);
+    }
+    y
 }
 
 /// [`exp`] for [`EXP_LOW`] ≤ x ≤ [`EXP_HIGH`], or NaN.

@@ -1,7 +1,8 @@
 //! Activations in the precision of the weights that they are multiplied with.
 
 use crate::aligned_buffer::AlignedBuffer;
-use crate::dispatch::{Isa, Kernel};
+use crate::dispatch::Isa;
+use crate::dot::{Dot, DotKernel};
 use crate::math::ROUND;
 use crate::packed_linear::PackedLinear;
 use crate::precision::Precision;
@@ -67,19 +68,14 @@ impl NarrowRows {
         if weight.precision() == Precision::F32 {
             return Activations::F32(x);
         }
-        self.fill(isa, weight.precision(), x, weight.k());
+        self.fill(isa, x, weight);
         Activations::Narrow(self)
     }
 
-    /// Becomes the activations x `[m][k]` in that precision: by [`reference::bf16_bits`](crate::reference::bf16_bits), or
-    /// by [`reference::quantize_row`](crate::reference::quantize_row).
-    ///
-    /// # Panics
-    ///
-    /// If the precision is f32, k is 0 or x is not a multiple of k long.
-    pub fn fill(&mut self, isa: Isa, precision: Precision, x: &[f32], k: usize) {
-        assert!(precision != Precision::F32, "narrow: f32 stays as it is");
-        assert!(k > 0, "narrow: rows of width 0");
+    /// Becomes the activations x `[m][k]` as the weight wants them: by [`reference::bf16_bits`](crate::reference::bf16_bits),
+    /// or multiplied by its factors and quantised by [`reference::quantize_row`](crate::reference::quantize_row).
+    fn fill(&mut self, isa: Isa, x: &[f32], weight: &PackedLinear) {
+        let (precision, k) = (weight.precision(), weight.k());
         assert_eq!(x.len() % k, 0, "narrow: x has {} elements, no multiple of k = {k}", x.len());
         (self.precision, self.m, self.k) = (precision, x.len() / k, k);
         self.words.resize(self.m * self.stride());
@@ -87,7 +83,7 @@ impl NarrowRows {
         if precision == Precision::Int8 {
             self.scales.resize(self.m, RowScale::NONE);
         }
-        isa.run(Narrow { x, rows: self });
+        isa.multiply(precision, Narrow { x, factors: weight.factors(), rows: self });
     }
 
     /// The precision.
@@ -121,28 +117,33 @@ impl NarrowRows {
 
 struct Narrow<'a> {
     x: &'a [f32],
+    factors: Option<&'a [f32]>,
     rows: &'a mut NarrowRows,
 }
 
-impl Kernel for Narrow<'_> {
+impl DotKernel for Narrow<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Narrow { x, rows } = self;
+    fn run<D: Dot>(self, dot: D) {
+        let Narrow { x, factors, rows } = self;
         let stride = rows.stride();
         let x = x.chunks_exact(rows.k);
         let words = rows.words.chunks_exact_mut(stride);
         match rows.precision {
-            Precision::F32 => unreachable!("refused by `fill`"),
+            Precision::F32 => unreachable!("f32 stays as it is"),
             Precision::Bf16 => {
                 for (x, words) in x.zip(words) {
-                    bf16_row(simd, x, bytemuck::cast_slice_mut(words));
+                    bf16_row(dot, x, bytemuck::cast_slice_mut(words));
                 }
             }
             Precision::Int8 => {
                 for ((x, words), scale) in x.zip(words).zip(&mut rows.scales) {
-                    *scale = quantize_row(simd, x, bytemuck::cast_slice_mut(words));
+                    let to = bytemuck::cast_slice_mut(words);
+                    *scale = match factors {
+                        Some(factors) => quantize_row(Scaled { simd: dot.simd(), x, factors }, to),
+                        None => quantize_row(AsIs { simd: dot.simd(), x }, to),
+                    };
                 }
             }
         }
@@ -150,34 +151,114 @@ impl Kernel for Narrow<'_> {
 }
 
 #[inline(always)]
-fn bf16_row<S: Simd>(simd: S, x: &[f32], to: &mut [u16]) {
+pub(crate) fn bf16_row<D: Dot>(dot: D, x: &[f32], to: &mut [u16]) {
+    let simd = dot.simd();
     let (x, x_tail) = x.as_chunks::<LANES>();
     let (to, to_tail) = to.split_at_mut(x.len() * LANES);
     for (x, to) in x.iter().zip(to.as_chunks_mut().0) {
-        simd.store_bf16(simd.load(x), to);
+        dot.store_bf16(simd.load(x), to);
     }
     if !to_tail.is_empty() {
         let mut lanes = [0; LANES];
-        simd.store_bf16(simd.load_partial(x_tail, 0.0), &mut lanes);
+        dot.store_bf16(simd.load_partial(x_tail, 0.0), &mut lanes);
         to_tail.copy_from_slice(&lanes[..to_tail.len()]);
+    }
+}
+
+/// A row of activations that is read vector by vector.
+trait Row: Copy {
+    type Simd: Simd;
+
+    fn simd(self) -> Self::Simd;
+
+    fn len(self) -> usize;
+
+    /// Sixteen from number 16 i on.
+    fn chunk(self, i: usize) -> <Self::Simd as Simd>::F32;
+
+    /// What is left behind the last whole vector, and zeros.
+    fn tail(self) -> <Self::Simd as Simd>::F32;
+}
+
+/// Activations as they are.
+#[derive(Clone, Copy)]
+struct AsIs<'a, S> {
+    simd: S,
+    x: &'a [f32],
+}
+
+impl<S: Simd> Row for AsIs<'_, S> {
+    type Simd = S;
+
+    #[inline(always)]
+    fn simd(self) -> S {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn len(self) -> usize {
+        self.x.len()
+    }
+
+    #[inline(always)]
+    fn chunk(self, i: usize) -> S::F32 {
+        self.simd.load(&self.x.as_chunks().0[i])
+    }
+
+    #[inline(always)]
+    fn tail(self) -> S::F32 {
+        self.simd.load_partial(self.x.as_chunks::<LANES>().1, 0.0)
+    }
+}
+
+/// Activations, each times its factor.
+#[derive(Clone, Copy)]
+struct Scaled<'a, S> {
+    simd: S,
+    x: &'a [f32],
+    factors: &'a [f32],
+}
+
+impl<S: Simd> Row for Scaled<'_, S> {
+    type Simd = S;
+
+    #[inline(always)]
+    fn simd(self) -> S {
+        self.simd
+    }
+
+    #[inline(always)]
+    fn len(self) -> usize {
+        self.x.len()
+    }
+
+    #[inline(always)]
+    fn chunk(self, i: usize) -> S::F32 {
+        let [x, factors] = [self.x, self.factors].map(|of| self.simd.load(&of.as_chunks().0[i]));
+        self.simd.mul(x, factors)
+    }
+
+    #[inline(always)]
+    fn tail(self) -> S::F32 {
+        let tail = |of: &[f32]| self.simd.load_partial(of.as_chunks::<LANES>().1, 0.0);
+        self.simd.mul(tail(self.x), tail(self.factors))
     }
 }
 
 /// See [`crate::reference::quantize_row`].
 #[inline(always)]
-fn quantize_row<S: Simd>(simd: S, x: &[f32], to: &mut [u8]) -> RowScale {
-    let (x, x_tail) = x.as_chunks::<LANES>();
+fn quantize_row<R: Row>(row: R, to: &mut [u8]) -> RowScale {
+    let (simd, full, rest) = (row.simd(), row.len() / LANES, row.len() % LANES);
     let (mut low, mut high) = (simd.splat(0.0), simd.splat(0.0));
-    for x in x {
-        let x = simd.load(x);
+    for i in 0..full {
+        let x = row.chunk(i);
         (low, high) = (simd.min(low, x), simd.max(high, x));
     }
-    let last = simd.load_partial(x_tail, 0.0);
     // Lanes beyond the row are 0, which is within the range anyway.
+    let last = row.tail();
     (low, high) = (simd.min(low, last), simd.max(high, last));
     // −(a < b ? a : b) is −a > −b ? −a : −b.
-    let zero = simd.splat(0.0);
-    let (low, high) = (-simd.reduce_max(simd.sub(zero, low)), simd.reduce_max(high));
+    let (low, high) = (-simd.reduce_max(simd.sub(simd.splat(0.0), low)), simd.reduce_max(high));
     let range = high - low;
     if range < LEAST_RANGE {
         to.fill(0);
@@ -186,15 +267,15 @@ fn quantize_row<S: Simd>(simd: S, x: &[f32], to: &mut [u8]) -> RowScale {
     let inverse = 254.0 / range;
     let shifted_zero = (-low).mul_add(inverse, ROUND);
     let (factor, addend) = (simd.splat(inverse), simd.splat(shifted_zero));
-    let (to, to_tail) = to.split_at_mut(x.len() * LANES);
-    for (x, to) in x.iter().zip(to.as_chunks_mut().0) {
-        simd.store_low_bytes(simd.mul_add(simd.load(x), factor, addend), to);
+    let (to, to_tail) = to.split_at_mut(full * LANES);
+    for (i, to) in to.as_chunks_mut().0.iter_mut().enumerate() {
+        simd.store_low_bytes(simd.mul_add(row.chunk(i), factor, addend), to);
     }
     if !to_tail.is_empty() {
         let mut lanes = [0; LANES];
         simd.store_low_bytes(simd.mul_add(last, factor, addend), &mut lanes);
         to_tail.copy_from_slice(&lanes[..to_tail.len()]);
-        to_tail[x_tail.len()..].fill(0);
+        to_tail[rest..].fill(0);
     }
     RowScale { scale: range / 254.0, zero: (shifted_zero.to_bits() & 0xff) as i32 }
 }

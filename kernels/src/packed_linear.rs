@@ -42,6 +42,9 @@ pub type SharedRegion = Arc<dyn AsRef<[f32]> + Send + Sync>;
 /// | bf16 | `[⌈n / 16⌉][⌈k / 2⌉][16][2]` | bias |
 /// | int8 | `[⌈n / 16⌉][⌈k / 4⌉][16][4]` | bias; scale, f32; sum of the column's bytes, i32 |
 ///
+/// Behind that, int8 has a factor for each input, `[⌈k / 16⌉][16]`: activations are multiplied by it before they are
+/// quantised, and weights are divided by it, which changes nothing but how well both can be quantised.
+///
 /// What a weight becomes, [`reference::bf16_bits`](crate::reference::bf16_bits) and
 /// [`reference::quantize_weights`](crate::reference::quantize_weights) say.
 #[derive(Debug)]
@@ -51,6 +54,10 @@ pub struct PackedLinear {
     pub(crate) panels: PackedLanes,
     /// `[of each column: bias, scale, sum][⌈n / 16⌉][16]`, as many of them as the precision has.
     pub(crate) columns: PackedLanes,
+    /// `[⌈k / 16⌉][16]`, in int8.
+    factors: PackedLanes,
+    /// Whether a factor is another number than 1.
+    has_factors: bool,
     pub(crate) n: usize,
     pub(crate) k: usize,
 }
@@ -66,6 +73,11 @@ fn numbers_of_columns(precision: Precision) -> usize {
         Precision::F32 | Precision::Bf16 => 1,
         Precision::Int8 => 3,
     }
+}
+
+/// How many lines there are for the factors of inputs.
+fn lines_of_factors(precision: Precision, k: usize) -> usize {
+    if precision == Precision::Int8 { k.div_ceil(LANES) } else { 0 }
 }
 
 impl PackedLinear {
@@ -84,19 +96,13 @@ impl PackedLinear {
         let rows: Vec<&[f32]> = parts.iter().flat_map(|(weight, _)| weight.chunks_exact(k)).collect();
         let biases: Vec<f32> = parts.iter().flat_map(|(_, bias)| *bias).copied().collect();
         let n = rows.len();
-        let mut panels = vec![Lanes::ZERO; n.div_ceil(LANES) * lines(precision, k)];
-        let mut columns = vec![Lanes::ZERO; n.div_ceil(LANES) * numbers_of_columns(precision)];
-        let places = panel_places(
-            precision,
-            k,
-            bytemuck::cast_slice_mut(&mut panels),
-            bytemuck::cast_slice_mut(&mut columns),
-        );
+        let len = PackedLinear::packed_len(precision, n, k).expect("as large as its parts");
+        let mut packed = vec![Lanes::ZERO; len / LANES];
+        let places = PackedLinear::panels_mut(precision, [n, k], None, bytemuck::cast_slice_mut(&mut packed));
         for ((place, rows), biases) in places.zip(rows.chunks(LANES)).zip(biases.chunks(LANES)) {
             place.pack(rows, biases);
         }
-        let [panels, columns] = [panels, columns].map(PackedLanes::Owned);
-        PackedLinear { precision, panels, columns, n, k }
+        PackedLinear::from_region(precision, Arc::new(OwnedLanes(packed)), 0, n, k)
     }
 
     /// Some of the n output columns, for [`linear_columns`](crate::linear_columns()).
@@ -119,25 +125,50 @@ impl PackedLinear {
     /// How many `f32`, or as many bytes, n outputs of k inputs are when packed; `None` if that overflows.
     pub fn packed_len(precision: Precision, n: usize, k: usize) -> Option<usize> {
         let of_a_panel = lines(precision, k).checked_add(numbers_of_columns(precision))?;
-        n.div_ceil(LANES).checked_mul(of_a_panel)?.checked_mul(LANES)
+        let of_all = n.div_ceil(LANES).checked_mul(of_a_panel)?;
+        of_all.checked_add(lines_of_factors(precision, k))?.checked_mul(LANES)
     }
 
     /// The panels of n outputs of k inputs in room for [`packed_len`](Self::packed_len) elements, to be packed one by one.
     ///
+    /// `factors` `[k]` are what activations are multiplied with before they are quantised, in int8; all 1 without them.
+    ///
     /// # Panics
     ///
-    /// If k is 0 or there are not as many elements.
-    pub fn panels_mut(
+    /// If k is 0, there are not as many elements, or there are factors but not k, or not for int8.
+    pub fn panels_mut<'a>(
         precision: Precision,
-        n: usize,
-        k: usize,
-        packed: &mut [f32],
-    ) -> impl Iterator<Item = PanelMut<'_>> {
+        [n, k]: [usize; 2],
+        factors: Option<&[f32]>,
+        packed: &'a mut [f32],
+    ) -> impl Iterator<Item = PanelMut<'a>> {
         assert!(k > 0, "panels: k is 0");
         let len = packed.len();
         assert_eq!(PackedLinear::packed_len(precision, n, k), Some(len), "panels: n = {n}, k = {k}");
-        let (panels, columns) = packed.split_at_mut(n.div_ceil(LANES) * lines(precision, k) * LANES);
-        panel_places(precision, k, panels, columns)
+        let (packed, room_of_factors) = packed.split_at_mut(len - lines_of_factors(precision, k) * LANES);
+        room_of_factors.fill(1.0);
+        if let Some(factors) = factors {
+            assert!(precision == Precision::Int8 && factors.len() == k, "panels: {} factors", factors.len());
+            room_of_factors[..k].copy_from_slice(factors);
+        }
+        let factors = &*room_of_factors;
+        let panels = n.div_ceil(LANES);
+        let (lines, columns) = packed.split_at_mut(panels * lines(precision, k) * LANES);
+        let (bias, rest) = columns.split_at_mut(panels * LANES);
+        // Nothing for other precisions than int8.
+        let (scales, sums) = rest.split_at_mut(rest.len() / 2);
+        let (mut scales, mut sums) = (scales.chunks_exact_mut(LANES), sums.chunks_exact_mut(LANES));
+        let of_a_panel = lines.len() / panels.max(1);
+        let panels = lines.chunks_exact_mut(of_a_panel.max(1)).zip(bias.chunks_exact_mut(LANES));
+        panels.map(move |(lines, bias)| PanelMut {
+            precision,
+            k,
+            factors,
+            lines,
+            bias,
+            scales: scales.next().unwrap_or_default(),
+            sums: sums.next().unwrap_or_default(),
+        })
     }
 
     /// Weights that were packed before and begin at `offset` of a region: [`packed_len`](Self::packed_len) elements.
@@ -161,15 +192,18 @@ impl PackedLinear {
         let Some(end) = end.filter(|&end| end <= available) else {
             panic!("from_region: n = {n}, k = {k} at {offset} is outside the region ({available} elements)");
         };
-        let columns_start = end - n.div_ceil(LANES) * numbers_of_columns(precision) * LANES;
+        let factors_start = end - lines_of_factors(precision, k) * LANES;
+        let columns_start = factors_start - n.div_ceil(LANES) * numbers_of_columns(precision) * LANES;
         let piece = |range: Range<usize>| {
             let elements = &(*region).as_ref()[range.clone()];
             let aligned = bytemuck::try_cast_slice::<f32, Lanes>(elements).is_ok();
             assert!(aligned, "from_region: element {} is not aligned to 64 bytes", range.start);
-            PackedLanes::Shared { region: Arc::clone(&region), range }
+            PackedLanes { region: Arc::clone(&region), range }
         };
-        let (panels, columns) = (piece(offset..columns_start), piece(columns_start..end));
-        PackedLinear { precision, panels, columns, n, k }
+        let (panels, columns) = (piece(offset..columns_start), piece(columns_start..factors_start));
+        let factors = piece(factors_start..end);
+        let has_factors = factors.iter().any(|lanes| lanes.0 != [1.0; LANES]);
+        PackedLinear { precision, panels, columns, factors, has_factors, n, k }
     }
 
     /// What the products are computed in.
@@ -185,6 +219,11 @@ impl PackedLinear {
     /// The number of inputs.
     pub fn k(&self) -> usize {
         self.k
+    }
+
+    /// What each of the k inputs is multiplied with before it is quantised, if that is not 1.
+    pub fn factors(&self) -> Option<&[f32]> {
+        self.has_factors.then(|| &bytemuck::cast_slice(&self.factors)[..self.k])
     }
 
     /// The bias, sixteen columns a panel.
@@ -207,33 +246,14 @@ impl PackedLinear {
 pub struct PanelMut<'a> {
     precision: Precision,
     k: usize,
+    /// `[k]`, or nothing.
+    factors: &'a [f32],
     /// `[lines][16]`
     lines: &'a mut [f32],
     /// `[16]` each.
     bias: &'a mut [f32],
     scales: &'a mut [f32],
     sums: &'a mut [f32],
-}
-
-fn panel_places<'a>(
-    precision: Precision,
-    k: usize,
-    panels: &'a mut [f32],
-    columns: &'a mut [f32],
-) -> impl Iterator<Item = PanelMut<'a>> {
-    let (bias, rest) = columns.split_at_mut(columns.len() / numbers_of_columns(precision));
-    // Nothing for other precisions than int8.
-    let (scales, sums) = rest.split_at_mut(rest.len() / 2);
-    let (mut scales, mut sums) = (scales.chunks_exact_mut(LANES), sums.chunks_exact_mut(LANES));
-    let panels = panels.chunks_exact_mut(lines(precision, k) * LANES).zip(bias.chunks_exact_mut(LANES));
-    panels.map(move |(lines, bias)| PanelMut {
-        precision,
-        k,
-        lines,
-        bias,
-        scales: scales.next().unwrap_or_default(),
-        sums: sums.next().unwrap_or_default(),
-    })
 }
 
 impl PanelMut<'_> {
@@ -265,7 +285,8 @@ impl PanelMut<'_> {
                 self.sums.fill(0.0);
                 let mut narrow = Vec::with_capacity(rows.len());
                 for (i, row) in rows.iter().enumerate() {
-                    let (bytes, scale) = reference::quantize_weights(row);
+                    let row: Vec<f32> = row.iter().zip(self.factors).map(|(w, factor)| w / factor).collect();
+                    let (bytes, scale) = reference::quantize_weights(&row);
                     self.scales[i] = scale;
                     let sum: i32 = bytes.iter().map(|&byte| i32::from(byte)).sum();
                     self.sums[i] = f32::from_bits(sum.cast_unsigned());
@@ -325,30 +346,31 @@ fn transpose(rows: &[&[f32]], panel: &mut [[f32; LANES]]) {
     }
 }
 
-/// Lanes that are owned, or a range of elements of a region that others share.
-pub(crate) enum PackedLanes {
-    Owned(Vec<Lanes>),
-    Shared { region: SharedRegion, range: Range<usize> },
+/// Packed weights that are nobody else's.
+struct OwnedLanes(Vec<Lanes>);
+
+impl AsRef<[f32]> for OwnedLanes {
+    fn as_ref(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+/// A range of elements of a region.
+pub(crate) struct PackedLanes {
+    region: SharedRegion,
+    range: Range<usize>,
 }
 
 impl Deref for PackedLanes {
     type Target = [Lanes];
 
     fn deref(&self) -> &[Lanes] {
-        match self {
-            PackedLanes::Owned(lanes) => lanes,
-            PackedLanes::Shared { region, range } => {
-                bytemuck::cast_slice(&(**region).as_ref()[range.clone()])
-            }
-        }
+        bytemuck::cast_slice(&(*self.region).as_ref()[self.range.clone()])
     }
 }
 
 impl fmt::Debug for PackedLanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PackedLanes::Owned(lanes) => write!(f, "{} lanes", lanes.len()),
-            PackedLanes::Shared { range, .. } => write!(f, "elements {range:?} of a region"),
-        }
+        write!(f, "elements {:?} of a region", self.range)
     }
 }

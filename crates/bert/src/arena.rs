@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use minilm_kernels::{AlignedBuffer, AttentionScratch};
+use minilm_kernels::{AlignedBuffer, AttentionScratch, NarrowRows};
 
 use crate::{BertConfig, PackedTokens};
 
@@ -36,6 +36,8 @@ pub(crate) struct States {
 #[derive(Default)]
 pub(crate) struct Member {
     pub(crate) attention: AttentionScratch,
+    /// What goes into a product, in its precision.
+    pub(crate) narrow: NarrowRows,
     /// `[T][hidden_size]`: what goes into a layer, if columns are shared.
     pub(crate) hidden: AlignedBuffer,
     /// `[T][3 · columns]` of some heads, if columns are shared.

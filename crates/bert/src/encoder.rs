@@ -1,6 +1,8 @@
 use std::fmt;
 
-use minilm_kernels::{Isa, LayerNorm, PackedLinear, embedding_sum, layer_norm};
+use std::sync::Arc;
+
+use minilm_kernels::{Isa, LayerNorm, PackedLinear, Precision, embedding_sum, layer_norm};
 use minilm_weights::{FloatType, RegionSlice, WeightsFile};
 
 use crate::profile::{NoProbe, Operation, Probe};
@@ -14,8 +16,9 @@ pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 pub struct BertEncoder {
     pub(crate) config: BertConfig,
     pub(crate) isa: Isa,
+    pub(crate) precision: Precision,
     /// Stays open: word embeddings are read from it token by token and never loaded as a whole.
-    pub(crate) weights: WeightsFile,
+    pub(crate) weights: Arc<WeightsFile>,
     /// `[vocab_size][hidden_size]` in `weights`.
     pub(crate) word_embeddings: String,
     pub(crate) weights_type: FloatType,
@@ -130,6 +133,11 @@ impl BertEncoder {
     /// The instruction set the forward pass runs on.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// What the products are computed in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The type that the word embeddings, the largest tensor, have in the file.

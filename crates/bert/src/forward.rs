@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use minilm_kernels::{
-    Activation, AlignedBuffer, AttentionShape, Epilogue, LayerNorm, PackedLinear, RowsMut, Shares,
+    Activation, AlignedBuffer, AttentionShape, Epilogue, LayerNorm, NarrowRows, PackedLinear, RowsMut, Shares,
     WeightColumns, attention_heads, layer_norm, linear_columns,
 };
 
@@ -113,7 +113,8 @@ impl<P: Probe> Pass<'_, P> {
         self.lead.run(parts, |i| {
             let x = &hidden[scaled(qkv.range(i), h)];
             let then = if i + threads < parts { &layer.qkv } else { &layer.attention_output };
-            pieces.product(x, &layer.qkv, then, Epilogue::Bias, qkv.take(i));
+            let narrow = &mut pieces.any_member(i).narrow;
+            pieces.product(narrow, x, [&layer.qkv, then], Epilogue::Bias, qkv.take(i));
             pieces.probe.ended(Operation::Qkv);
         });
     }
@@ -160,9 +161,11 @@ impl<P: Probe> Pass<'_, P> {
                 None => &pieces.encoder.layers[0].qkv,
             };
             let after = next.map_or(then, |next| &next.qkv);
-            pieces.after_attention(layer, after, context, rows, &mut pieces.any_member(i));
+            let member = &mut *pieces.any_member(i);
+            pieces.after_attention(layer, after, context, rows, member);
             if let Some(next) = next {
-                pieces.product(rows, &next.qkv, then, Epilogue::Bias, qkv.take(i));
+                let narrow = &mut member.narrow;
+                pieces.product(narrow, rows, [&next.qkv, then], Epilogue::Bias, qkv.take(i));
                 pieces.probe.ended(Operation::Qkv);
             }
         });
@@ -197,10 +200,11 @@ impl<P: Probe> Pass<'_, P> {
 
         let shares = RowsMut::new(attended, h).share_columns(PANEL, threads);
         self.lead.run(threads, |i| {
-            let residual = Epilogue::Residual(&pieces.member(i).hidden);
+            let Member { hidden, narrow, .. } = &mut *pieces.member(i);
             let weights = pieces.share(&layer.attention_output, i);
             let then = pieces.share(&layer.intermediate, i);
-            linear_columns(isa, context, weights, Some(then), residual, shares.take(i));
+            let x = narrow.narrow(isa, context, &layer.attention_output);
+            linear_columns(isa, x, weights, Some(then), Epilogue::Residual(hidden), shares.take(i));
         });
 
         let shares = RowsMut::new(intermediate, f).share_columns(PANEL, threads);
@@ -210,15 +214,17 @@ impl<P: Probe> Pass<'_, P> {
             let gelu = Epilogue::Activation(Activation::Gelu);
             let weights = pieces.share(&layer.intermediate, i);
             let then = pieces.share(&layer.output, i);
-            linear_columns(isa, &member.attended, weights, Some(then), gelu, shares.take(i));
+            let x = member.narrow.narrow(isa, &member.attended, &layer.intermediate);
+            linear_columns(isa, x, weights, Some(then), gelu, shares.take(i));
         });
 
         let shares = RowsMut::new(hidden, h).share_columns(PANEL, threads);
         self.lead.run(threads, |i| {
-            let residual = Epilogue::Residual(&pieces.member(i).attended);
+            let Member { attended, narrow, .. } = &mut *pieces.member(i);
             let weights = pieces.share(&layer.output, i);
             let then = next.qkv.columns(Shares::range_of(h, head_size, threads, i));
-            linear_columns(isa, intermediate, weights, Some(then), residual, shares.take(i));
+            let x = narrow.narrow(isa, intermediate, &layer.output);
+            linear_columns(isa, x, weights, Some(then), Epilogue::Residual(attended), shares.take(i));
         });
     }
 }
@@ -238,35 +244,40 @@ impl<P: Probe> Pieces<'_, P> {
             (self.encoder.isa, self.encoder.config.hidden_size, self.encoder.config.intermediate_size);
         let Layer { attention_output, attention_norm, intermediate, output, output_norm, .. } = layer;
         let rows = hidden.len() / h;
-        let Member { attended, intermediate: activated, .. } = member;
+        let Member { attended, intermediate: activated, narrow, .. } = member;
         attended.resize(rows * h);
         activated.resize(rows * f);
 
         let residual = Epilogue::Residual(hidden);
-        self.product(context, attention_output, intermediate, residual, RowsMut::new(attended, h));
+        let weights = [attention_output, intermediate];
+        self.product(narrow, context, weights, residual, RowsMut::new(attended, h));
         self.probe.ended(Operation::AttentionOutput);
         layer_norm(isa, attended, attention_norm);
         self.probe.ended(Operation::LayerNorm);
         let gelu = Epilogue::Activation(Activation::Gelu);
-        self.product(attended, intermediate, output, gelu, RowsMut::new(activated, f));
+        self.product(narrow, attended, [intermediate, output], gelu, RowsMut::new(activated, f));
         self.probe.ended(Operation::Intermediate);
-        self.product(activated, output, then, Epilogue::Residual(attended), RowsMut::new(hidden, h));
+        let residual = Epilogue::Residual(attended);
+        self.product(narrow, activated, [output, then], residual, RowsMut::new(hidden, h));
         self.probe.ended(Operation::Output);
         layer_norm(isa, hidden, output_norm);
         self.probe.ended(Operation::LayerNorm);
     }
 
-    /// A product of all columns. `then` is the weight that this thread uses next.
+    /// A product of all columns with the first weight. The second is the one that this thread uses next. `narrow` is room
+    /// for x in the weight's precision.
     fn product(
         &self,
+        narrow: &mut NarrowRows,
         x: &[f32],
-        weight: &PackedLinear,
-        then: &PackedLinear,
+        weights: [&PackedLinear; 2],
         epilogue: Epilogue<'_>,
         out: RowsMut<'_>,
     ) {
-        let [columns, then] = [weight, then].map(|weight| weight.columns(0..weight.n()));
-        linear_columns(self.encoder.isa, x, columns, Some(then), epilogue, out);
+        let isa = self.encoder.isa;
+        let x = narrow.narrow(isa, x, weights[0]);
+        let [columns, then] = weights.map(|weight| weight.columns(0..weight.n()));
+        linear_columns(isa, x, columns, Some(then), epilogue, out);
     }
 
     /// The states that a thread goes on with, normalised: all rows, for itself. They are few, and a join for a shared
@@ -293,16 +304,17 @@ impl<P: Probe> Pieces<'_, P> {
         if width == 0 {
             return;
         }
-        let Member { hidden, qkv, attention, .. } = member;
+        let Member { hidden, qkv, attention, narrow, .. } = member;
         qkv.resize(context.rows() * 3 * width);
         let shares = RowsMut::new(qkv, 3 * width).share_columns(width, 3);
+        let x = narrow.narrow(isa, hidden, &layer.qkv);
         for part in 0..3 {
             let of = |part: usize| layer.qkv.columns(part * h + columns.start..part * h + columns.end);
             let then = if part < 2 { of(part + 1) } else { then };
-            linear_columns(isa, hidden, of(part), Some(then), Epilogue::Bias, shares.take(part));
+            linear_columns(isa, x, of(part), Some(then), Epilogue::Bias, shares.take(part));
         }
-        let head_size = self.shape().head_size;
-        let shape = AttentionShape { heads: width / head_size, head_size };
+        let mut shape = self.shape();
+        shape.heads = width / shape.head_size;
         for s in tokens.sequences() {
             let qkv = &qkv[scaled(s.clone(), 3 * width)];
             attention_heads(isa, qkv, shape, 0, attention, context.part(s, 0..width));
@@ -315,8 +327,12 @@ impl<P: Probe> Pieces<'_, P> {
     }
 
     fn shape(&self) -> AttentionShape {
-        let config = &self.encoder.config;
-        AttentionShape { heads: config.num_attention_heads, head_size: config.head_size() }
+        let BertEncoder { config, precision, .. } = self.encoder;
+        AttentionShape {
+            heads: config.num_attention_heads,
+            head_size: config.head_size(),
+            precision: *precision,
+        }
     }
 
     /// The scratch of piece i of products that are shared by columns: what a piece of one job left there, the same piece

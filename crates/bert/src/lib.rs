@@ -14,6 +14,7 @@
 //! `transformers/models/bert/modeling_bert.py` computes it in evaluation mode.
 
 mod arena;
+mod calibration;
 mod config;
 mod encoder;
 mod error;
@@ -30,7 +31,7 @@ pub use arena::Arena;
 pub use config::BertConfig;
 pub use encoder::{BertEncoder, Tap};
 pub use error::BertError;
-pub use load::PackedCacheStatus;
+pub use load::{EncoderOptions, PackedCacheStatus};
 pub use packed_tokens::PackedTokens;
 pub use profile::{Operation, Profile};
 pub use team::Lead;

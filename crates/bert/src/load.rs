@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use minilm_kernels::Isa;
+use minilm_kernels::{Isa, Precision};
 use minilm_weights::{
     PackedContents, PackedFile, PackedFileError, Region, Tensor, WeightsError, WeightsFile,
 };
 
+use crate::calibration::LayerFactors;
 use crate::encoder::{Layer, WORD_EMBEDDINGS};
 use crate::packed_model::{Packed, Plan};
 use crate::{BertConfig, BertEncoder, BertError, Workers};
@@ -38,26 +39,68 @@ pub enum PackedCacheStatus {
     },
 }
 
+/// How an encoder is loaded.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EncoderOptions<'a> {
+    /// The instruction set to run on.
+    pub isa: Isa,
+    /// What products are computed in.
+    pub precision: Precision,
+    /// The threads to pack with.
+    pub workers: &'a Workers,
+    /// The directory of a cache file with the packed weights, if there is to be one.
+    pub packed_cache: Option<&'a Path>,
+    /// The token ids of some sequences for int8 to be calibrated with: see [`BertEncoder::load`].
+    pub calibration: Vec<Vec<u32>>,
+}
+
+impl<'a> EncoderOptions<'a> {
+    /// f32, without a cache file and calibration.
+    pub fn new(isa: Isa, workers: &'a Workers) -> EncoderOptions<'a> {
+        EncoderOptions {
+            isa,
+            precision: Precision::F32,
+            workers,
+            packed_cache: None,
+            calibration: Vec::new(),
+        }
+    }
+
+    /// Sets [`EncoderOptions::precision`].
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Sets [`EncoderOptions::packed_cache`].
+    #[must_use]
+    pub fn packed_cache(mut self, directory: &'a Path) -> Self {
+        self.packed_cache = Some(directory);
+        self
+    }
+
+    /// Sets [`EncoderOptions::calibration`].
+    #[must_use]
+    pub fn calibration(mut self, sequences: Vec<Vec<u32>>) -> Self {
+        self.calibration = sequences;
+        self
+    }
+}
+
 impl BertEncoder {
     /// Checks every tensor's shape against the config and packs the weights, on all of the workers' threads.
     ///
     /// Tensor names are those of `BertModel`, with or without the prefix `bert.`.
     ///
-    /// # Errors
+    /// In int8, some channels of what goes into a layer are ten times as large as the others, and would leave these a few
+    /// of 255 steps. With sequences to calibrate with, a forward pass in f32 finds the channels' sizes, and each is
+    /// divided by the root of its size, as the weights it is multiplied with are multiplied by it. The sequences decide over
+    /// accuracy, and so over the bits.
     ///
-    /// [`BertError::Weights`] for a tensor that is missing or of another shape or type.
-    pub fn load(
-        config: BertConfig,
-        weights: WeightsFile,
-        isa: Isa,
-        workers: &Workers,
-    ) -> Result<BertEncoder, BertError> {
-        load_from(config, weights, isa, workers, None)
-    }
-
-    /// As [`BertEncoder::load`], but if the directory has the packed weights of this weights file, they are mapped
+    /// With a directory for cache files: if it has the packed weights of this weights file, they are mapped
     /// from there; otherwise they are packed, and written there for the next time. The bits are the same.
-    ///
     /// A directory that cannot be used, or a file in it that is damaged or belongs to other weights, never makes loading
     /// fail: [`BertEncoder::packed_cache`] says what happened. The file must not be truncated or changed
     /// in place while the encoder lives; this engine replaces it by a rename. Whoever may write to the directory
@@ -65,48 +108,60 @@ impl BertEncoder {
     ///
     /// # Errors
     ///
-    /// As [`BertEncoder::load`].
-    pub fn load_cached(
+    /// [`BertError::Weights`] for a tensor that is missing or of another shape or type; [`BertError::UnknownToken`] or
+    /// [`BertError::TooLong`] for a sequence to calibrate with.
+    pub fn load(
         config: BertConfig,
         weights: WeightsFile,
-        isa: Isa,
-        workers: &Workers,
-        directory: &Path,
+        options: &EncoderOptions<'_>,
     ) -> Result<BertEncoder, BertError> {
-        load_from(config, weights, isa, workers, Some(directory))
+        load_shared(config, Arc::new(weights), options)
     }
 }
 
-fn load_from(
+fn load_shared(
     config: BertConfig,
-    weights: WeightsFile,
-    isa: Isa,
-    workers: &Workers,
-    cache: Option<&Path>,
+    weights: Arc<WeightsFile>,
+    options: &EncoderOptions<'_>,
 ) -> Result<BertEncoder, BertError> {
+    let &EncoderOptions { isa, precision, workers, packed_cache: cache, .. } = options;
     let prefix = if weights.contains(&format!("bert.{WORD_EMBEDDINGS}")) { "bert." } else { "" };
     let tensors = Tensors { weights: &weights, config: &config, prefix };
     let weights_type = tensors.embeddings("word", config.vocab_size)?.float_type();
-    let mut plan = Plan::default();
+    let mut plan = Plan::new(precision);
     let sections = ModelSections::plan(&mut plan, &tensors)?;
-
+    let calibration: &[Vec<u32>] = match precision {
+        Precision::Int8 => &options.calibration,
+        _ => &[],
+    };
+    let contents = plan.contents(&weights);
+    let planned = plan.sections();
+    let pack = || -> Result<Region, BertError> {
+        if !calibration.is_empty() {
+            // Not cached: it is not what will be loaded the next time.
+            let f32 = load_shared(config.clone(), Arc::clone(&weights), &EncoderOptions::new(isa, workers))?;
+            sections.set_factors(&mut plan, f32.input_factors(calibration)?);
+        }
+        Ok(plan.pack(&weights, workers)?)
+    };
     let (region, packed_cache) = match cache {
-        None => (plan.pack(&weights, workers)?, PackedCacheStatus::Off),
+        None => (pack()?, PackedCacheStatus::Off),
         Some(directory) => {
             let cached = Cached {
-                file: PackedFile::of(&weights, directory),
-                contents: plan.contents(&weights),
+                file: PackedFile::of(&weights, directory, precision.name(), &calibration_salt(calibration)),
+                contents,
                 workers,
             };
-            cached.load(|| plan.pack(&weights, workers))?
+            cached.load(pack)?
         }
     };
     // Also the pages that were looked at to recognise the file.
     weights.release();
-    let packed = Packed { region: Arc::new(region), sections: plan.sections() };
+    let packed = Packed { precision, region: Arc::new(region), sections: planned };
     let eps = config.layer_norm_eps;
     Ok(BertEncoder {
         isa,
+        precision,
         word_embeddings: format!("{prefix}{WORD_EMBEDDINGS}"),
         weights_type,
         packed_cache,
@@ -117,6 +172,11 @@ fn load_from(
         config,
         weights,
     })
+}
+
+/// What tells the files of one calibration from those of another.
+fn calibration_salt(sequences: &[Vec<u32>]) -> Vec<u8> {
+    sequences.iter().flat_map(|ids| ids.iter().chain([&u32::MAX])).flat_map(|id| id.to_le_bytes()).collect()
 }
 
 /// A cache file and what it should be.
@@ -130,8 +190,8 @@ impl Cached<'_> {
     /// The region of the file, or a packed one, of which the file is then made.
     fn load(
         &self,
-        pack: impl FnOnce() -> Result<Region, WeightsError>,
-    ) -> Result<(Region, PackedCacheStatus), WeightsError> {
+        pack: impl FnOnce() -> Result<Region, BertError>,
+    ) -> Result<(Region, PackedCacheStatus), BertError> {
         let opened = self.file.open(&self.contents, |check| {
             self.workers.try_for_each(self.contents.sections.iter().collect(), check)
         });
@@ -199,6 +259,16 @@ impl ModelSections {
                 .map(|i| LayerSections::plan(plan, tensors, i))
                 .collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl ModelSections {
+    /// Sets the factors of the products' inputs.
+    fn set_factors(&self, plan: &mut Plan<'_>, factors: Vec<LayerFactors>) {
+        for (layer, LayerFactors { qkv, intermediate }) in self.layers.iter().zip(factors) {
+            plan.set_factors(layer.qkv, qkv);
+            plan.set_factors(layer.intermediate, intermediate);
+        }
     }
 }
 

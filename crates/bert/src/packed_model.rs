@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use minilm_kernels::reference::LANES;
-use minilm_kernels::{LayerNorm, PackedLinear, pack_panel};
+use minilm_kernels::{LayerNorm, PackedLinear, PanelMut, Precision};
 use minilm_weights::{
     PackedContents, Region, RegionMut, RegionSlice, SECTION_ALIGNMENT, Section, SourceIdentity, Tensor,
     WeightsError, WeightsFile,
@@ -15,18 +15,23 @@ use minilm_weights::{
 
 use crate::Workers;
 
-/// `[⌈n / 16⌉][k][16]`, then the bias `[⌈n / 16⌉][16]`, for the shape `[n, k]`.
-const PANELS: &str = "f32 panels of 16 columns, bias";
+/// How a `PackedLinear` of the shape `[n, k]` lies: see there.
+fn panels_layout(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "f32 panels of 16 columns, bias",
+        Precision::Bf16 => "bf16 pairs in panels of 16 columns, bias",
+        Precision::Int8 => "int8 fours in panels of 16 columns, bias, scales, sums, factors of inputs",
+        precision => unreachable!("no layout for {precision}"),
+    }
+}
 
 /// Row-major.
 const ROWS: &str = "f32 rows";
 
-/// How many steps of sixteen rows are decoded before they are transposed: 8 KiB, which stay in L1.
-const DECODED_STEPS: usize = 128;
-
 /// The sections of a model and the tensors they are packed from.
-#[derive(Default)]
 pub(crate) struct Plan<'a> {
+    /// Of the matrices.
+    precision: Precision,
     planned: Vec<Planned<'a>>,
     /// Elements of the region so far.
     len: usize,
@@ -54,9 +59,16 @@ struct Dense<'a> {
     /// The outputs of all.
     n: usize,
     k: usize,
+    precision: Precision,
+    /// What the k inputs are multiplied with before they are quantised.
+    factors: Option<Vec<f32>>,
 }
 
 impl<'a> Plan<'a> {
+    pub(crate) fn new(precision: Precision) -> Plan<'a> {
+        Plan { precision, planned: Vec::new(), len: 0 }
+    }
+
     /// Plans a matrix of these parts side by side, each a weight `[part_n][k]` and a bias `[part_n]`. Gives back the
     /// section's index.
     pub(crate) fn dense(
@@ -66,10 +78,18 @@ impl<'a> Plan<'a> {
         parts: Vec<(Tensor<'a>, Tensor<'a>)>,
         [part_n, k]: [usize; 2],
     ) -> usize {
-        let n = part_n.saturating_mul(parts.len());
-        let len = PackedLinear::packed_len(n, k).unwrap_or(usize::MAX);
-        let section = Section { name, layout: PANELS.to_owned(), shape: vec![n, k], offset: self.len, len };
-        self.push(section, Source::Dense(Dense { parts, part_n, n, k }), batch)
+        let (precision, n) = (self.precision, part_n.saturating_mul(parts.len()));
+        let len = PackedLinear::packed_len(precision, n, k).unwrap_or(usize::MAX);
+        let layout = panels_layout(precision).to_owned();
+        let section = Section { name, layout, shape: vec![n, k], offset: self.len, len };
+        self.push(section, Source::Dense(Dense { parts, part_n, n, k, precision, factors: None }), batch)
+    }
+
+    /// Sets what the inputs of a matrix are multiplied with before they are quantised.
+    pub(crate) fn set_factors(&mut self, index: usize, factors: Vec<f32>) {
+        if let Source::Dense(dense) = &mut self.planned[index].source {
+            dense.factors = Some(factors);
+        }
     }
 
     /// Plans rows `[rows][width]`: each tensor's first rows, equally many of each.
@@ -148,13 +168,12 @@ impl<'a> Source<'a> {
     fn tasks<'t>(&'t self, to: &'t mut [f32], tasks: &mut Vec<Task<'t>>) {
         match self {
             Source::Dense(dense) => {
-                let (panels, biases) = to.split_at_mut(dense.n.div_ceil(LANES) * dense.k * LANES);
-                let panels = panels.chunks_exact_mut(dense.k * LANES).zip(biases.chunks_exact_mut(LANES));
-                tasks.extend(panels.enumerate().map(|(i, (panel, bias))| Task::Panel {
+                let factors = dense.factors.as_deref();
+                let panels = PackedLinear::panels_mut(dense.precision, [dense.n, dense.k], factors, to);
+                tasks.extend(panels.enumerate().map(|(i, panel)| Task::Panel {
                     dense,
                     first_column: i * LANES,
                     panel,
-                    bias,
                 }));
             }
             Source::Rows(tensors, of_each) => {
@@ -169,10 +188,7 @@ enum Task<'t> {
     Panel {
         dense: &'t Dense<'t>,
         first_column: usize,
-        /// `[k][16]`
-        panel: &'t mut [f32],
-        /// `[16]`
-        bias: &'t mut [f32],
+        panel: PanelMut<'t>,
     },
     Rows {
         tensor: Tensor<'t>,
@@ -183,35 +199,30 @@ enum Task<'t> {
 impl Task<'_> {
     fn run(self) {
         match self {
-            Task::Panel { dense, first_column, panel, bias } => dense.pack_panel(first_column, panel, bias),
+            Task::Panel { dense, first_column, panel } => dense.pack_panel(first_column, panel),
             Task::Rows { tensor, to } => tensor.read_f32(0, to),
         }
     }
 }
 
 impl Dense<'_> {
-    fn pack_panel(&self, first_column: usize, panel: &mut [f32], bias: &mut [f32]) {
+    fn pack_panel(&self, first_column: usize, panel: PanelMut<'_>) {
         let columns = first_column..self.n.min(first_column + LANES);
-        let part_and_row = |column: usize| (&self.parts[column / self.part_n], column % self.part_n);
-        let mut decoded = [[0.0; DECODED_STEPS]; LANES];
-        for (i, steps) in panel.chunks_mut(DECODED_STEPS * LANES).enumerate() {
-            let (first_step, len) = (i * DECODED_STEPS, steps.len() / LANES);
-            for (column, to) in columns.clone().zip(&mut decoded) {
-                let ((weight, _), row) = part_and_row(column);
-                weight.read_f32(row * self.k + first_step, &mut to[..len]);
-            }
-            let rows = decoded.each_ref().map(|row| &row[..len]);
-            pack_panel(&rows[..columns.len()], steps);
+        let (mut rows, mut biases) = (vec![0.0; columns.len() * self.k], [0.0; LANES]);
+        for (column, (to, bias_to)) in columns.clone().zip(rows.chunks_exact_mut(self.k).zip(&mut biases)) {
+            let ((weight, bias), row) = (&self.parts[column / self.part_n], column % self.part_n);
+            weight.read_f32(row * self.k, to);
+            bias.read_f32(row, std::slice::from_mut(bias_to));
         }
-        for (column, to) in columns.zip(bias) {
-            let ((_, bias), row) = part_and_row(column);
-            bias.read_f32(row, std::slice::from_mut(to));
-        }
+        let rows: Vec<&[f32]> = rows.chunks_exact(self.k).collect();
+        panel.pack(&rows, &biases[..columns.len()]);
     }
 }
 
 /// The packed weights, by the index of their section.
 pub(crate) struct Packed {
+    /// Of the matrices.
+    pub(crate) precision: Precision,
     pub(crate) region: Arc<Region>,
     pub(crate) sections: Vec<Section>,
 }
@@ -220,7 +231,7 @@ impl Packed {
     /// A section that was planned as a matrix.
     pub(crate) fn linear(&self, index: usize) -> PackedLinear {
         let Section { offset, ref shape, .. } = self.sections[index];
-        PackedLinear::from_region(self.region.clone(), offset, shape[0], shape[1])
+        PackedLinear::from_region(self.precision, self.region.clone(), offset, shape[0], shape[1])
     }
 
     /// A section that was planned as rows.

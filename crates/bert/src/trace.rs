@@ -4,7 +4,7 @@
 //! must; here each step is an operation of its own, computed from the same weights, and the bits are the same.
 
 use minilm_kernels::{
-    Activation, Epilogue, LayerNorm, PackedLinear, activate, embedding_sum, layer_norm, linear, reference,
+    Activation, Epilogue, LayerNorm, NarrowRows, PackedLinear, Precision, activate, embedding_sum, layer_norm, linear, reference,
 };
 
 use crate::encoder::WORD_EMBEDDINGS;
@@ -218,6 +218,13 @@ impl Trace<'_> {
         let config = &self.encoder.config;
         let (s, heads, head_size) = (self.s, config.num_attention_heads, config.head_size());
         let name = |step: &str| format!("layer.{i}.attention.{step}");
+        if self.encoder.precision != Precision::F32 {
+            let context = reference::attention_bf16(&qkv.values, s, heads, head_size);
+            return self.show(&name("context"), heads * head_size, context, |step| {
+                let what = "attention in bf16, the heads side by side";
+                step.description(what).inputs(&[&qkv.name]).reference("attention_bf16")
+            });
+        }
 
         let scores = reference::attention_scores(&qkv.values, s, heads, head_size);
         let scores = self.show_shape(&name("scores"), &[heads, s, s], scores, |step| {
@@ -242,14 +249,21 @@ impl Trace<'_> {
     /// `nn.Linear`s of these names, their outputs side by side.
     fn dense(&mut self, name: &str, x: &Traced, weight: &PackedLinear, modules: &[&str]) -> Traced {
         let mut out = vec![0.0; self.s * weight.n()];
-        linear(self.encoder.isa, &x.values, weight, Epilogue::Bias, &mut out);
+        let isa = self.encoder.isa;
+        let mut narrow = NarrowRows::default();
+        linear(isa, narrow.narrow(isa, &x.values, weight), weight, Epilogue::Bias, &mut out);
         let weights = self.weights_and_biases(modules);
+        let reference = match weight.precision() {
+            Precision::Bf16 => "linear_bf16",
+            Precision::Int8 => "linear_int8",
+            _ => "linear",
+        };
         self.show(name, weight.n(), out, |step| {
             let what = match modules.len() {
                 1 => "input · weightᵀ + bias",
                 _ => "input · weightᵀ + bias, the weights (and biases) one below the other",
             };
-            step.description(what).inputs(&[&x.name]).weights(weights).reference("linear")
+            step.description(what).inputs(&[&x.name]).weights(weights).reference(reference)
         })
     }
 

@@ -108,11 +108,14 @@ pub struct PackedFile {
 }
 
 impl PackedFile {
-    /// The file in `directory` that belongs to these weights. Its name comes from where the weights are, so another model
+    /// The file in `directory` that belongs to these weights, packed as `label` says: a few letters for people to read, and
+    /// for what else decides over the content, `salt`. Its name comes from that, from where the weights are, so another model
     /// has another file, and from the format's version.
-    pub fn of(weights: &WeightsFile, directory: &Path) -> PackedFile {
-        let place = xxh3(canonical_path(weights.path()).as_os_str().as_encoded_bytes());
-        PackedFile { path: directory.join(format!("{place}-v{VERSION}.packed")) }
+    pub fn of(weights: &WeightsFile, directory: &Path, label: &str, salt: &[u8]) -> PackedFile {
+        let mut place = canonical_path(weights.path()).as_os_str().as_encoded_bytes().to_vec();
+        place.extend(salt);
+        let place = xxh3(&place);
+        PackedFile { path: directory.join(format!("{place}-{label}-v{VERSION}.packed")) }
     }
 
     /// Where it is, or will be.

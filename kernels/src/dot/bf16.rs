@@ -14,6 +14,8 @@ use crate::reference::RowScale;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Avx512;
 use crate::simd::{Lanes, Simd};
+#[cfg(target_arch = "x86_64")]
+use crate::{reference::BF16_LEAST, simd::LANES};
 
 /// bf16 by fused multiply-adds of f32, on any instruction set.
 #[derive(Clone, Copy)]
@@ -164,6 +166,18 @@ impl Dot for Avx512Bf16 {
         unsafe {
             let [word, line] = [word, line].map(|v| std::mem::transmute::<__m512, __m512bh>(v));
             _mm512_dpbf16_ps(sums, word, line)
+        }
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, v: __m512, to: &mut [u16; LANES]) {
+        // SAFETY: `self` is the proof that the machine has AVX-512 BF16; sixteen bf16 are 256 bits; the reference is to sixteen
+        // writable u16, and the unaligned store asks for no alignment.
+        unsafe {
+            // Greater or equal, or NaN, of which the instruction makes a quiet one.
+            let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(v), _mm512_set1_ps(BF16_LEAST));
+            let narrow: __m256i = std::mem::transmute(_mm512_maskz_cvtneps_pbh(kept, v));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), narrow);
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) use int8_scalar::ScalarInt8;
 pub(crate) use int8_vnni::{Avx512Vnni, AvxVnni};
 
 use crate::reference::RowScale;
-use crate::simd::{Lanes, Simd};
+use crate::simd::{LANES, Lanes, Simd};
 
 /// A precision on an instruction set. A value is the proof that the machine has it, as a [`Simd`] is.
 pub(crate) trait Dot: Copy + Send + Sync + 'static {
@@ -94,6 +94,13 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn store_chain(self, _sums: Self::Sums, _to: &mut Lanes) {
         unreachable!("chains go on to the end")
+    }
+
+    /// `to[j]` is lane j as a bf16: see [`reference::bf16_bits`](crate::reference::bf16_bits).
+    #[inline(always)]
+    fn store_bf16(self, v: <Self::Simd as Simd>::F32, to: &mut [u16; LANES]) {
+        let simd = self.simd();
+        simd.store_high_halves(simd.round_bf16(v), to);
     }
 
     /// What is known of the columns of panel `panel`, if they have scales.

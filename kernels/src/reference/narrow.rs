@@ -1,6 +1,7 @@
 //! Products in bf16 and int8.
 
-use super::{LANES, ROUND, max, min, tree};
+use super::{LANES, ROUND, exp, max, min, sum, tree};
+use crate::math::SOFTMAX_LOW;
 
 /// The least magnitude of a bf16 that counts: smaller ones are 0.
 ///
@@ -49,6 +50,50 @@ pub fn linear_bf16(x: &[f32], weight: &[f32], bias: &[f32], m: usize, n: usize, 
             let (x, weight) = (&x[row * k..][..k], &weight[column * k..][..k]);
             let pairs: Vec<_> = x.iter().zip(weight).map(|(&x, &w)| (bf16(x), bf16(w))).collect();
             out[row * n + column] = sum_of_products_bf16(&pairs) + bias[column];
+        }
+    }
+    out
+}
+
+/// exp of a number that is 0 or less, of those below −34 that of −34: a weight that no bf16 beside a weight of 1 can be seen
+/// next to, but no denormal and not below [`BF16_LEAST`].
+pub fn exp_of_softmax_bf16(x: f32) -> f32 {
+    exp(max(SOFTMAX_LOW, x))
+}
+
+/// One sequence: qkv \[s\]\[3 · heads · head_size\] → \[s\]\[heads · head_size\], in bf16.
+///
+/// Queries, keys and values are rounded by [`bf16`]. A score is a [`sum_of_products_bf16`] over the head's components, times
+/// 1/√head_size; a key's weight is [`exp_of_softmax_bf16`] of its score less the row's maximum. An element of the result is
+/// a [`sum_of_products_bf16`] of the weights, rounded, and the values, over the keys; then it is multiplied by 1 / [`sum`](fn@sum)
+/// of the weights, which are not rounded for that.
+pub fn attention_bf16(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
+    let h = heads * head_size;
+    let scale = 1.0 / (head_size as f32).sqrt();
+    let mut out = vec![0.0; s * h];
+    for head in 0..heads {
+        let at =
+            |part: usize, token: usize, i: usize| bf16(qkv[token * 3 * h + part * h + head * head_size + i]);
+        for query in 0..s {
+            let mut weights: Vec<f32> = (0..s)
+                .map(|key| {
+                    let pairs: Vec<_> = (0..head_size).map(|i| (at(0, query, i), at(1, key, i))).collect();
+                    sum_of_products_bf16(&pairs) * scale
+                })
+                .collect();
+            let mut lanes = [f32::NEG_INFINITY; LANES];
+            for (i, &score) in weights.iter().enumerate() {
+                lanes[i % LANES] = max(lanes[i % LANES], score);
+            }
+            let maximum = tree(lanes, max);
+            for weight in &mut weights {
+                *weight = exp_of_softmax_bf16(*weight - maximum);
+            }
+            let factor = 1.0 / sum(&weights);
+            for i in 0..head_size {
+                let pairs: Vec<_> = (0..s).map(|key| (bf16(weights[key]), at(2, key, i))).collect();
+                out[query * h + head * head_size + i] = sum_of_products_bf16(&pairs) * factor;
+            }
         }
     }
     out
@@ -106,19 +151,23 @@ pub fn quantize_weights(weights: &[f32]) -> (Vec<i8>, f32) {
 
 /// x \[m\]\[k\] · weightᵀ \[n\]\[k\] + bias \[n\] → \[m\]\[n\], in int8.
 ///
-/// Rows of x are quantised by [`quantize_row`], those of the weight by [`quantize_weights`]. Each element is
+/// Activations are multiplied by the factors \[k\] of their columns, weights divided by them. Then rows of x are quantised by
+/// [`quantize_row`], those of the weight by [`quantize_weights`]. Each element is
 /// Σ byte · weight_byte − zero · Σ weight_byte, an exact integer; as f32, rounded half to even, it is multiplied by the
 /// product of both scales and added to the bias in one fused step.
-pub fn linear_int8(x: &[f32], weight: &[f32], bias: &[f32], m: usize, n: usize, k: usize) -> Vec<f32> {
-    let columns: Vec<_> = weight.chunks(k).map(quantize_weights).collect();
-    let mut out = vec![0.0; m * n];
-    for row in 0..m {
-        let (bytes, RowScale { scale, zero }) = quantize_row(&x[row * k..][..k]);
-        for column in 0..n {
-            let (weights, column_scale) = &columns[column];
+pub fn linear_int8(x: &[f32], weight: &[f32], bias: &[f32], factors: &[f32]) -> Vec<f32> {
+    let k = factors.len();
+    let scaled = |row: &[f32], by: fn(f32, f32) -> f32| -> Vec<f32> {
+        row.iter().zip(factors).map(|(&x, &factor)| by(x, factor)).collect()
+    };
+    let columns: Vec<_> = weight.chunks(k).map(|row| quantize_weights(&scaled(row, |w, f| w / f))).collect();
+    let mut out = Vec::new();
+    for row in x.chunks(k) {
+        let (bytes, RowScale { scale, zero }) = quantize_row(&scaled(row, |x, f| x * f));
+        for ((weights, column_scale), bias) in columns.iter().zip(bias) {
             let pairs = bytes.iter().zip(weights);
             let sum: i32 = pairs.map(|(&q, &w)| (i32::from(q) - zero) * i32::from(w)).sum();
-            out[row * n + column] = (sum as f32).mul_add(scale * column_scale, bias[column]);
+            out.push((sum as f32).mul_add(scale * column_scale, *bias));
         }
     }
     out

@@ -86,20 +86,30 @@ fn transpose8(rows: [__m256; 8]) -> [__m256; 8] {
     })
 }
 
-/// Eight lanes as bf16, each in the lower half of 32 bits: see [`Simd::store_bf16`].
+/// Eight lanes rounded to bf16: see [`Simd::round_bf16`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn bf16_8(v: __m256) -> __m256i {
+fn round_bf16_8(v: __m256) -> __m256 {
     let bits = _mm256_castps_si256(v);
     let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
-    let rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    let rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
     let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), v);
     // Greater or equal, or NaN.
     let kept = _mm256_cmp_ps::<_CMP_NLT_UQ>(magnitude, _mm256_set1_ps(BF16_LEAST));
-    let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(v, v));
+    let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(v, v);
     let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(1 << 22));
-    let narrow = _mm256_and_si256(rounded, _mm256_castps_si256(kept));
-    _mm256_srli_epi32::<16>(_mm256_blendv_epi8(narrow, quiet, nan))
+    let rounded = _mm256_and_ps(_mm256_castsi256_ps(rounded), kept);
+    let rounded = _mm256_blendv_ps(rounded, _mm256_castsi256_ps(quiet), nan);
+    _mm256_and_ps(rounded, _mm256_set1_ps(f32::from_bits(0xffff_0000)))
+}
+
+/// See [`Simd::join_bf16`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn join_bf16_8(low: __m256, high: __m256) -> __m256 {
+    let low = _mm256_srli_epi32::<16>(_mm256_castps_si256(low));
+    // Of sixteen halves, every other of `high`.
+    _mm256_castsi256_ps(_mm256_blend_epi16::<0b1010_1010>(low, _mm256_castps_si256(high)))
 }
 
 impl Simd for Avx2 {
@@ -252,11 +262,22 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn store_bf16(self, v: F32x16, to: &mut [u16; LANES]) {
+    fn round_bf16(self, v: F32x16) -> F32x16 {
+        halves!(round_bf16_8, v)
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, low: F32x16, high: F32x16) -> F32x16 {
+        halves!(join_bf16_8, low, high)
+    }
+
+    #[inline(always)]
+    fn store_high_halves(self, v: F32x16, to: &mut [u16; LANES]) {
         // SAFETY: as in `halves`; the reference is to sixteen writable u16, and the unaligned store asks for no alignment.
         unsafe {
+            let high = |v| _mm256_srli_epi32::<16>(_mm256_castps_si256(v));
             // Packing works in each 128 bits for itself; then the quarters are 0 2 1 3.
-            let packed = _mm256_packus_epi32(bf16_8(v.0), bf16_8(v.1));
+            let packed = _mm256_packus_epi32(high(v.0), high(v.1));
             _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(packed));
         }
     }

@@ -217,22 +217,36 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn store_bf16(self, v: __m512, to: &mut [u16; LANES]) {
-        let narrow = register!({
+    fn round_bf16(self, v: __m512) -> __m512 {
+        register!({
             let bits = _mm512_castps_si512(v);
             let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-            let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
             // Greater or equal, or NaN.
-            let magnitude = _mm512_abs_ps(v);
-            let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(magnitude, _mm512_set1_ps(BF16_LEAST));
+            let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(v), _mm512_set1_ps(BF16_LEAST));
+            let rounded = _mm512_maskz_add_epi32(kept, bits, half);
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
-            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(1 << 22));
-            let narrow = _mm512_mask_mov_epi32(_mm512_maskz_mov_epi32(kept, rounded), nan, quiet);
-            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(narrow))
-        });
+            let rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(1 << 22));
+            self.high_bf16(_mm512_castsi512_ps(rounded))
+        })
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, low: __m512, high: __m512) -> __m512 {
+        register!({
+            let low = _mm512_srli_epi32::<16>(_mm512_castps_si512(low));
+            let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            // Bit by bit `upper ? high : low`: as in `copy_sign`.
+            _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xca>(upper, _mm512_castps_si512(high), low))
+        })
+    }
+
+    #[inline(always)]
+    fn store_high_halves(self, v: __m512, to: &mut [u16; LANES]) {
+        let halves = register!(_mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(_mm512_castps_si512(v))));
         // SAFETY: `self` proves the feature; the reference is to sixteen writable u16, and the unaligned store asks for no
         // alignment.
-        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), narrow) }
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), halves) }
     }
 
     #[inline(always)]

@@ -167,8 +167,14 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The upper half of each lane's bits as a bf16.
     fn high_bf16(self, pairs: Self::F32) -> Self::F32;
 
-    /// `to[j]` is lane j as a bf16: see [`reference::bf16_bits`](crate::reference::bf16_bits).
-    fn store_bf16(self, v: Self::F32, to: &mut [u16; LANES]);
+    /// Each lane rounded to a bf16, as f32: see [`reference::bf16`](crate::reference::bf16).
+    fn round_bf16(self, v: Self::F32) -> Self::F32;
+
+    /// Two bf16 a lane: lane j of `low`, rounded before, in its lower half, lane j of `high` in its upper.
+    fn join_bf16(self, low: Self::F32, high: Self::F32) -> Self::F32;
+
+    /// `to[j]` is the upper half of lane j's bits: its bf16, if it has been rounded.
+    fn store_high_halves(self, v: Self::F32, to: &mut [u16; LANES]);
 
     /// `to[j]` is the lowest byte of lane j's bits: of [`ROUND`] + n it is n modulo 256.
     fn store_low_bytes(self, v: Self::F32, to: &mut [u8; LANES]);

@@ -117,17 +117,24 @@ fn high_bf16_4(pairs: float32x4_t) -> float32x4_t {
     vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(pairs), vdupq_n_u32(0xffff_0000)))
 }
 
-/// Four lanes as bf16: see [`Simd::store_bf16`].
+/// Four lanes rounded to bf16: see [`Simd::round_bf16`].
 #[inline]
 #[target_feature(enable = "neon")]
-fn bf16_4(v: float32x4_t) -> uint16x4_t {
+fn round_bf16_4(v: float32x4_t) -> float32x4_t {
     let bits = vreinterpretq_u32_f32(v);
     let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
-    let rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+    let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
     let small = vcltq_f32(vabsq_f32(v), vdupq_n_f32(BF16_LEAST));
     let number = vceqq_f32(v, v);
     let quiet = vorrq_u32(bits, vdupq_n_u32(1 << 22));
-    vshrn_n_u32::<16>(vbslq_u32(number, vbicq_u32(rounded, small), quiet))
+    high_bf16_4(vreinterpretq_f32_u32(vbslq_u32(number, vbicq_u32(rounded, small), quiet)))
+}
+
+/// See [`Simd::join_bf16`].
+#[inline]
+#[target_feature(enable = "neon")]
+fn join_bf16_4(low: float32x4_t, high: float32x4_t) -> float32x4_t {
+    vreinterpretq_f32_u32(vsriq_n_u32::<16>(vreinterpretq_u32_f32(high), vreinterpretq_u32_f32(low)))
 }
 
 impl Simd for Neon {
@@ -251,12 +258,23 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn store_bf16(self, v: F32x16, to: &mut [u16; LANES]) {
+    fn round_bf16(self, v: F32x16) -> F32x16 {
+        quarters!(round_bf16_4, v)
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, low: F32x16, high: F32x16) -> F32x16 {
+        quarters!(join_bf16_4, low, high)
+    }
+
+    #[inline(always)]
+    fn store_high_halves(self, v: F32x16, to: &mut [u16; LANES]) {
         let to = to.as_mut_ptr();
         // SAFETY: as in `quarters`; the reference is to sixteen writable u16.
         unsafe {
-            vst1q_u16(to, vcombine_u16(bf16_4(v.0), bf16_4(v.1)));
-            vst1q_u16(to.add(8), vcombine_u16(bf16_4(v.2), bf16_4(v.3)));
+            let high = |v: float32x4_t| vshrn_n_u32::<16>(vreinterpretq_u32_f32(v));
+            vst1q_u16(to, vcombine_u16(high(v.0), high(v.1)));
+            vst1q_u16(to.add(8), vcombine_u16(high(v.2), high(v.3)));
         }
     }
 

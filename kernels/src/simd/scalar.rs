@@ -149,9 +149,19 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn store_bf16(self, v: Self::F32, to: &mut [u16; LANES]) {
+    fn round_bf16(self, v: Self::F32) -> Self::F32 {
+        each(|j| crate::reference::bf16(v[j]))
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, low: Self::F32, high: Self::F32) -> Self::F32 {
+        each(|j| f32::from_bits(low[j].to_bits() >> 16 | high[j].to_bits() & 0xffff_0000))
+    }
+
+    #[inline(always)]
+    fn store_high_halves(self, v: Self::F32, to: &mut [u16; LANES]) {
         for (to, v) in to.iter_mut().zip(v) {
-            *to = crate::reference::bf16_bits(v);
+            *to = (v.to_bits() >> 16) as u16;
         }
     }
 

@@ -150,7 +150,7 @@ fn attention_at_every_offset() {
     for isa in Isa::available() {
         let mut scratch = AttentionScratch::default();
         for (s, heads, head_size) in [(5, 2, 16), (17, 1, 20), (33, 3, 32)] {
-            let shape = AttentionShape { heads, head_size };
+            let shape = AttentionShape { heads, head_size, precision: Precision::F32 };
             let h = shape.hidden_size();
             let qkv: Vec<f32> = numbers(s * 3 * h, 39).iter().map(|x| x * 0.5).collect();
             let expected = reference::attention(&qkv, s, heads, head_size);

@@ -1,16 +1,32 @@
 //! Attention of one sequence.
 
-use minilm_kernels::{AttentionScratch, AttentionShape, Isa, RowsMut, attention, attention_heads, reference};
+use minilm_kernels::{
+    AttentionScratch, AttentionShape, Isa, Precision, RowsMut, attention, attention_heads, reference,
+};
 
 use crate::numbers::{assert_bits, numbers};
+
+fn isas_and_precisions() -> impl Iterator<Item = (Isa, Precision)> {
+    let isas = Isa::available().into_iter();
+    isas.flat_map(|isa| [Precision::F32, Precision::Bf16].map(|precision| (isa, precision)))
+}
+
+/// The specification of attention in the precision of the shape.
+fn specified(qkv: &[f32], s: usize, shape: AttentionShape) -> Vec<f32> {
+    let AttentionShape { heads, head_size, precision, .. } = shape;
+    match precision {
+        Precision::F32 => reference::attention(qkv, s, heads, head_size),
+        _ => reference::attention_bf16(qkv, s, heads, head_size),
+    }
+}
 
 /// One scratch for all, longer sequences before shorter ones, so that what one leaves behind would show.
 #[test]
 fn attention_of_all_lengths_and_head_sizes() {
-    for isa in Isa::available() {
+    for (isa, precision) in isas_and_precisions() {
         let mut scratch = AttentionScratch::default();
         for (heads, head_size) in [(12, 32), (5, 8), (1, 1), (2, 17), (3, 48)] {
-            let shape = AttentionShape { heads, head_size };
+            let shape = AttentionShape { heads, head_size, precision };
             let h = shape.hidden_size();
             for s in (0..=33).rev().chain([100, 128, 129]) {
                 // Scores of softmaxes that are neither flat nor one-hot.
@@ -18,8 +34,8 @@ fn attention_of_all_lengths_and_head_sizes() {
                 qkv.iter_mut().for_each(|x| *x *= 0.5);
                 let mut y = vec![f32::NAN; s * h];
                 attention(isa, &qkv, shape, &mut scratch, &mut y);
-                let what = format!("attention of {s} tokens, {heads} heads of {head_size}");
-                assert_bits(&what, isa, &y, &reference::attention(&qkv, s, heads, head_size));
+                let what = format!("{precision} attention of {s} tokens, {heads} heads of {head_size}");
+                assert_bits(&what, isa, &y, &specified(&qkv, s, shape));
             }
         }
     }
@@ -30,10 +46,10 @@ fn attention_of_all_lengths_and_head_sizes() {
 fn attention_over_more_keys_than_fit() {
     for s in [4096, 4097] {
         let qkv = numbers(3 * s, s as u64);
-        let expected = reference::attention(&qkv, s, 1, 1);
-        for isa in Isa::available() {
+        for (isa, precision) in isas_and_precisions() {
             let mut y = vec![f32::NAN; s];
-            let shape = AttentionShape { heads: 1, head_size: 1 };
+            let shape = AttentionShape { heads: 1, head_size: 1, precision };
+            let expected = specified(&qkv, s, shape);
             attention(isa, &qkv, shape, &mut AttentionScratch::default(), &mut y);
             assert_bits(&format!("attention of {s} tokens"), isa, &y, &expected);
         }
@@ -42,7 +58,7 @@ fn attention_over_more_keys_than_fit() {
 
 /// Two sequences in one matrix, some heads of both on each thread.
 fn check_heads(isa: Isa, shape: AttentionShape, lengths: [usize; 2], parts: usize) {
-    let AttentionShape { heads, head_size } = shape;
+    let AttentionShape { heads, head_size, precision, .. } = shape;
     let (h, s) = (shape.hidden_size(), lengths[0] + lengths[1]);
     let mut qkv = numbers(s * 3 * h, s as u64 + 15);
     qkv.iter_mut().for_each(|x| *x *= 0.5);
@@ -64,18 +80,20 @@ fn check_heads(isa: Isa, shape: AttentionShape, lengths: [usize; 2], parts: usiz
         }
     });
 
-    let mut expected = reference::attention(first_qkv, lengths[0], heads, head_size);
-    expected.extend(reference::attention(second_qkv, lengths[1], heads, head_size));
-    let what = format!("attention of {lengths:?} tokens, {heads} heads of {head_size}, in {parts} parts");
+    let mut expected = specified(first_qkv, lengths[0], shape);
+    expected.extend(specified(second_qkv, lengths[1], shape));
+    let what = format!(
+        "{precision} attention of {lengths:?} tokens, {heads} heads of {head_size}, in {parts} parts"
+    );
     assert_bits(&what, isa, &y, &expected);
 }
 
 /// With more parts than heads, some parts have none.
 #[test]
 fn attention_shared_by_heads() {
-    for isa in Isa::available() {
+    for (isa, precision) in isas_and_precisions() {
         for (heads, head_size) in [(12, 32), (5, 8), (1, 1), (2, 17), (3, 48)] {
-            let shape = AttentionShape { heads, head_size };
+            let shape = AttentionShape { heads, head_size, precision };
             for lengths in [[0, 1], [3, 0], [16, 7], [129, 33]] {
                 for parts in [1, 2, 3, 5] {
                     check_heads(isa, shape, lengths, parts);
@@ -87,7 +105,7 @@ fn attention_shared_by_heads() {
 
 /// Of 2 tokens with 4 heads of 8, as many columns as the width says.
 fn heads_of_a_small_sequence(qkv: &[f32], first: usize, width: usize) {
-    let shape = AttentionShape { heads: 4, head_size: 8 };
+    let shape = AttentionShape { heads: 4, head_size: 8, precision: Precision::F32 };
     let (mut scratch, mut y) = (AttentionScratch::default(), vec![0.0; 2 * width]);
     attention_heads(Isa::SCALAR, qkv, shape, first, &mut scratch, RowsMut::new(&mut y, width));
 }

@@ -1,8 +1,10 @@
 //! Products with packed weights.
 
+use std::sync::Arc;
+
 use minilm_kernels::{
-    Activation, Epilogue, Isa, NarrowRows, PackedLinear, Precision, RowsMut, linear, linear_columns,
-    reference,
+    Activation, AlignedBuffer, Epilogue, Isa, NarrowRows, PackedLinear, Precision, RowsMut, linear,
+    linear_columns, reference,
 };
 
 use crate::activations::ACTIVATIONS;
@@ -18,7 +20,7 @@ fn specified(
 ) -> Vec<f32> {
     match precision {
         Precision::Bf16 => reference::linear_bf16(x, weight, bias, m, n, k),
-        Precision::Int8 => reference::linear_int8(x, weight, bias, m, n, k),
+        Precision::Int8 => reference::linear_int8(x, weight, bias, &vec![1.0; k]),
         _ => reference::linear(x, weight, bias, m, n, k),
     }
 }
@@ -73,6 +75,39 @@ fn linear_of_the_real_shapes() {
                 }
             }
         }
+    }
+}
+
+/// int8 whose inputs have factors.
+#[test]
+fn factors_of_inputs_are_in_both_sides_of_a_product() {
+    for (m, n, k) in [(3, 17, 5), (9, 48, 384), (4, 33, 130)] {
+        let (x, weight, bias) = (numbers(m * k, 7), numbers(n * k, 8), numbers(n, 9));
+        let factors: Vec<f32> = (0..k).map(|i| 0.25 + (i % 7) as f32).collect();
+        let mut room = AlignedBuffer::default();
+        room.resize(PackedLinear::packed_len(Precision::Int8, n, k).unwrap());
+        let rows: Vec<&[f32]> = weight.chunks(k).collect();
+        let panels = PackedLinear::panels_mut(Precision::Int8, [n, k], Some(&factors), &mut room);
+        for ((panel, rows), bias) in panels.zip(rows.chunks(16)).zip(bias.chunks(16)) {
+            panel.pack(rows, bias);
+        }
+        let packed = PackedLinear::from_region(Precision::Int8, Arc::new(Room(room)), 0, n, k);
+        assert_eq!(packed.factors(), Some(&factors[..]));
+        let expected = reference::linear_int8(&x, &weight, &bias, &factors);
+        for isa in Isa::available() {
+            let mut y = vec![f32::NAN; m * n];
+            let mut narrow = NarrowRows::default();
+            linear(isa, narrow.narrow(isa, &x, &packed), &packed, Epilogue::Bias, &mut y);
+            assert_bits(&format!("int8 {m}×{n}×{k} with factors"), isa, &y, &expected);
+        }
+    }
+}
+
+struct Room(AlignedBuffer);
+
+impl AsRef<[f32]> for Room {
+    fn as_ref(&self) -> &[f32] {
+        &self.0
     }
 }
 

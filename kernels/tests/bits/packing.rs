@@ -60,6 +60,7 @@ fn packed_naively(precision: Precision, weight: &[f32], bias: &[f32], k: usize) 
     if precision == Precision::Int8 {
         packed.extend(scales);
         packed.extend(sums);
+        packed.extend(vec![1.0; k.next_multiple_of(16)]);
     }
     packed
 }
@@ -79,7 +80,7 @@ fn packed_by_panels(precision: Precision, weight: &[f32], bias: &[f32], k: usize
     let len = PackedLinear::packed_len(precision, bias.len(), k).unwrap();
     let mut packed = vec![f32::NAN; len];
     let rows: Vec<&[f32]> = weight.chunks_exact(k).collect();
-    let panels = PackedLinear::panels_mut(precision, bias.len(), k, &mut packed);
+    let panels = PackedLinear::panels_mut(precision, [bias.len(), k], None, &mut packed);
     for ((panel, rows), bias) in panels.zip(rows.chunks(16)).zip(bias.chunks(16)) {
         panel.pack(rows, bias);
     }
@@ -169,7 +170,7 @@ fn a_region_of_no_inputs_is_refused() {
 /// A panel of two inputs.
 fn pack_one_panel(rows: &[&[f32]], biases: &[f32]) {
     let mut room = [0.0; 48];
-    let mut panels = PackedLinear::panels_mut(Precision::F32, 16, 2, &mut room);
+    let mut panels = PackedLinear::panels_mut(Precision::F32, [16, 2], None, &mut room);
     panels.next().expect("a panel").pack(rows, biases);
 }
 
@@ -194,5 +195,5 @@ fn a_missing_bias_is_refused() {
 #[test]
 #[should_panic(expected = "panels: n = 16, k = 2")]
 fn room_of_another_size_is_refused() {
-    let _ = PackedLinear::panels_mut(Precision::Int8, 16, 2, &mut [0.0; 63]).count();
+    let _ = PackedLinear::panels_mut(Precision::Int8, [16, 2], None, &mut [0.0; 63]).count();
 }

@@ -82,7 +82,7 @@ proptest! {
         let mut scratch = AttentionScratch::default();
         for isa in Isa::available() {
             let mut y = vec![f32::NAN; s * h];
-            attention(isa, &qkv, AttentionShape { heads, head_size }, &mut scratch, &mut y);
+            attention(isa, &qkv, AttentionShape { heads, head_size, precision: Precision::F32 }, &mut scratch, &mut y);
             assert_bits("attention", isa, &y, &expected);
         }
         // An average of values lies among them.

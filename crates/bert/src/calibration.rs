@@ -1,0 +1,68 @@
+//! How large the channels are that go into a layer's products, for int8.
+//!
+//! A row is quantised with one step for all of its channels, and after a LayerNorm some channels are ten times as large as the
+//! others. An exact rewrite evens them out: activations are multiplied by a factor a channel, the weights of that channel
+//! divided by it. The factor 1/√rms, half-way between none and the one that makes all equal, is that of SmoothQuant with α = ½
+//! (Xiao et al., <https://arxiv.org/abs/2211.10438>), but that the weights' own sizes, which are even, do not count.
+
+use crate::{BertEncoder, BertError, TraceStep, TraceValues};
+
+/// What the inputs of a layer's products are multiplied with before they are quantised, `[hidden_size]` each.
+pub(crate) struct LayerFactors {
+    pub(crate) qkv: Vec<f32>,
+    pub(crate) intermediate: Vec<f32>,
+}
+
+/// The sum of squares of each channel.
+type Squares = Vec<f64>;
+
+impl BertEncoder {
+    /// The factors that even out the channels of these sequences.
+    pub(crate) fn input_factors(&self, sequences: &[Vec<u32>]) -> Result<Vec<LayerFactors>, BertError> {
+        let h = self.config().hidden_size;
+        // What goes into the products of each layer: into the first's qkv the embeddings, into another's what the layer
+        // before has put out.
+        let names: Vec<[String; 2]> = (0..self.config().num_hidden_layers)
+            .map(|i| {
+                let input = match i.checked_sub(1) {
+                    None => "embeddings.layer_norm".to_owned(),
+                    Some(before) => format!("layer.{before}.output.layer_norm"),
+                };
+                [input, format!("layer.{i}.attention.layer_norm")]
+            })
+            .collect();
+        let mut squares: Vec<[Squares; 2]> = names.iter().map(|_| [vec![0.0; h], vec![0.0; h]]).collect();
+        for ids in sequences {
+            self.trace(ids, &mut |step: &TraceStep<'_>| {
+                let TraceValues::F32(values) = step.values else { return };
+                for (names, squares) in names.iter().zip(&mut squares) {
+                    for (name, squares) in names.iter().zip(squares) {
+                        if *name == step.name {
+                            add_squares(values, squares);
+                        }
+                    }
+                }
+            })?;
+        }
+        let factors = |squares: &Squares| squares.iter().map(|&sum| factor(sum)).collect();
+        let of_layer =
+            |[qkv, intermediate]: &[Squares; 2]| LayerFactors { qkv: factors(qkv), intermediate: factors(intermediate) };
+        Ok(squares.iter().map(of_layer).collect())
+    }
+}
+
+/// In order, and in f64: the factors, and so the vectors, are the same on every machine.
+fn add_squares(rows: &[f32], squares: &mut Squares) {
+    for row in rows.chunks_exact(squares.len()) {
+        for (sum, &x) in squares.iter_mut().zip(row) {
+            *sum += f64::from(x) * f64::from(x);
+        }
+    }
+}
+
+/// 1/√rms but for a constant that all have. Within bounds, so that nothing overflows where a channel is always 0 or not
+/// finite.
+fn factor(squares: f64) -> f32 {
+    let factor = 1.0 / squares.sqrt().sqrt();
+    if factor.is_nan() { 1.0 } else { factor.clamp(1e-3, 1e3) as f32 }
+}

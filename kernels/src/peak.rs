@@ -5,20 +5,17 @@
 //! possible, which can be compared between machines where seconds cannot.
 //!
 //! - [`f32_fma`]: fused multiply-adds in registers, on any instruction set. No product can be faster.
-//! - [`bf16_dot`], [`int8_dot`]: dot products of narrower types, where the machine has them.
+//! - [`products`]: the same for the steps of products in any precision.
 //! - [`read`]: loads of f32 in order. The length of the slice decides which level of the memory answers.
 //! - [`integer_chain`]: a chain of known latency, which measures the core's clock.
 //!
 //! Clocks and neighbours drift: take the time of a peak just before and just after that of the kernel.
-#![allow(unsafe_code, reason = "dot products of narrow types are leaves whose features are detected here")]
-
 use std::hint::black_box;
 
 use crate::dispatch::{Isa, Kernel};
-use crate::dot::F32;
-#[cfg(target_arch = "x86_64")]
-use crate::simd::Avx512;
-use crate::simd::{LANES, Simd};
+use crate::dot::{Dot, DotKernel, F32};
+use crate::precision::Precision;
+use crate::simd::{LANES, Lanes, Simd};
 use crate::tile::panels_per_tile;
 
 /// Does `steps` fused multiply-adds on each of enough independent vectors to hide the latency, all in
@@ -150,72 +147,45 @@ pub fn integer_chain(steps: u64) -> u64 {
     rounds * UNROLLED * CYCLES_PER_STEP
 }
 
-/// Like [`f32_fma`], for dot products of pairs of bf16 that are added to f32 (`vdpbf16ps` of AVX-512).
-/// `None` if the machine lacks them.
-pub fn bf16_dot(steps: u64) -> Option<u64> {
-    #[cfg(target_arch = "x86_64")]
-    if Avx512::detect().is_some()
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512bf16")
-    {
-        // SAFETY: the features that the function is compiled with have just been detected, with those that the
-        // compiler takes to be implied: AVX-512BW by BF16, the others by AVX-512F.
-        return Some(unsafe { x86::bf16_dot(steps) });
+/// Like [`f32_fma`], for the steps of products in that precision: `vdpbf16ps`, `vpdpbusd`, or whatever the instruction set
+/// has in their place. An operation is one multiplication or addition, of integers in int8. In f32 it is [`f32_fma`].
+pub fn products(isa: Isa, precision: Precision, steps: u64) -> u64 {
+    if precision == Precision::F32 {
+        return f32_fma(isa, steps);
     }
-    let _ = steps;
-    None
+    isa.multiply(precision, Products { steps }) * precision.steps_a_word() as u64
 }
 
-/// Like [`f32_fma`], for dot products of four unsigned with four signed bytes that are added to 32-bit
-/// integers (`vpdpbusd` of AVX-512 VNNI); an operation is one multiplication or addition of integers.
-/// `None` if the machine lacks them.
-pub fn int8_dot(steps: u64) -> Option<u64> {
-    #[cfg(target_arch = "x86_64")]
-    if Avx512::detect().is_some() && is_x86_feature_detected!("avx512vnni") {
-        // SAFETY: the features that the function is compiled with have just been detected, with those that the
-        // compiler takes to be implied by AVX-512F.
-        return Some(unsafe { x86::int8_dot(steps) });
-    }
-    let _ = steps;
-    None
+struct Products {
+    steps: u64,
 }
 
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-    use std::hint::black_box;
+impl DotKernel for Products {
+    type Output = u64;
 
-    /// Of the 32 zmm registers; the latency of these instructions is up to 6 cycles, two a cycle at most.
-    const CHAINS: usize = 24;
-
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    pub(super) fn bf16_dot(steps: u64) -> u64 {
-        let ones = _mm512_set1_ps(black_box(1.0));
-        let factors = _mm512_cvtne2ps_pbh(ones, ones);
-        let mut chains = [_mm512_setzero_ps(); CHAINS];
-        for _ in 0..steps {
-            for chain in &mut chains {
-                *chain = _mm512_dpbf16_ps(*chain, factors, factors);
-            }
+    #[inline(always)]
+    fn run<D: Dot>(self, dot: D) -> u64 {
+        match D::TILE_ROWS * panels_per_tile::<D>(D::TILE_ROWS) {
+            24.. => dot_chains::<D, 24>(dot, self.steps),
+            6.. => dot_chains::<D, 6>(dot, self.steps),
+            _ => dot_chains::<D, 4>(dot, self.steps),
         }
-        black_box(chains);
-        // 16 lanes, each two products and two additions.
-        steps * CHAINS as u64 * 16 * 4
     }
+}
 
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    pub(super) fn int8_dot(steps: u64) -> u64 {
-        let factors = _mm512_set1_epi8(black_box(1));
-        let mut chains = [_mm512_setzero_si512(); CHAINS];
-        for _ in 0..steps {
-            for chain in &mut chains {
-                *chain = _mm512_dpbusd_epi32(*chain, factors, factors);
-            }
+/// Operations, were each word one activation.
+#[inline(always)]
+fn dot_chains<D: Dot, const N: usize>(dot: D, steps: u64) -> u64 {
+    let (word, line) = black_box((0u32, Lanes::ZERO));
+    let (word, line) = (dot.word(word), dot.line(&line));
+    let mut chains = [dot.zero(); N];
+    for _ in 0..steps {
+        for chain in &mut chains {
+            *chain = dot.dot(word, line, *chain);
         }
-        black_box(chains);
-        // 16 lanes, each four products and four additions.
-        steps * CHAINS as u64 * 16 * 8
     }
+    black_box(chains);
+    steps * (N * LANES * 2) as u64
 }
 
 #[cfg(test)]
@@ -256,8 +226,12 @@ mod tests {
         assert_eq!(integer_chain(0), 0);
         assert_eq!(integer_chain(16), 32);
         assert_eq!(integer_chain(17), 64);
-        // 24 registers of 512 bits: 32 pairs of bf16 or 64 bytes in each, a product and an addition for each.
-        assert!(bf16_dot(3).is_none_or(|operations| operations == 3 * 24 * 32 * 2));
-        assert!(int8_dot(3).is_none_or(|operations| operations == 3 * 24 * 64 * 2));
+        for isa in Isa::available() {
+            for (precision, products) in [(Precision::Bf16, 2), (Precision::Int8, 4)] {
+                let of_a_step = products as u64 * LANES as u64 * 2;
+                let operations = super::products(isa, precision, 3);
+                assert!(operations > 0 && operations.is_multiple_of(3 * of_a_step), "{precision} on {isa}");
+            }
+        }
     }
 }

@@ -136,7 +136,7 @@ fn load_shared(
     };
     let contents = plan.contents(&weights);
     let planned = plan.sections();
-    let pack = || -> Result<Region, BertError> {
+    let mut pack = || -> Result<Region, BertError> {
         if !calibration.is_empty() {
             // Not cached: it is not what will be loaded the next time.
             let f32 = load_shared(config.clone(), Arc::clone(&weights), &EncoderOptions::new(isa, workers))?;

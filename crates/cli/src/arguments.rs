@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use minilm::Precision;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,6 +71,9 @@ pub(crate) struct EmbedArguments {
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,
 
+    #[command(flatten)]
+    pub(crate) precision: PrecisionArguments,
+
     /// How many threads to use; 0 for as many as there are. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
@@ -119,6 +124,9 @@ pub(crate) struct TraceArguments {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
 
+    #[command(flatten)]
+    pub(crate) precision: PrecisionArguments,
+
     /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
     #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
     pub(crate) model: PathBuf,
@@ -145,9 +153,8 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
 
-    /// What to compute in
-    #[arg(long, value_name = "PRECISION", default_value = "f32")]
-    pub(crate) precision: Precision,
+    #[command(flatten)]
+    pub(crate) precision: PrecisionArguments,
 
     /// Measure this alone: latency is of every text alone, throughput of all texts in one call
     #[arg(long, value_name = "FIGURE")]
@@ -219,9 +226,8 @@ pub(crate) struct StsArguments {
     #[arg(long, conflicts_with = "split")]
     pub(crate) all_splits: bool,
 
-    /// What to compute in
-    #[arg(long, value_name = "PRECISION", default_value = "f32")]
-    pub(crate) precision: Precision,
+    #[command(flatten)]
+    pub(crate) precision: PrecisionArguments,
 
     /// How many threads to use; 0 for as many as there are. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -289,17 +295,17 @@ pub(crate) enum OutputFormat {
     Npy,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Precision {
-    F32,
+#[derive(Args)]
+pub(crate) struct PrecisionArguments {
+    /// What to compute in: f32 is as accurate as PyTorch, bf16 and int8 are faster. The result depends on it, and on
+    /// nothing else
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precisions())]
+    pub(crate) precision: Precision,
 }
 
-impl Precision {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-        }
-    }
+fn precisions() -> impl TypedValueParser<Value = Precision> {
+    let names = PossibleValuesParser::new(Precision::ALL.map(Precision::name));
+    names.try_map(|name| name.parse::<Precision>())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use minilm::{LoadOptions, SentenceTransformer};
 use serde::Serialize;
 
-use crate::arguments::{BenchArguments, BenchOnly, Precision};
+use crate::arguments::{BenchArguments, BenchOnly};
 use crate::error::CliError;
 use crate::input::{Input, Problem, place_of};
 use crate::model::{resolve_options, warn_of_truncated_texts};
@@ -42,12 +42,12 @@ struct Report {
 pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
     let texts = texts(arguments)?;
-    // Another precision needs a peak of its own, and does not compile without one here.
-    let peak_operations = match arguments.precision {
-        Precision::F32 => minilm_kernels::peak::f32_fma,
-    };
+    let precision = arguments.precision.precision;
     let threads = if arguments.profile { 1 } else { arguments.threads };
-    let options = LoadOptions::default().resolve(resolve_options(&arguments.source)).threads(threads);
+    let options = LoadOptions::default()
+        .resolve(resolve_options(&arguments.source))
+        .threads(threads)
+        .precision(precision);
     let model = SentenceTransformer::load_with(&arguments.model, &options)?;
 
     if cfg!(debug_assertions) {
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
         None => Budget::Time(Duration::from_secs(arguments.seconds.into())),
     };
     if arguments.profile {
-        let peak = Peak { isa: model.isa(), threads: 1, operations: peak_operations };
+        let peak = Peak { isa: model.isa(), threads: 1, operations: peak::products_in(precision) };
         let profiles = profile::profiles(&model, &peak, budget)?;
         return Output::Stdout.write(|to| {
             if arguments.json {
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
 
     let tokens: Vec<usize> = counts.iter().map(|count| count.used).collect();
     let work = measure::Work { model: &model, texts: &texts, tokens: &tokens };
-    let peak = Peak { isa: model.isa(), threads: model.threads(), operations: peak_operations };
+    let peak = Peak { isa: model.isa(), threads: model.threads(), operations: peak::products_in(precision) };
     work.warm_up()?;
     let wants = |figure| arguments.only.is_none_or(|only| only == figure);
     let latency = wants(BenchOnly::Latency).then(|| work.latency(&peak, budget)).transpose()?;
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
     let (throughput, of_throughput) = throughput.unzip();
     let report = Report {
         isa: model.isa().name(),
-        precision: arguments.precision.name(),
+        precision: precision.name(),
         threads: model.threads(),
         texts: texts.len(),
         tokens_mean: tokens.iter().sum::<usize>() as f64 / texts.len() as f64,

@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
     let options = LoadOptions::default()
         .resolve(resolve_options(&arguments.source))
         .threads(arguments.threads)
+        .precision(arguments.precision.precision)
         .packed_cache(packed_cache(&arguments.packed_cache));
     let model = SentenceTransformer::load_with(&arguments.model, &options)?;
     warn_of_unavailable_cache(&model);

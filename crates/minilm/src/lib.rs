@@ -25,6 +25,7 @@
 //! `&self`: one serves any number of threads. [`SentenceTransformer::encode_stream`] encodes more texts than fit into
 //! memory, and [`EncodeOptions::progress`] tells how far it is.
 
+mod calibration;
 mod embeddings;
 mod error;
 mod folder;
@@ -42,7 +43,7 @@ pub use error::Error;
 pub use minilm_bert::{
     BertConfig, BertError, Operation, PackedCacheStatus, Profile, Tap, TraceStep, TraceValues,
 };
-pub use minilm_kernels::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
+pub use minilm_kernels::{ISA_VARIABLE, Isa, Precision, UnavailableIsa, UnknownPrecision, cpu_features};
 pub use minilm_tokenizer::TokenizerError;
 pub use minilm_weights::{FloatType, WeightsError};
 pub use modules::PoolingMode;

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use minilm_kernels::Isa;
+use minilm_kernels::{Isa, Precision};
 
 use crate::resolve::ResolveOptions;
 use crate::{EncodeProgress, PackedCache};
@@ -27,6 +27,9 @@ pub struct LoadOptions {
     /// The instruction set to run on; `None` (the default) for the one that `MINILM_ISA` names, or the
     /// fastest. The bits do not depend on it.
     pub isa: Option<Isa>,
+    /// What products are computed in: [`Precision::F32`] by default. It decides over the bits, and how close the vectors are to
+    /// those of sentence-transformers.
+    pub precision: Precision,
     /// Whether packed weights are kept in a file between starts; by default only if `MINILM_PACKED_CACHE` says so.
     pub packed_cache: PackedCache,
 }
@@ -50,6 +53,13 @@ impl LoadOptions {
     #[must_use]
     pub fn isa(mut self, isa: Isa) -> Self {
         self.isa = Some(isa);
+        self
+    }
+
+    /// Sets [`LoadOptions::precision`].
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 

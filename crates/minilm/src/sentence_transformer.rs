@@ -3,12 +3,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use minilm_bert::{
-    Arena, BertConfig, BertEncoder, Lead, PackedCacheStatus, Profile, Tap, TraceStep, TraceValues, Workers,
+    Arena, BertConfig, BertEncoder, EncoderOptions, Lead, PackedCacheStatus, Profile, Tap, TraceStep, TraceValues, Workers,
 };
-use minilm_kernels::{Isa, cls_pool, l2_normalize, max_pool, mean_pool};
+use minilm_kernels::{Isa, Precision, cls_pool, l2_normalize, max_pool, mean_pool};
 use minilm_tokenizer::{Tokenizer, Tokens};
 use minilm_weights::{FloatType, WeightsFile};
 
+use crate::calibration::calibration_sequences;
 use crate::folder;
 use crate::micro_batch::{Row, micro_batches};
 use crate::modules::{Pipeline, TextSettings};
@@ -77,10 +78,14 @@ impl SentenceTransformer {
         let workers = Workers::new(options.threads)?;
         let weights = WeightsFile::open(transformer.join(folder::WEIGHTS))?;
         let cache_directory = options.packed_cache.directory();
-        let encoder = match &cache_directory {
-            Ok(Some(directory)) => BertEncoder::load_cached(config, weights, isa, &workers, directory)?,
-            Ok(None) | Err(_) => BertEncoder::load(config, weights, isa, &workers)?,
-        };
+        let mut encoder_options = EncoderOptions::new(isa, &workers).precision(options.precision);
+        if options.precision == Precision::Int8 {
+            encoder_options = encoder_options.calibration(calibration_sequences(&tokenizer)?);
+        }
+        if let Ok(Some(directory)) = &cache_directory {
+            encoder_options = encoder_options.packed_cache(directory);
+        }
+        let encoder = BertEncoder::load(config, weights, &encoder_options)?;
         let packed_cache = match cache_directory {
             Ok(_) => encoder.packed_cache().clone(),
             Err(reason) => PackedCacheStatus::Unavailable { reason },
@@ -327,6 +332,11 @@ impl SentenceTransformer {
     /// The encoder's config.
     pub fn config(&self) -> &BertConfig {
         self.encoder.config()
+    }
+
+    /// What products are computed in.
+    pub fn precision(&self) -> Precision {
+        self.encoder.precision()
     }
 
     /// The instruction set that the model runs on.

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use minilm::Isa;
+use minilm::{Isa, Precision};
+use minilm_kernels::peak::products;
 
 use super::measure::median;
 
@@ -19,11 +20,20 @@ const SETTLE: Duration = Duration::from_millis(3);
 /// Steps between two looks at the clock: about ten microseconds.
 const STEPS: u64 = 1 << 10;
 
+/// The steps of products in that precision.
+pub(super) fn products_in(precision: Precision) -> fn(Isa, u64) -> u64 {
+    match precision {
+        Precision::Bf16 => |isa, steps| products(isa, Precision::Bf16, steps),
+        Precision::Int8 => |isa, steps| products(isa, Precision::Int8, steps),
+        _ => |isa, steps| products(isa, Precision::F32, steps),
+    }
+}
+
 /// What as many threads as work uses can do at best, on the same instruction set.
 pub(super) struct Peak {
     pub(super) isa: Isa,
     pub(super) threads: usize,
-    /// One of `minilm_kernels::peak`: does that many steps, and returns how many operations that were.
+    /// Does that many steps, and returns how many operations that were: see [`products_in`].
     pub(super) operations: fn(Isa, u64) -> u64,
 }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use minilm::{Embeddings, EncodeOptions, LoadOptions, SentenceTransformer};
+use minilm::{Embeddings, EncodeOptions, LoadOptions, Precision, SentenceTransformer};
 use serde::Serialize;
 
 use super::pairs::{Pair, Pairs, shown};
 use super::statistics::{Agreement, cosine, pearson, spearman};
-use crate::arguments::{Precision, StsArguments};
+use crate::arguments::StsArguments;
 use crate::error::CliError;
 use crate::model::{packed_cache, resolve_options, warn_of_truncated_texts, warn_of_unavailable_cache};
 use crate::output::Output;
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &StsArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
     let Pairs { pairs, split } = Pairs::read(arguments)?;
     let sentences = Sentences::of(&pairs);
-    let precision = arguments.precision;
+    let precision = arguments.precision.precision;
 
     let encoded = encode(arguments, precision, &sentences.distinct)?;
     let encoded_f32 = (precision != Precision::F32)
@@ -87,15 +87,13 @@ pub(super) fn run(arguments: &StsArguments) -> Result<(), CliError> {
     })
 }
 
-/// The model in this precision. Another one does not compile before it says here how it is loaded.
+/// The model in this precision.
 fn load(arguments: &StsArguments, precision: Precision) -> Result<SentenceTransformer, CliError> {
     let options = LoadOptions::default()
         .resolve(resolve_options(&arguments.source))
         .threads(arguments.threads)
+        .precision(precision)
         .packed_cache(packed_cache(&arguments.packed_cache));
-    let options = match precision {
-        Precision::F32 => options,
-    };
     let model = SentenceTransformer::load_with(&arguments.model, &options)?;
     warn_of_unavailable_cache(&model);
     Ok(model)
@@ -114,7 +112,7 @@ fn encode(arguments: &StsArguments, precision: Precision, sentences: &[&str]) ->
         bar.finish();
     }
     let vectors = vectors?;
-    if precision == arguments.precision {
+    if precision == arguments.precision.precision {
         let cut = vectors.token_counts().iter().filter(|count| count.truncated()).count();
         warn_of_truncated_texts(&model, cut, sentences.len());
     }

@@ -1,7 +1,7 @@
 //! The activation functions of BERT models and of sentence-transformers' `Dense` layers.
 
 use crate::dispatch::{Isa, Kernel};
-use crate::math::{erf, tanh};
+use crate::math::{erf, gelu_polynomial, tanh};
 use crate::reference::{GELU_CUBIC, SQRT_2_OVER_PI};
 use crate::rows::RowsMut;
 use crate::simd::{LANES, Simd};
@@ -16,6 +16,9 @@ pub enum Activation {
     /// GELU in the tanh form, transformers' `"gelu_new"` and `"gelu_pytorch_tanh"`. See
     /// [`crate::reference::gelu_tanh`].
     GeluTanh,
+    /// GELU by one polynomial, for products in bf16 and int8, whose own steps are larger than its error. See
+    /// [`crate::reference::gelu_polynomial`].
+    GeluPolynomial,
     /// max(0, x), transformers' `"relu"`. See [`crate::reference::relu`].
     Relu,
     /// tanh, `torch.nn.Tanh`: what sentence-transformers' `Dense` applies by default. See
@@ -50,6 +53,7 @@ impl Kernel for ActivateRows<'_> {
         match self.activation {
             Activation::Gelu => self.each(simd, Activation::Gelu),
             Activation::GeluTanh => self.each(simd, Activation::GeluTanh),
+            Activation::GeluPolynomial => self.each(simd, Activation::GeluPolynomial),
             Activation::Relu => self.each(simd, Activation::Relu),
             Activation::Tanh => self.each(simd, Activation::Tanh),
         }
@@ -116,6 +120,7 @@ fn activation_lanes<S: Simd, const U: usize>(simd: S, activation: Activation, x:
                     half_times_one_plus(simd, x[u], tanh(simd, simd.mul(simd.splat(SQRT_2_OVER_PI), inner)));
             }
         }
+        Activation::GeluPolynomial => y = gelu_polynomial(simd, x),
         Activation::Relu => {
             for u in 0..U {
                 y[u] = simd.max(simd.splat(0.0), x[u]);

@@ -7,7 +7,7 @@
 //!     values  → panels of sixteen components, pairs of keys   [⌈head_size / 16⌉][⌈s / 2⌉][16][2]
 //!     for some queries:
 //!         scores [·][s]       = queries · key panels, f32
-//!         weights [·][s]      = exp(scaled scores − their maximum) as bf16, and their sum
+//!         weights [·][s]      = exp(scaled scores − their maximum) as bf16, and their sum, in f32
 //!         out [·][head_size]  = weights · value panels / sum
 //! ```
 //!
@@ -19,7 +19,7 @@ use crate::aligned_buffer::AlignedBuffer;
 use crate::attention::{AttentionShape, FAR_TOKENS, LEAST_QUERIES, SCORES, grow, prefetch_head};
 use crate::dot::{Dot, DotKernel};
 use crate::gemm::{Fetch, Product};
-use crate::math::exp_of_softmax_bf16;
+use crate::math::{LOG2_E, exp2_of_weights};
 use crate::narrow_rows::bf16_row;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
@@ -70,7 +70,7 @@ impl DotKernel for AttentionBf16<'_> {
         grow(&mut scratch.values, value_panels * s.div_ceil(2));
         scratch.scores.resize(SCORES + LEAST_QUERIES * stride);
         scratch.weights.resize((SCORES + LEAST_QUERIES * stride) / 2);
-        let scale = 1.0 / (head_size as f32).sqrt();
+        let scale = LOG2_E / (head_size as f32).sqrt();
 
         let (first_head, last_head) = (heads.start, heads.end);
         for index in heads {
@@ -221,9 +221,8 @@ fn weights_at_once<D: Dot, const R: usize>(
     let weights = weights.as_chunks_mut::<LANES>().0;
     // In lines of sixteen.
     let stride = s.div_ceil(LANES);
-    let scale = simd.splat(scale);
+    let scales = simd.splat(scale);
 
-    // The maximum before it is scaled, which is the same: rounding keeps order, and so does a scale above 0.
     let mut maxima = [simd.splat(f32::NEG_INFINITY); R];
     for i in 0..full {
         for r in 0..R {
@@ -235,16 +234,17 @@ fn weights_at_once<D: Dot, const R: usize>(
             let last = simd.load_partial(&scores[r * stride + full][..tail], f32::NEG_INFINITY);
             maxima[r] = simd.max(maxima[r], last);
         }
-        maxima[r] = simd.mul(simd.splat(simd.reduce_max(maxima[r])), scale);
+        // Its negative, to be added in a fused step.
+        maxima[r] = simd.splat(-(simd.reduce_max(maxima[r]) * scale));
     }
 
     let mut sums = [simd.splat(0.0); R];
     for i in 0..full {
         let mut x = maxima;
         for r in 0..R {
-            x[r] = simd.sub(simd.mul(simd.load(&scores[r * stride + i]), scale), maxima[r]);
+            x[r] = simd.mul_add(simd.load(&scores[r * stride + i]), scales, maxima[r]);
         }
-        let e = exp_of_softmax_bf16(simd, x);
+        let e = exp2_of_weights(simd, x);
         for r in 0..R {
             dot.store_bf16(e[r], &mut weights[r * stride + i]);
             sums[r] = simd.add(sums[r], e[r]);
@@ -253,7 +253,7 @@ fn weights_at_once<D: Dot, const R: usize>(
     for r in 0..R {
         if tail > 0 {
             let last = simd.load(&scores[r * stride + full]);
-            let [e] = exp_of_softmax_bf16(simd, [simd.sub(simd.mul(last, scale), maxima[r])]);
+            let [e] = exp2_of_weights(simd, [simd.mul_add(last, scales, maxima[r])]);
             let mut lanes = [0.0; LANES];
             simd.store(e, &mut lanes);
             lanes[tail..].fill(0.0);

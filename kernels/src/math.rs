@@ -21,9 +21,6 @@ pub(crate) const LN2_LOW: f32 = f32::from_bits(0x35bf_be8e);
 pub(crate) const EXP_LOW: f32 = -104.0;
 pub(crate) const EXP_HIGH: f32 = 89.0;
 
-/// exp of anything below is not needed where weights are bf16 and the largest is 1.
-pub(crate) const SOFTMAX_LOW: f32 = -34.0;
-
 /// q with exp(r) = 1 + r + r² q(r) for |r| ≤ ln 2 / 2; relative error 3.2e-9.
 pub(crate) const EXP: [f32; 5] = [0.49999994, 0.16666521, 0.04166826, 0.008368669, 0.0013821304];
 
@@ -47,6 +44,28 @@ pub(crate) const TANH_SPLIT: f32 = 0.75;
 /// p; relative error of tanh 2.9e-8.
 pub(crate) const TANH: [f32; 6] =
     [-2.8986234e-8, -0.3333296, 0.13325405, -0.053344388, 0.019582825, -0.0047161994];
+
+/// Beyond ± this, GELU by a polynomial is x or 0.
+pub(crate) const GELU_END: f32 = 4.36;
+
+/// P with Φ(x) ≈ ½ + x P(x²) for |x| ≤ [`GELU_END`], and ½ + x P(x²) = 1 at its end; x Φ(x) is at most 3.8e-5 off.
+pub(crate) const GELU: [f32; 9] = [
+    0.398_741_25,
+    -0.066_041_49,
+    0.009_622_883,
+    -0.001_049_580_1,
+    8.351_698e-5,
+    -4.662_29e-6,
+    1.712_624_7e-7,
+    -3.688_399_1e-9,
+    3.509_279_3e-11,
+];
+
+/// 2ᵗ of anything below is not needed where weights are bf16 and the largest is 1.
+pub(crate) const WEIGHT_LOW: f32 = -49.0;
+
+/// p with 2ᶠ ≈ p(f) for |f| ≤ ½; relative error 1.0e-4, a twentieth of a step of bf16.
+pub(crate) const EXP2: [f32; 4] = [1.0, 0.693_282_9, 0.242_210_95, 0.055_008_94];
 
 /// c₀ + x (c₁ + x (c₂ + …)): Horner's rule, one fused step a coefficient.
 #[inline(always)]
@@ -84,17 +103,34 @@ pub(crate) fn exp_not_positive<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     exp_in_range(simd, simd.max(simd.splat(EXP_LOW), x))
 }
 
-/// [`crate::reference::exp_of_softmax_bf16`] of several vectors.
+/// [`crate::reference::exp2_of_weight`] of several vectors.
 #[inline(always)]
-pub(crate) fn exp_of_softmax_bf16<S: Simd, const U: usize>(simd: S, x: [S::F32; U]) -> [S::F32; U] {
-    let mut x = x;
+pub(crate) fn exp2_of_weights<S: Simd, const U: usize>(simd: S, t: [S::F32; U]) -> [S::F32; U] {
+    let round = simd.splat(ROUND);
+    let (mut shifted, mut f) = (t, t);
     for u in 0..U {
-        x[u] = simd.max(simd.splat(SOFTMAX_LOW), x[u]);
+        let t = simd.max(simd.splat(WEIGHT_LOW), t[u]);
+        shifted[u] = simd.add(t, round);
+        f[u] = simd.sub(t, simd.sub(shifted[u], round));
     }
-    let (p, shifted) = exp_parts(simd, x);
-    let mut y = p;
+    let mut p = polynomials(simd, f, &EXP2);
     for u in 0..U {
-        y[u] = simd.add_exponent(p[u], shifted[u]);
+        p[u] = simd.add_exponent(p[u], shifted[u]);
+    }
+    p
+}
+
+/// [`crate::reference::gelu_polynomial`] of several vectors.
+#[inline(always)]
+pub(crate) fn gelu_polynomial<S: Simd, const U: usize>(simd: S, x: [S::F32; U]) -> [S::F32; U] {
+    let (mut t, mut square) = (x, x);
+    for u in 0..U {
+        t[u] = simd.max(simd.splat(-GELU_END), simd.min(simd.splat(GELU_END), x[u]));
+        square[u] = simd.mul(t[u], t[u]);
+    }
+    let mut y = polynomials(simd, square, &GELU);
+    for u in 0..U {
+        y[u] = simd.mul(x[u], simd.mul_add(t[u], y[u], simd.splat(0.5)));
     }
     y
 }

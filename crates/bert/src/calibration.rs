@@ -45,8 +45,10 @@ impl BertEncoder {
             })?;
         }
         let factors = |squares: &Squares| squares.iter().map(|&sum| factor(sum)).collect();
-        let of_layer =
-            |[qkv, intermediate]: &[Squares; 2]| LayerFactors { qkv: factors(qkv), intermediate: factors(intermediate) };
+        let of_layer = |[qkv, intermediate]: &[Squares; 2]| LayerFactors {
+            qkv: factors(qkv),
+            intermediate: factors(intermediate),
+        };
         Ok(squares.iter().map(of_layer).collect())
     }
 }

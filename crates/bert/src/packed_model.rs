@@ -185,15 +185,8 @@ impl<'a> Source<'a> {
 }
 
 enum Task<'t> {
-    Panel {
-        dense: &'t Dense<'t>,
-        first_column: usize,
-        panel: PanelMut<'t>,
-    },
-    Rows {
-        tensor: Tensor<'t>,
-        to: &'t mut [f32],
-    },
+    Panel { dense: &'t Dense<'t>, first_column: usize, panel: PanelMut<'t> },
+    Rows { tensor: Tensor<'t>, to: &'t mut [f32] },
 }
 
 impl Task<'_> {

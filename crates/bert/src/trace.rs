@@ -4,7 +4,8 @@
 //! must; here each step is an operation of its own, computed from the same weights, and the bits are the same.
 
 use minilm_kernels::{
-    Activation, Epilogue, LayerNorm, NarrowRows, PackedLinear, Precision, activate, embedding_sum, layer_norm, linear, reference,
+    Activation, Epilogue, LayerNorm, NarrowRows, PackedLinear, Precision, activate, embedding_sum,
+    layer_norm, linear, reference,
 };
 
 use crate::encoder::WORD_EMBEDDINGS;
@@ -199,11 +200,15 @@ impl Trace<'_> {
         let modules = [&module("intermediate.dense")[..]];
         let dense = self.dense(&name("intermediate.dense"), &attended, &layer.intermediate, &modules);
         let mut active = dense.values.clone();
-        activate(encoder.isa, &mut active, Activation::Gelu);
+        let activation = encoder.activation();
+        activate(encoder.isa, &mut active, activation);
         let columns = encoder.config.intermediate_size;
         let active = self.show(&name("intermediate.activation"), columns, active, |step| {
-            let what = "GELU of each element, in the erf form";
-            step.description(what).inputs(&[&dense.name]).reference("gelu")
+            let (what, reference) = match activation {
+                Activation::GeluPolynomial => ("GELU of each element, by a polynomial", "gelu_polynomial"),
+                _ => ("GELU of each element, in the erf form", "gelu"),
+            };
+            step.description(what).inputs(&[&dense.name]).reference(reference)
         });
 
         let modules = [&module("output.dense")[..]];

@@ -75,7 +75,10 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
     let output = OutputDirectory::open(&arguments.output)?;
     // A trace is one text on the caller's thread.
-    let options = LoadOptions::default().resolve(resolve_options(&arguments.source)).threads(1).precision(arguments.precision.precision);
+    let options = LoadOptions::default()
+        .resolve(resolve_options(&arguments.source))
+        .threads(1)
+        .precision(arguments.precision.precision);
     let model = SentenceTransformer::load_with(&arguments.model, &options)?;
 
     // Nobody can stop the pass, so the first failure is kept until its end.

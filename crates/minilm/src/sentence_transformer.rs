@@ -3,7 +3,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use minilm_bert::{
-    Arena, BertConfig, BertEncoder, EncoderOptions, Lead, PackedCacheStatus, Profile, Tap, TraceStep, TraceValues, Workers,
+    Arena, BertConfig, BertEncoder, EncoderOptions, Lead, PackedCacheStatus, Profile, Tap, TraceStep,
+    TraceValues, Workers,
 };
 use minilm_kernels::{Isa, Precision, cls_pool, l2_normalize, max_pool, mean_pool};
 use minilm_tokenizer::{Tokenizer, Tokens};

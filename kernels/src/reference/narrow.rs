@@ -1,7 +1,7 @@
 //! Products in bf16 and int8.
 
-use super::{LANES, ROUND, exp, max, min, sum, tree};
-use crate::math::SOFTMAX_LOW;
+use super::{LANES, ROUND, max, min, polynomial, sum, tree};
+use crate::math::{EXP2, GELU, GELU_END, LOG2_E, WEIGHT_LOW};
 
 /// The least magnitude of a bf16 that counts: smaller ones are 0.
 ///
@@ -55,21 +55,34 @@ pub fn linear_bf16(x: &[f32], weight: &[f32], bias: &[f32], m: usize, n: usize, 
     out
 }
 
-/// exp of a number that is 0 or less, of those below −34 that of −34: a weight that no bf16 beside a weight of 1 can be seen
-/// next to, but no denormal and not below [`BF16_LEAST`].
-pub fn exp_of_softmax_bf16(x: f32) -> f32 {
-    exp(max(SOFTMAX_LOW, x))
+/// 2ᵗ for t ≤ 0, at most 1.0e-4 of it off; for t below −49 that of −49, which is not below [`BF16_LEAST`] and makes no
+/// difference beside a weight of 1. 1 for 0, NaN for NaN.
+///
+/// t = n + f with integral n and |f| ≤ ½; 2ⁿ p(f), where n is added to the exponent of p(f).
+pub fn exp2_of_weight(t: f32) -> f32 {
+    let t = max(WEIGHT_LOW, t);
+    let shifted = t + ROUND;
+    let p = polynomial(t - (shifted - ROUND), &EXP2);
+    f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
+}
+
+/// GELU by a polynomial, at most 3.8e-5 off for |x| ≤ 12 and 1e-7 of |x| beyond: x (½ + t P(t²)) with t = x, but within ±4.36.
+/// It is below the steps of int8 and bf16.
+pub fn gelu_polynomial(x: f32) -> f32 {
+    let t = max(-GELU_END, min(GELU_END, x));
+    x * t.mul_add(polynomial(t * t, &GELU), 0.5)
 }
 
 /// One sequence: qkv \[s\]\[3 · heads · head_size\] → \[s\]\[heads · head_size\], in bf16.
 ///
-/// Queries, keys and values are rounded by [`bf16`]. A score is a [`sum_of_products_bf16`] over the head's components, times
-/// 1/√head_size; a key's weight is [`exp_of_softmax_bf16`] of its score less the row's maximum. An element of the result is
+/// Queries, keys and values are rounded by [`bf16`]. A score is a [`sum_of_products_bf16`] over the head's components.
+/// With the scale log₂ e/√head_size, a key's weight is [`exp2_of_weight`] of score · scale − maximum · scale, the latter
+/// rounded before, in one fused step. An element of the result is
 /// a [`sum_of_products_bf16`] of the weights, rounded, and the values, over the keys; then it is multiplied by 1 / [`sum`](fn@sum)
 /// of the weights, which are not rounded for that.
 pub fn attention_bf16(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
     let h = heads * head_size;
-    let scale = 1.0 / (head_size as f32).sqrt();
+    let scale = LOG2_E / (head_size as f32).sqrt();
     let mut out = vec![0.0; s * h];
     for head in 0..heads {
         let at =
@@ -78,16 +91,16 @@ pub fn attention_bf16(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> 
             let mut weights: Vec<f32> = (0..s)
                 .map(|key| {
                     let pairs: Vec<_> = (0..head_size).map(|i| (at(0, query, i), at(1, key, i))).collect();
-                    sum_of_products_bf16(&pairs) * scale
+                    sum_of_products_bf16(&pairs)
                 })
                 .collect();
             let mut lanes = [f32::NEG_INFINITY; LANES];
             for (i, &score) in weights.iter().enumerate() {
                 lanes[i % LANES] = max(lanes[i % LANES], score);
             }
-            let maximum = tree(lanes, max);
+            let maximum = tree(lanes, max) * scale;
             for weight in &mut weights {
-                *weight = exp_of_softmax_bf16(*weight - maximum);
+                *weight = exp2_of_weight(weight.mul_add(scale, -maximum));
             }
             let factor = 1.0 / sum(&weights);
             for i in 0..head_size {

@@ -49,6 +49,42 @@ fn first(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as __mmask16
 }
 
+/// Lane j of vector i becomes lane i of vector j.
+///
+/// Without closures: they would not be compiled for AVX-512, and each intrinsic in them would be a call.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose16(rows: [__m512; LANES]) -> [__m512; LANES] {
+    let zero = _mm512_setzero_ps();
+    // In each four rows, 4 × 4 blocks: vector c of group g then has, in its quarter q, column 4 q + c of these rows.
+    let mut groups = [[zero; 4]; 4];
+    for g in 0..4 {
+        let (a, b, c, d) = (rows[4 * g], rows[4 * g + 1], rows[4 * g + 2], rows[4 * g + 3]);
+        let ab_low = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+        let ab_high = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+        let cd_low = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+        let cd_high = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+        groups[g][0] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab_low, cd_low));
+        groups[g][1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab_low, cd_low));
+        groups[g][2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab_high, cd_high));
+        groups[g][3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab_high, cd_high));
+    }
+    // Then quarter q of all four groups, for each column.
+    let mut columns = rows;
+    for c in 0..4 {
+        let (first, second, third, fourth) = (groups[0][c], groups[1][c], groups[2][c], groups[3][c]);
+        let even_low = _mm512_shuffle_f32x4::<0x88>(first, second);
+        let even_high = _mm512_shuffle_f32x4::<0x88>(third, fourth);
+        let odd_low = _mm512_shuffle_f32x4::<0xdd>(first, second);
+        let odd_high = _mm512_shuffle_f32x4::<0xdd>(third, fourth);
+        columns[c] = _mm512_shuffle_f32x4::<0x88>(even_low, even_high);
+        columns[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd_low, odd_high);
+        columns[8 + c] = _mm512_shuffle_f32x4::<0xdd>(even_low, even_high);
+        columns[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd_low, odd_high);
+    }
+    columns
+}
+
 impl Avx512 {
     /// The part of the proof that is about AVX2 and FMA.
     pub(crate) fn avx2(self) -> Avx2 {
@@ -280,44 +316,8 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn transpose(self, rows: [__m512; LANES]) -> [__m512; LANES] {
-        // In each four rows, 4 × 4 blocks: vector c of group g then has, in its quarter q, column 4 q + c of these rows.
-        let groups: [[__m512; 4]; 4] = std::array::from_fn(|g| {
-            let [a, b, c, d] = std::array::from_fn(|i| rows[4 * g + i]);
-            let pairs = register!([
-                _mm512_unpacklo_ps(a, b),
-                _mm512_unpackhi_ps(a, b),
-                _mm512_unpacklo_ps(c, d),
-                _mm512_unpackhi_ps(c, d),
-            ])
-            .map(|pair| register!(_mm512_castps_pd(pair)));
-            register!([
-                _mm512_unpacklo_pd(pairs[0], pairs[2]),
-                _mm512_unpackhi_pd(pairs[0], pairs[2]),
-                _mm512_unpacklo_pd(pairs[1], pairs[3]),
-                _mm512_unpackhi_pd(pairs[1], pairs[3]),
-            ])
-            .map(|block| register!(_mm512_castpd_ps(block)))
-        });
-        // Then quarter q of all four groups, for each column.
-        let mut columns = rows;
-        for c in 0..4 {
-            let [first, second, third, fourth] = groups.map(|group| group[c]);
-            register!({
-                let even = (
-                    _mm512_shuffle_f32x4::<0x88>(first, second),
-                    _mm512_shuffle_f32x4::<0x88>(third, fourth),
-                );
-                let odd = (
-                    _mm512_shuffle_f32x4::<0xdd>(first, second),
-                    _mm512_shuffle_f32x4::<0xdd>(third, fourth),
-                );
-                columns[c] = _mm512_shuffle_f32x4::<0x88>(even.0, even.1);
-                columns[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd.0, odd.1);
-                columns[8 + c] = _mm512_shuffle_f32x4::<0xdd>(even.0, even.1);
-                columns[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd.0, odd.1);
-            });
-        }
-        columns
+        // SAFETY: `self` is the proof that the machine has AVX-512F.
+        unsafe { transpose16(rows) }
     }
 
     #[inline(always)]

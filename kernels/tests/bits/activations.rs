@@ -7,9 +7,10 @@ use crate::numbers::{assert_bits, lengths, numbers};
 type Function = fn(f32) -> f32;
 
 /// Every activation with its specification.
-pub(crate) const ACTIVATIONS: [(Activation, Function); 4] = [
+pub(crate) const ACTIVATIONS: [(Activation, Function); 5] = [
     (Activation::Gelu, reference::gelu),
     (Activation::GeluTanh, reference::gelu_tanh),
+    (Activation::GeluPolynomial, reference::gelu_polynomial),
     (Activation::Relu, reference::relu),
     (Activation::Tanh, reference::tanh),
 ];

@@ -193,7 +193,7 @@ mod tests {
         let mut upcoming = product.upcoming(rows, panels);
         let mut times = (vec![0; own.len()], vec![0; then.len()]);
         for (_, tiles, panels) in panels.runs() {
-            for line in (0..tiles * rows.tiles()).flat_map(|_| upcoming.fetched_by_a_tile(k, panels)) {
+            for line in (0..tiles * rows.tiles()).flat_map(|_| upcoming.fetched_by_a_tile::<D>(k, panels)) {
                 let index = |lines: &[Lanes]| {
                     lines.as_ptr_range().contains(&line).then(|| line.addr() - lines.as_ptr().addr())
                 };

@@ -6,7 +6,7 @@ use crate::dot::{Dot, DotKernel};
 use crate::math::ROUND;
 use crate::packed_linear::PackedLinear;
 use crate::precision::Precision;
-use crate::reference::{LEAST_RANGE, RowScale};
+use crate::reference::{INT8_GROUP, LEAST_RANGE, RowScale};
 use crate::rows::Rows;
 use crate::simd::{LANES, Simd};
 
@@ -21,7 +21,7 @@ pub struct NarrowRows {
     k: usize,
     /// `[m][⌈k / activations of a word⌉]`
     words: AlignedBuffer,
-    /// Of each row, in int8.
+    /// `[m][groups]`, in int8.
     scales: Vec<RowScale>,
 }
 
@@ -81,7 +81,7 @@ impl NarrowRows {
         self.words.resize(self.m * self.stride());
         self.scales.clear();
         if precision == Precision::Int8 {
-            self.scales.resize(self.m, RowScale::NONE);
+            self.scales.resize(self.m * k.div_ceil(INT8_GROUP), RowScale::NONE);
         }
         isa.multiply(precision, Narrow { x, factors: weight.factors(), rows: self });
     }
@@ -138,12 +138,19 @@ impl DotKernel for Narrow<'_> {
                 }
             }
             Precision::Int8 => {
-                for ((x, words), scale) in x.zip(words).zip(&mut rows.scales) {
-                    let to = bytemuck::cast_slice_mut(words);
-                    *scale = match factors {
-                        Some(factors) => quantize_row(Scaled { simd: dot.simd(), x, factors }, to),
-                        None => quantize_row(AsIs { simd: dot.simd(), x }, to),
-                    };
+                let chains = rows.k.div_ceil(INT8_GROUP);
+                for ((x, words), scales) in x.zip(words).zip(rows.scales.chunks_exact_mut(chains)) {
+                    let groups = x.chunks(INT8_GROUP).zip(words.chunks_mut(INT8_GROUP / 4)).zip(scales);
+                    for (i, ((x, words), scale)) in groups.enumerate() {
+                        let (simd, to) = (dot.simd(), bytemuck::cast_slice_mut(words));
+                        *scale = match factors {
+                            Some(factors) => {
+                                let factors = &factors[i * INT8_GROUP..][..x.len()];
+                                quantize_row(Scaled { simd, x, factors }, to)
+                            }
+                            None => quantize_row(AsIs { simd, x }, to),
+                        };
+                    }
                 }
             }
         }

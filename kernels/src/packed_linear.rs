@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::ops::{Deref, Range};
+use std::slice::ChunksExactMut;
 use std::sync::Arc;
 
 use crate::dot::ColumnScales;
 use crate::precision::Precision;
-use crate::reference;
+use crate::reference::{self, INT8_GROUP};
 use crate::simd::{LANES, Lanes};
 use crate::tile::Panels;
 
@@ -40,7 +41,7 @@ pub type SharedRegion = Arc<dyn AsRef<[f32]> + Send + Sync>;
 /// |---|---|---|
 /// | f32 | `[⌈n / 16⌉][k][16]` | bias `[⌈n / 16⌉][16]` |
 /// | bf16 | `[⌈n / 16⌉][⌈k / 2⌉][16][2]` | bias |
-/// | int8 | `[⌈n / 16⌉][⌈k / 4⌉][16][4]` | bias; scale, f32; sum of the column's bytes, i32 |
+/// | int8 | `[⌈n / 16⌉][⌈k / 4⌉][16][4]` | bias; for each [group](crate::reference::INT8_GROUP) of inputs the scale, f32; for each the sum of the column's bytes, i32 |
 ///
 /// Behind that, int8 has a factor for each input, `[⌈k / 16⌉][16]`: activations are multiplied by it before they are
 /// quantised, and weights are divided by it, which changes nothing but how well both can be quantised.
@@ -52,7 +53,7 @@ pub struct PackedLinear {
     pub(crate) precision: Precision,
     /// `[⌈n / 16⌉][steps of a panel][16]`
     pub(crate) panels: PackedLanes,
-    /// `[of each column: bias, scale, sum][⌈n / 16⌉][16]`, as many of them as the precision has.
+    /// `[of each column: bias, scales, sums][⌈n / 16⌉][16]`, as many of them as the precision has.
     pub(crate) columns: PackedLanes,
     /// `[⌈k / 16⌉][16]`, in int8.
     factors: PackedLanes,
@@ -68,10 +69,10 @@ fn lines(precision: Precision, k: usize) -> usize {
 }
 
 /// How many numbers there are of each column.
-fn numbers_of_columns(precision: Precision) -> usize {
+fn numbers_of_columns(precision: Precision, k: usize) -> usize {
     match precision {
         Precision::F32 | Precision::Bf16 => 1,
-        Precision::Int8 => 3,
+        Precision::Int8 => 1 + 2 * k.div_ceil(INT8_GROUP),
     }
 }
 
@@ -124,7 +125,7 @@ impl PackedLinear {
 
     /// How many `f32`, or as many bytes, n outputs of k inputs are when packed; `None` if that overflows.
     pub fn packed_len(precision: Precision, n: usize, k: usize) -> Option<usize> {
-        let of_a_panel = lines(precision, k).checked_add(numbers_of_columns(precision))?;
+        let of_a_panel = lines(precision, k).checked_add(numbers_of_columns(precision, k))?;
         let of_all = n.div_ceil(LANES).checked_mul(of_a_panel)?;
         of_all.checked_add(lines_of_factors(precision, k))?.checked_mul(LANES)
     }
@@ -152,23 +153,14 @@ impl PackedLinear {
             room_of_factors[..k].copy_from_slice(factors);
         }
         let factors = &*room_of_factors;
-        let panels = n.div_ceil(LANES);
-        let (lines, columns) = packed.split_at_mut(panels * lines(precision, k) * LANES);
-        let (bias, rest) = columns.split_at_mut(panels * LANES);
-        // Nothing for other precisions than int8.
-        let (scales, sums) = rest.split_at_mut(rest.len() / 2);
-        let (mut scales, mut sums) = (scales.chunks_exact_mut(LANES), sums.chunks_exact_mut(LANES));
-        let of_a_panel = lines.len() / panels.max(1);
-        let panels = lines.chunks_exact_mut(of_a_panel.max(1)).zip(bias.chunks_exact_mut(LANES));
-        panels.map(move |(lines, bias)| PanelMut {
+        let (lines, columns) = packed.split_at_mut(n.div_ceil(LANES) * lines(precision, k) * LANES);
+        PanelsMut {
             precision,
             k,
             factors,
             lines,
-            bias,
-            scales: scales.next().unwrap_or_default(),
-            sums: sums.next().unwrap_or_default(),
-        })
+            columns: by_panels(columns, numbers_of_columns(precision, k)),
+        }
     }
 
     /// Weights that were packed before and begin at `offset` of a region: [`packed_len`](Self::packed_len) elements.
@@ -193,7 +185,7 @@ impl PackedLinear {
             panic!("from_region: n = {n}, k = {k} at {offset} is outside the region ({available} elements)");
         };
         let factors_start = end - lines_of_factors(precision, k) * LANES;
-        let columns_start = factors_start - n.div_ceil(LANES) * numbers_of_columns(precision) * LANES;
+        let columns_start = factors_start - n.div_ceil(LANES) * numbers_of_columns(precision, k) * LANES;
         let piece = |range: Range<usize>| {
             let elements = &(*region).as_ref()[range.clone()];
             let aligned = bytemuck::try_cast_slice::<f32, Lanes>(elements).is_ok();
@@ -235,9 +227,37 @@ impl PackedLinear {
     pub(crate) fn scales(&self) -> Option<ColumnScales<'_>> {
         let panels = self.n.div_ceil(LANES);
         (self.precision == Precision::Int8).then(|| {
-            let (scales, sums) = self.columns[panels..].split_at(panels);
-            ColumnScales { scales, sums }
+            let (scales, sums) = self.columns[panels..].split_at((self.columns.len() - panels) / 2);
+            ColumnScales { scales, sums, stride: panels }
         })
+    }
+}
+
+/// Rows of sixteen a panel: one iterator a row.
+fn by_panels(columns: &mut [f32], rows: usize) -> Vec<ChunksExactMut<'_, f32>> {
+    let len = (columns.len() / rows).max(1);
+    columns.chunks_exact_mut(len).map(|row| row.chunks_exact_mut(LANES)).collect()
+}
+
+/// See [`PackedLinear::panels_mut`].
+struct PanelsMut<'a> {
+    precision: Precision,
+    k: usize,
+    factors: &'a [f32],
+    /// Of the panels that are left.
+    lines: &'a mut [f32],
+    columns: Vec<ChunksExactMut<'a, f32>>,
+}
+
+impl<'a> Iterator for PanelsMut<'a> {
+    type Item = PanelMut<'a>;
+
+    fn next(&mut self) -> Option<PanelMut<'a>> {
+        let len = lines(self.precision, self.k) * LANES;
+        let (lines, rest) = std::mem::take(&mut self.lines).split_at_mut_checked(len)?;
+        self.lines = rest;
+        let columns = self.columns.iter_mut().map(|row| row.next()).collect::<Option<_>>()?;
+        Some(PanelMut { precision: self.precision, k: self.k, factors: self.factors, lines, columns })
     }
 }
 
@@ -250,10 +270,8 @@ pub struct PanelMut<'a> {
     factors: &'a [f32],
     /// `[lines][16]`
     lines: &'a mut [f32],
-    /// `[16]` each.
-    bias: &'a mut [f32],
-    scales: &'a mut [f32],
-    sums: &'a mut [f32],
+    /// `[16]` each: bias, scales, sums.
+    columns: Vec<&'a mut [f32]>,
 }
 
 impl PanelMut<'_> {
@@ -268,36 +286,30 @@ impl PanelMut<'_> {
         for row in rows {
             assert_eq!(row.len(), self.k, "pack: the length of a row");
         }
-        let (biased, rest) = self.bias.split_at_mut(biases.len());
-        biased.copy_from_slice(biases);
-        rest.fill(0.0);
-        match self.precision {
-            Precision::F32 => transpose(rows, self.lines.as_chunks_mut().0),
-            Precision::Bf16 => {
-                let narrow: Vec<Vec<f32>> = rows.iter().map(|row| bf16_words(row)).collect();
-                transpose(
-                    &narrow.iter().map(Vec::as_slice).collect::<Vec<_>>(),
-                    self.lines.as_chunks_mut().0,
-                );
-            }
+        let PanelMut { lines, mut columns, factors, .. } = self;
+        columns.iter_mut().for_each(|column| column.fill(0.0));
+        columns[0][..biases.len()].copy_from_slice(biases);
+        let lines = lines.as_chunks_mut().0;
+        let narrow: Vec<Vec<f32>> = match self.precision {
+            Precision::F32 => return transpose(rows, lines),
+            Precision::Bf16 => rows.iter().map(|row| bf16_words(row)).collect(),
             Precision::Int8 => {
-                self.scales.fill(0.0);
-                self.sums.fill(0.0);
-                let mut narrow = Vec::with_capacity(rows.len());
-                for (i, row) in rows.iter().enumerate() {
-                    let row: Vec<f32> = row.iter().zip(self.factors).map(|(w, factor)| w / factor).collect();
-                    let (bytes, scale) = reference::quantize_weights(&row);
-                    self.scales[i] = scale;
-                    let sum: i32 = bytes.iter().map(|&byte| i32::from(byte)).sum();
-                    self.sums[i] = f32::from_bits(sum.cast_unsigned());
-                    narrow.push(int8_words(&bytes));
-                }
-                transpose(
-                    &narrow.iter().map(Vec::as_slice).collect::<Vec<_>>(),
-                    self.lines.as_chunks_mut().0,
-                );
+                let (scales, sums) = columns[1..].split_at_mut(self.k.div_ceil(INT8_GROUP));
+                let mut quantize = |(i, row): (usize, &&[f32])| {
+                    let row: Vec<f32> = row.iter().zip(factors).map(|(w, factor)| w / factor).collect();
+                    let mut all = Vec::with_capacity(row.len());
+                    for ((group, scales), sums) in row.chunks(INT8_GROUP).zip(&mut *scales).zip(&mut *sums) {
+                        let (bytes, scale) = reference::quantize_weights(group);
+                        let sum: i32 = bytes.iter().map(|&byte| i32::from(byte)).sum();
+                        (scales[i], sums[i]) = (scale, f32::from_bits(sum.cast_unsigned()));
+                        all.extend(bytes);
+                    }
+                    int8_words(&all)
+                };
+                rows.iter().enumerate().map(&mut quantize).collect()
             }
-        }
+        };
+        transpose(&narrow.iter().map(Vec::as_slice).collect::<Vec<_>>(), lines);
     }
 }
 

@@ -10,8 +10,8 @@
 mod narrow;
 
 pub use narrow::{
-    BF16_LEAST, LEAST_RANGE, RowScale, attention_bf16, bf16, bf16_bits, exp2_of_weight, gelu_polynomial,
-    linear_bf16, linear_int8, quantize_row, quantize_weights, sum_of_products_bf16,
+    BF16_LEAST, INT8_GROUP, LEAST_RANGE, RowScale, attention_bf16, bf16, bf16_bits, exp2_of_weight,
+    gelu_polynomial, linear_bf16, linear_int8, quantize_row, quantize_weights, sum_of_products_bf16,
 };
 
 use crate::math::{

@@ -31,7 +31,7 @@ use std::mem::MaybeUninit;
 
 use crate::activation::{ActivateRows, Activation};
 use crate::dot::{ColumnScales, Dot, DotKernel};
-use crate::reference::{K_BLOCK, RowScale};
+use crate::reference::RowScale;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 
@@ -43,9 +43,6 @@ pub(crate) const MAX_PANELS: usize = 4;
 
 /// How many steps of k the inner loop takes at once.
 const UNROLL: usize = 4;
-
-/// How many steps are between two looks at what is to be fetched: those of a chain of f32.
-const FETCH_STEPS: usize = K_BLOCK;
 
 /// Panels of sixteen columns: step i of panel p is `data[p · k + i]`.
 #[derive(Clone, Copy)]
@@ -128,9 +125,9 @@ impl Upcoming {
 
     /// All lines that a tile of k steps and so many panels fetches.
     #[cfg(test)]
-    pub(crate) fn fetched_by_a_tile(&mut self, k: usize, panels: usize) -> Vec<*const Lanes> {
+    pub(crate) fn fetched_by_a_tile<D: Dot>(&mut self, k: usize, panels: usize) -> Vec<*const Lanes> {
         let lines = self.lines_a_step(panels);
-        let blocks = (0..k).step_by(FETCH_STEPS).map(|first| FETCH_STEPS.min(k - first));
+        let blocks = (0..k).step_by(D::BLOCK).map(|first| D::BLOCK.min(k - first));
         let turns = blocks.filter_map(|steps| Some((self.turn(steps, lines)?, steps * lines)));
         turns.flat_map(|(first, lines)| (0..lines).map(move |line| first.wrapping_add(line))).collect()
     }
@@ -152,7 +149,10 @@ pub(crate) struct Finish<'a> {
 /// The scales of both factors of a product of integers.
 #[derive(Clone, Copy)]
 pub(crate) struct Scales<'a> {
+    /// `[rows][chains]`
     pub(crate) rows: &'a [RowScale],
+    /// How many chains there are.
+    pub(crate) chains: usize,
     pub(crate) columns: ColumnScales<'a>,
 }
 
@@ -164,9 +164,11 @@ impl Finish<'_> {
     #[inline(always)]
     pub(crate) fn skip(self, row: usize, panel: usize) -> Self {
         Finish {
-            scales: self
-                .scales
-                .map(|Scales { rows, columns }| Scales { rows: &rows[row..], columns: columns.skip(panel) }),
+            scales: self.scales.map(|Scales { rows, chains, columns }| Scales {
+                rows: &rows[row * chains..],
+                chains,
+                columns: columns.skip(panel),
+            }),
             bias: self.bias.map(|bias| &bias[panel..]),
             residual: self.residual.map(|residual| residual.skip(row, panel * LANES)),
             activation: self.activation,
@@ -283,14 +285,18 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
             assert!(NV <= bias.len(), "tiles: {NV} panels are outside the bias");
         }
         if let Some(scales) = finish.scales {
-            assert!(rows <= scales.rows.len(), "tiles: {rows} rows are outside the scales");
+            let (chains, len) = (scales.chains, scales.rows.len());
+            assert!(
+                chains == k.div_ceil(D::BLOCK) && rows * chains <= len,
+                "tiles: {rows} rows of {len} scales"
+            );
         }
         if let Some(residual) = finish.residual {
             check_bounds("residual", rows, residual.stride, NV * LANES, residual.data.len());
         }
 
         let mut sums = MaybeUninit::<[[Lanes; NV]; MR]>::uninit();
-        if k > D::CHAIN {
+        if D::CHAINS && k > D::BLOCK {
             // Where one chain is all, they are never used, and filling them would take as long as a good part of it.
             sums.write([[Lanes::ZERO; NV]; MR]);
         }
@@ -315,7 +321,7 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
             let mut acc = [[dot.zero(); NV]; MR];
             let mut block = 0;
             loop {
-                let steps = FETCH_STEPS.min(k - block);
+                let steps = D::BLOCK.min(k - block);
                 let (mut fetch, fetch_step) = match upcoming.turn(steps, LINES) {
                     Some(first) => (first, LINES),
                     // The same line again and again: no more than a load.
@@ -340,43 +346,38 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
                     unsafe { step(dot, &a, &b, i, &mut acc) };
                     i += 1;
                 }
-                if D::CHAIN < usize::MAX && block > 0 {
-                    for r in 0..MR {
-                        for v in 0..NV {
-                            let lanes = sums.wrapping_add(r * NV + v);
-                            // SAFETY: it is one of the MR · NV of `sums`, which lives, is nobody else's, and has been
-                            // filled, because this is not the only block.
-                            acc[r][v] = dot.add_chain(unsafe { &*lanes }, acc[r][v]);
-                        }
-                    }
-                }
-                block += steps;
-                if block == k {
+                if block + steps == k {
                     break;
                 }
-                if D::CHAIN < usize::MAX {
+                if D::CHAINS {
+                    let end =
+                        ChainEnd { finish: &finish, chain: block / D::BLOCK, first_row, first: block == 0 };
+                    // SAFETY: `sums` has MR · NV lanes, lives and is nobody else's, and has been filled, because this is
+                    // not the only chain.
+                    let values = unsafe { end.values(dot, &acc, sums) };
                     for r in 0..MR {
                         for v in 0..NV {
-                            let lanes = sums.wrapping_add(r * NV + v);
                             // SAFETY: as above.
-                            dot.store_chain(acc[r][v], unsafe { &mut *lanes });
+                            simd.store(values[r][v], unsafe { &mut (*sums.wrapping_add(r * NV + v)).0 });
                             acc[r][v] = dot.zero();
                         }
                     }
                 }
+                block += steps;
             }
-            // Loops of few operations each: those of a longer body are not unrolled, and then the compiler keeps the sums in
-            // memory all the time.
-            let mut values = [[simd.splat(0.0); NV]; MR];
-            let mut row_scales = [RowScale::NONE; MR];
-            if let Some(scales) = finish.scales {
-                row_scales.copy_from_slice(&scales.rows[first_row..first_row + MR]);
-            }
-            for v in 0..NV {
-                let columns = dot.columns(finish.scales.map(|scales| scales.columns), v);
-                let bias = finish.bias.map(|bias| simd.load(&bias[v].0));
-                for r in 0..MR {
-                    values[r][v] = dot.values(acc[r][v], row_scales[r], columns, bias);
+            let first = !D::CHAINS || block == 0;
+            let chain = if first { 0 } else { block / D::BLOCK };
+            let end = ChainEnd { finish: &finish, chain, first_row, first };
+            // SAFETY: as above, if this is not the first chain.
+            let mut values = unsafe { end.values(dot, &acc, sums) };
+            if !D::BIAS_FIRST
+                && let Some(bias) = finish.bias
+            {
+                for v in 0..NV {
+                    let bias = simd.load(&bias[v].0);
+                    for r in 0..MR {
+                        values[r][v] = simd.add(values[r][v], bias);
+                    }
                 }
             }
             if let Some(residual) = finish.residual {
@@ -400,6 +401,56 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
                 simd.call(ActivateRows { x: out, activation });
             }
         }
+    }
+}
+
+/// The end of a chain: what the tile's sums are as numbers, with those of the chains before.
+struct ChainEnd<'a> {
+    finish: &'a Finish<'a>,
+    chain: usize,
+    first_row: usize,
+    /// Whether no chain was before.
+    first: bool,
+}
+
+impl ChainEnd<'_> {
+    /// Loops of few operations each: those of a longer body are not unrolled, and then the compiler keeps the sums in memory
+    /// all the time.
+    ///
+    /// # Safety
+    ///
+    /// If this is not the first chain, `before` are MR · NV lanes that can be read.
+    #[inline(always)]
+    unsafe fn values<D: Dot, const MR: usize, const NV: usize>(
+        &self,
+        dot: D,
+        acc: &[[D::Sums; NV]; MR],
+        before: *const Lanes,
+    ) -> [[<D::Simd as Simd>::F32; NV]; MR] {
+        let (simd, finish) = (dot.simd(), self.finish);
+        let mut row_scales = [RowScale::NONE; MR];
+        if let Some(Scales { rows, chains, .. }) = finish.scales {
+            for r in 0..MR {
+                row_scales[r] = rows[(self.first_row + r) * chains + self.chain];
+            }
+        }
+        let mut values = [[simd.splat(0.0); NV]; MR];
+        for v in 0..NV {
+            let columns = dot.columns(finish.scales.map(|scales| scales.columns), v, self.chain);
+            let bias = match finish.bias {
+                Some(bias) if D::BIAS_FIRST => Some(simd.load(&bias[v].0)),
+                _ => None,
+            };
+            for r in 0..MR {
+                let before = match self.first {
+                    true => bias,
+                    // SAFETY: they can be read, says the caller.
+                    false => Some(simd.load(unsafe { &(*before.wrapping_add(r * NV + v)).0 })),
+                };
+                values[r][v] = dot.add_values(before, acc[r][v], row_scales[r], columns);
+            }
+        }
+        values
     }
 }
 

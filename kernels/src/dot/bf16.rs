@@ -8,7 +8,7 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use super::{ColumnScales, Dot, DotKernel, plus_bias};
+use super::{ColumnScales, Dot, DotKernel, add_sums};
 use crate::dispatch::Kernel;
 use crate::reference::RowScale;
 #[cfg(target_arch = "x86_64")]
@@ -50,7 +50,9 @@ impl<S: Simd> Dot for Bf16Fma<S> {
     // A pair is two vectors, so fewer sums fit beside it than in f32.
     const TILE_ROWS: usize = S::TILE_ROWS - 2;
     const ACCUMULATORS: usize = S::ACCUMULATORS - S::ACCUMULATORS / 4;
-    const CHAIN: usize = usize::MAX;
+    const BLOCK: usize = 128;
+    const CHAINS: bool = false;
+    const BIAS_FIRST: bool = false;
 
     #[inline(always)]
     fn simd(self) -> S {
@@ -85,11 +87,11 @@ impl<S: Simd> Dot for Bf16Fma<S> {
     }
 
     #[inline(always)]
-    fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize) {}
+    fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
 
     #[inline(always)]
-    fn values(self, sums: S::F32, _row: RowScale, _columns: (), bias: Option<S::F32>) -> S::F32 {
-        plus_bias(self.0, sums, bias)
+    fn add_values(self, before: Option<S::F32>, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
+        add_sums(self.0, before, sums)
     }
 }
 
@@ -131,7 +133,9 @@ impl Dot for Avx512Bf16 {
 
     const TILE_ROWS: usize = Avx512::TILE_ROWS;
     const ACCUMULATORS: usize = Avx512::ACCUMULATORS;
-    const CHAIN: usize = usize::MAX;
+    const BLOCK: usize = 128;
+    const CHAINS: bool = false;
+    const BIAS_FIRST: bool = false;
 
     #[inline(always)]
     fn simd(self) -> Avx512 {
@@ -182,10 +186,10 @@ impl Dot for Avx512Bf16 {
     }
 
     #[inline(always)]
-    fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize) {}
+    fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
 
     #[inline(always)]
-    fn values(self, sums: __m512, _row: RowScale, _columns: (), bias: Option<__m512>) -> __m512 {
-        plus_bias(self.simd, sums, bias)
+    fn add_values(self, before: Option<__m512>, sums: __m512, _row: RowScale, _columns: ()) -> __m512 {
+        add_sums(self.simd, before, sums)
     }
 }

@@ -1,6 +1,6 @@
 //! f32 on any instruction set: chains of fused multiply-adds of `K_BLOCK` steps.
 
-use super::{ColumnScales, Dot, DotKernel, plus_bias};
+use super::{ColumnScales, Dot, DotKernel, add_sums};
 use crate::dispatch::Kernel;
 use crate::reference::{K_BLOCK, RowScale};
 use crate::simd::{Lanes, Simd};
@@ -29,7 +29,9 @@ impl<S: Simd> Dot for F32<S> {
 
     const TILE_ROWS: usize = S::TILE_ROWS;
     const ACCUMULATORS: usize = S::ACCUMULATORS;
-    const CHAIN: usize = K_BLOCK;
+    const BLOCK: usize = K_BLOCK;
+    const CHAINS: bool = true;
+    const BIAS_FIRST: bool = false;
 
     #[inline(always)]
     fn simd(self) -> S {
@@ -62,20 +64,10 @@ impl<S: Simd> Dot for F32<S> {
     }
 
     #[inline(always)]
-    fn add_chain(self, before: &Lanes, chain: S::F32) -> S::F32 {
-        self.0.add(self.0.load(&before.0), chain)
-    }
+    fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
 
     #[inline(always)]
-    fn store_chain(self, sums: S::F32, to: &mut Lanes) {
-        self.0.store(sums, &mut to.0);
-    }
-
-    #[inline(always)]
-    fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize) {}
-
-    #[inline(always)]
-    fn values(self, sums: S::F32, _row: RowScale, _columns: (), bias: Option<S::F32>) -> S::F32 {
-        plus_bias(self.0, sums, bias)
+    fn add_values(self, before: Option<S::F32>, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
+        add_sums(self.0, before, sums)
     }
 }

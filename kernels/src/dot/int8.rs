@@ -7,10 +7,11 @@
 //! Σ a · w = scale · column_scale · (Σ q · v − zero · Σ v)
 //! ```
 //!
-//! where Σ q · v is what the instructions sum up, exactly, and Σ v is known since the weight was packed.
+//! where Σ q · v is what the instructions sum up, exactly, and Σ v is known since the weight was packed. Rows of more than
+//! [`INT8_GROUP`] activations are several groups, each with scales of its own: a chain of sums ends with its group.
 
 use super::{ColumnScales, Dot, DotKernel};
-use crate::reference::RowScale;
+use crate::reference::{INT8_GROUP, RowScale};
 use crate::simd::{Lanes, Simd};
 
 /// A step of int8 on an instruction set. A value is the proof that the machine has it.
@@ -67,7 +68,9 @@ impl<I: Int8Step> Dot for Int8<I> {
 
     const TILE_ROWS: usize = I::TILE_ROWS;
     const ACCUMULATORS: usize = I::ACCUMULATORS;
-    const CHAIN: usize = usize::MAX;
+    const BLOCK: usize = INT8_GROUP / 4;
+    const CHAINS: bool = true;
+    const BIAS_FIRST: bool = true;
 
     #[inline(always)]
     fn simd(self) -> I::Simd {
@@ -100,29 +103,30 @@ impl<I: Int8Step> Dot for Int8<I> {
     }
 
     #[inline(always)]
-    fn columns(self, scales: Option<ColumnScales<'_>>, panel: usize) -> Self::Columns {
-        let ColumnScales { scales, sums } = scales.expect("weights of int8 have scales");
+    fn columns(self, scales: Option<ColumnScales<'_>>, panel: usize, chain: usize) -> Self::Columns {
+        let ColumnScales { scales, sums, stride } = scales.expect("weights of int8 have scales");
+        let at = chain * stride + panel;
         Int8Columns {
-            scales: self.simd().load(&scales[panel].0),
-            sums: self.simd().load_i32(bytemuck::cast_ref(&sums[panel].0)),
+            scales: self.simd().load(&scales[at].0),
+            sums: self.simd().load_i32(bytemuck::cast_ref(&sums[at].0)),
         }
     }
 
     /// See [`reference::linear_int8`](crate::reference::linear_int8).
     #[inline(always)]
-    fn values(
+    fn add_values(
         self,
+        before: Option<<I::Simd as Simd>::F32>,
         sums: Self::Sums,
         row: RowScale,
         columns: Self::Columns,
-        bias: Option<<I::Simd as Simd>::F32>,
     ) -> <I::Simd as Simd>::F32 {
         let simd = self.simd();
         let zero = simd.splat_i32(row.zero - I::OFFSET);
         let sums = simd.to_f32(simd.sub_product_i32(sums, zero, columns.sums));
         let scale = simd.mul(simd.splat(row.scale), columns.scales);
-        match bias {
-            Some(bias) => simd.mul_add(sums, scale, bias),
+        match before {
+            Some(before) => simd.mul_add(sums, scale, before),
             None => simd.mul(sums, scale),
         }
     }

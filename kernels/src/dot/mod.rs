@@ -56,7 +56,7 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// Sixteen sums.
     type Sums: Copy;
 
-    /// What [`Dot::values`] needs to know of sixteen columns.
+    /// What [`Dot::add_values`] needs to know of sixteen columns.
     type Columns: Copy;
 
     /// The most rows a product tile may have.
@@ -66,8 +66,14 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// hold beside the panels' lines and a word.
     const ACCUMULATORS: usize;
 
-    /// How many steps a chain has; then it is added to those before. `usize::MAX` if chains go on to the end.
-    const CHAIN: usize;
+    /// How many steps lie between two looks at what is to be fetched.
+    const BLOCK: usize;
+
+    /// Whether a block's sums are a chain of their own, to be added to those before as numbers. Else chains go on.
+    const CHAINS: bool;
+
+    /// Whether the bias comes first, and the chains are added to it. Else it comes last.
+    const BIAS_FIRST: bool;
 
     fn simd(self) -> Self::Simd;
 
@@ -84,18 +90,6 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// A step: `sums` and the products of `word` and `line`.
     fn dot(self, word: Self::Word, line: Self::Line, sums: Self::Sums) -> Self::Sums;
 
-    /// The sums of a chain behind those of the chains before, which waited in memory.
-    #[inline(always)]
-    fn add_chain(self, _before: &Lanes, _chain: Self::Sums) -> Self::Sums {
-        unreachable!("chains go on to the end")
-    }
-
-    /// Puts sums where they wait for the next chain.
-    #[inline(always)]
-    fn store_chain(self, _sums: Self::Sums, _to: &mut Lanes) {
-        unreachable!("chains go on to the end")
-    }
-
     /// `to[j]` is lane j as a bf16: see [`reference::bf16_bits`](crate::reference::bf16_bits).
     #[inline(always)]
     fn store_bf16(self, v: <Self::Simd as Simd>::F32, to: &mut [u16; LANES]) {
@@ -103,16 +97,16 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
         simd.store_high_halves(simd.round_bf16(v), to);
     }
 
-    /// What is known of the columns of panel `panel`, if they have scales.
-    fn columns(self, scales: Option<ColumnScales<'_>>, panel: usize) -> Self::Columns;
+    /// What is known of the columns of panel `panel` in chain `chain`, if they have scales.
+    fn columns(self, scales: Option<ColumnScales<'_>>, panel: usize, chain: usize) -> Self::Columns;
 
-    /// The sums of a row as numbers, and the bias if there is one. `row` is the scale of the row, if rows have any.
-    fn values(
+    /// `before`, if there is any, and the sums of a row's chain as numbers. `row` is the scale of the row, if rows have any.
+    fn add_values(
         self,
+        before: Option<<Self::Simd as Simd>::F32>,
         sums: Self::Sums,
         row: RowScale,
         columns: Self::Columns,
-        bias: Option<<Self::Simd as Simd>::F32>,
     ) -> <Self::Simd as Simd>::F32;
 }
 
@@ -125,27 +119,29 @@ pub(crate) trait DotKernel {
     fn run<D: Dot>(self, dot: D) -> Self::Output;
 }
 
-/// The scales of a weight's columns, sixteen a panel.
+/// The scales of a weight's columns, sixteen a panel, for each chain.
 #[derive(Clone, Copy)]
 pub(crate) struct ColumnScales<'a> {
     pub(crate) scales: &'a [Lanes],
     /// The sum of each column's weights, i32.
     pub(crate) sums: &'a [Lanes],
+    /// From a chain to the next.
+    pub(crate) stride: usize,
 }
 
 impl ColumnScales<'_> {
     /// Those from that panel on.
     #[inline(always)]
     pub(crate) fn skip(self, panel: usize) -> Self {
-        ColumnScales { scales: &self.scales[panel..], sums: &self.sums[panel..] }
+        ColumnScales { scales: &self.scales[panel..], sums: &self.sums[panel..], stride: self.stride }
     }
 }
 
-/// What the sums of floats become.
+/// [`Dot::add_values`] of sums that are numbers.
 #[inline(always)]
-fn plus_bias<S: Simd>(simd: S, sums: S::F32, bias: Option<S::F32>) -> S::F32 {
-    match bias {
-        Some(bias) => simd.add(sums, bias),
+fn add_sums<S: Simd>(simd: S, before: Option<S::F32>, sums: S::F32) -> S::F32 {
+    match before {
+        Some(before) => simd.add(before, sums),
         None => sums,
     }
 }

@@ -81,7 +81,7 @@ fn linear_of_the_real_shapes() {
 /// int8 whose inputs have factors.
 #[test]
 fn factors_of_inputs_are_in_both_sides_of_a_product() {
-    for (m, n, k) in [(3, 17, 5), (9, 48, 384), (4, 33, 130)] {
+    for (m, n, k) in [(3, 17, 5), (9, 48, 384), (4, 33, 130), (5, 40, 900)] {
         let (x, weight, bias) = (numbers(m * k, 7), numbers(n * k, 8), numbers(n, 9));
         let factors: Vec<f32> = (0..k).map(|i| 0.25 + (i % 7) as f32).collect();
         let mut room = AlignedBuffer::default();

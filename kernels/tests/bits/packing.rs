@@ -39,9 +39,17 @@ fn packed_naively(precision: Precision, weight: &[f32], bias: &[f32], k: usize) 
     };
     let lines = k.div_ceil(steps);
     let mut words = vec![0u32; panels * lines * 16];
-    let (mut scales, mut sums) = (vec![0.0; panels * 16], vec![0.0; panels * 16]);
+    let groups = k.div_ceil(reference::INT8_GROUP);
+    let (mut scales, mut sums) = (vec![0.0; groups * panels * 16], vec![0.0; groups * panels * 16]);
     for (column, row) in weight.chunks_exact(k).enumerate() {
-        let (bytes, scale) = reference::quantize_weights(row);
+        let mut bytes = Vec::new();
+        for (group, row) in row.chunks(reference::INT8_GROUP).enumerate() {
+            let (of_group, scale) = reference::quantize_weights(row);
+            let sum: i32 = of_group.iter().map(|&byte| i32::from(byte)).sum();
+            scales[group * panels * 16 + column] = scale;
+            sums[group * panels * 16 + column] = f32::from_bits(sum as u32);
+            bytes.extend(of_group);
+        }
         for step in 0..k {
             let bits = match precision {
                 Precision::Bf16 => u32::from(reference::bf16_bits(row[step])),
@@ -51,8 +59,6 @@ fn packed_naively(precision: Precision, weight: &[f32], bias: &[f32], k: usize) 
             words[(column / 16 * lines + step / steps) * 16 + column % 16] |=
                 bits << (32 / steps * (step % steps));
         }
-        scales[column] = scale;
-        sums[column] = f32::from_bits(bytes.iter().map(|&byte| i32::from(byte)).sum::<i32>() as u32);
     }
     let mut packed: Vec<f32> = words.into_iter().map(f32::from_bits).collect();
     packed.extend(bias);
@@ -65,8 +71,20 @@ fn packed_naively(precision: Precision, weight: &[f32], bias: &[f32], k: usize) 
     packed
 }
 
-const SHAPES: [[usize; 2]; 10] =
-    [[1, 1], [15, 3], [16, 16], [17, 33], [1, 40], [31, 129], [32, 15], [50, 128], [48, 384], [0, 5]];
+const SHAPES: [[usize; 2]; 12] = [
+    [1, 1],
+    [15, 3],
+    [16, 16],
+    [17, 33],
+    [1, 40],
+    [31, 129],
+    [32, 15],
+    [50, 128],
+    [48, 384],
+    [33, 385],
+    [20, 1200],
+    [0, 5],
+];
 
 fn assert_packed(what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}");

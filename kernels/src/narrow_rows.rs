@@ -40,6 +40,12 @@ impl<'a> From<&'a [f32]> for Activations<'a> {
     }
 }
 
+impl<'a> From<&'a AlignedBuffer> for Activations<'a> {
+    fn from(x: &'a AlignedBuffer) -> Self {
+        Activations::F32(x)
+    }
+}
+
 impl<'a> From<&'a Vec<f32>> for Activations<'a> {
     fn from(x: &'a Vec<f32>) -> Self {
         Activations::F32(x)

@@ -2,8 +2,10 @@
 //!
 //! A row is quantised with one step for all of its channels, and after a LayerNorm some channels are ten times as large as the
 //! others. An exact rewrite evens them out: activations are multiplied by a factor a channel, the weights of that channel
-//! divided by it. The factor 1/√rms, half-way between none and the one that makes all equal, is that of SmoothQuant with α = ½
-//! (Xiao et al., <https://arxiv.org/abs/2211.10438>), but that the weights' own sizes, which are even, do not count.
+//! divided by it. The factor is rms to the power of −½ for the feed-forward layer, and −¾ for queries, keys and values,
+//! whose input is less even: between 0, which leaves channels as they are, and −1, which makes all equal at the expense of the
+//! weights. SmoothQuant does the same (Xiao et al., <https://arxiv.org/abs/2211.10438>) with the weights' own sizes in it, which
+//! are even here.
 
 use crate::{BertEncoder, BertError, TraceStep, TraceValues};
 
@@ -44,10 +46,9 @@ impl BertEncoder {
                 }
             })?;
         }
-        let factors = |squares: &Squares| squares.iter().map(|&sum| factor(sum)).collect();
         let of_layer = |[qkv, intermediate]: &[Squares; 2]| LayerFactors {
-            qkv: factors(qkv),
-            intermediate: factors(intermediate),
+            qkv: qkv.iter().map(|&sum| factor(sum.sqrt() * sum.sqrt().sqrt())).collect(),
+            intermediate: intermediate.iter().map(|&sum| factor(sum.sqrt())).collect(),
         };
         Ok(squares.iter().map(of_layer).collect())
     }
@@ -62,9 +63,8 @@ fn add_squares(rows: &[f32], squares: &mut Squares) {
     }
 }
 
-/// 1/√rms but for a constant that all have. Within bounds, so that nothing overflows where a channel is always 0 or not
-/// finite.
-fn factor(squares: f64) -> f32 {
-    let factor = 1.0 / squares.sqrt().sqrt();
+/// 1 over the root of a size. Within bounds, so that nothing overflows where a channel is always 0 or not finite.
+fn factor(size: f64) -> f32 {
+    let factor = 1.0 / size.sqrt();
     if factor.is_nan() { 1.0 } else { factor.clamp(1e-3, 1e3) as f32 }
 }

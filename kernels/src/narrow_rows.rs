@@ -275,7 +275,7 @@ fn quantize_row<R: Row>(row: R, to: &mut [u8]) -> RowScale {
     let range = high - low;
     if range < LEAST_RANGE {
         to.fill(0);
-        return RowScale { scale: 0.0, zero: 0 };
+        return RowScale { scale: 0.0, zero: 0.0 };
     }
     let inverse = 254.0 / range;
     let shifted_zero = (-low).mul_add(inverse, ROUND);
@@ -290,5 +290,5 @@ fn quantize_row<R: Row>(row: R, to: &mut [u8]) -> RowScale {
         to_tail.copy_from_slice(&lanes[..to_tail.len()]);
         to_tail[rest..].fill(0);
     }
-    RowScale { scale: range / 254.0, zero: (shifted_zero.to_bits() & 0xff) as i32 }
+    RowScale { scale: range / 254.0, zero: shifted_zero - ROUND }
 }

@@ -3,6 +3,7 @@
 
 use minilm::{
     DEFAULT_MODEL, EncodeOptions, Isa, LoadOptions, PackedCache, PackedCacheStatus, SentenceTransformer,
+    cpu_features,
 };
 use minilm_tests::golden::{self, GoldenText};
 use sha2::{Digest, Sha256};

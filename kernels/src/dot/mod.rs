@@ -25,6 +25,8 @@ mod int8_neon;
 mod int8_scalar;
 #[cfg(target_arch = "x86_64")]
 mod int8_vnni;
+#[cfg(test)]
+mod tests;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::Avx512Bf16;

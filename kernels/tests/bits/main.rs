@@ -14,4 +14,4 @@ mod rows;
 mod similarity;
 mod top_k;
 
-use minilm_kernels::Isa;
+use minilm_kernels::{Isa, cpu_features};

@@ -1,6 +1,7 @@
 //! What the whole-engine tests share. The tests are in `tests/tests/`.
 
 pub mod golden;
+pub mod golden_bits;
 pub mod hub_client;
 pub mod hub_server;
 pub mod mixed_texts;

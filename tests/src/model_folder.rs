@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use minilm::{Error, SentenceTransformer};
+use minilm::{Error, LoadOptions, Precision, SentenceTransformer};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -81,7 +81,14 @@ impl Folder {
     /// Loads it.
     #[track_caller]
     pub fn load(&self) -> SentenceTransformer {
-        SentenceTransformer::load(self.directory()).expect("the folder can be loaded")
+        self.load_in(Precision::F32)
+    }
+
+    /// Loads it in a precision.
+    #[track_caller]
+    pub fn load_in(&self, precision: Precision) -> SentenceTransformer {
+        let options = LoadOptions::default().precision(precision);
+        SentenceTransformer::load_with(self.directory(), &options).expect("the folder can be loaded")
     }
 
     /// The error of loading it, which says all of this.

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use minilm::{DEFAULT_MODEL, LoadOptions, SentenceTransformer};
+use minilm::{DEFAULT_MODEL, LoadOptions, Precision, SentenceTransformer};
 use minilm_tests::{golden, sized_texts::text_of};
 
 /// How often any thread has asked for memory.
@@ -66,7 +66,8 @@ fn check(model: &SentenceTransformer, warm_up: &[usize], lengths: impl Iterator<
             let before = ALLOCATIONS.load(Ordering::SeqCst);
             let vector = model.encode(&text);
             let after = ALLOCATIONS.load(Ordering::SeqCst);
-            assert_eq!(after - before, 1, "{tokens} tokens, {} threads", model.threads());
+            let of = (model.precision(), model.threads());
+            assert_eq!(after - before, 1, "{tokens} tokens, precision and threads {of:?}");
             assert_eq!(vector.unwrap().len(), model.dimension());
         }
     }
@@ -75,14 +76,15 @@ fn check(model: &SentenceTransformer, warm_up: &[usize], lengths: impl Iterator<
 #[test]
 fn encoding_allocates_the_vector_and_nothing_else() {
     for path in [golden::tiny_bert(), DEFAULT_MODEL.into()] {
-        for threads in [1, 2] {
-            let options = LoadOptions::default().threads(threads);
+        let settings = Precision::ALL.into_iter().flat_map(|precision| [(precision, 1), (precision, 2)]);
+        for (precision, threads) in settings {
+            let options = LoadOptions::default().precision(precision).threads(threads);
             let model = SentenceTransformer::load_with(&path, &options).expect("the model loads");
             let longest = model.max_seq_length();
             // Two threads share the columns of texts of up to 47 tokens, for which each has other scratch memory.
             let warm_up = if threads == 1 { vec![longest] } else { vec![longest, 47] };
             // Not all of the long ones: after a minute the test harness says so, and allocates.
-            let step = longest.div_ceil(32);
+            let step = longest.div_ceil(if precision == Precision::F32 { 32 } else { 16 });
             check(&model, &warm_up, (2..=longest).rev().step_by(step));
         }
     }

@@ -2,22 +2,17 @@
 //! in micro-batches of any size, on every instruction set.
 
 use minilm::{
-    DEFAULT_MODEL, EncodeOptions, Isa, LoadOptions, PackedCache, PackedCacheStatus, SentenceTransformer,
-    cpu_features,
+    DEFAULT_MODEL, EncodeOptions, Isa, LoadOptions, PackedCache, PackedCacheStatus, Precision,
+    SentenceTransformer, cpu_features,
 };
-use minilm_tests::golden::{self, GoldenText};
-use sha2::{Digest, Sha256};
+use minilm_tests::golden;
+use minilm_tests::golden_bits::{self, SAMPLE, TINY_MODEL, load};
 
 #[path = "../../kernels/tests/bits/required_isas.rs"]
 mod required_isas;
 
-fn load(name: &str, isa: Isa, threads: usize) -> SentenceTransformer {
-    load_with(name, &LoadOptions::default().isa(isa).threads(threads))
-}
-
-fn load_with(name: &str, options: &LoadOptions) -> SentenceTransformer {
-    let path = if name == "tiny-bert" { golden::tiny_bert() } else { name.into() };
-    SentenceTransformer::load_with(path, options).expect("the model loads")
+fn options(precision: Precision, isa: Isa, threads: usize) -> LoadOptions {
+    LoadOptions::default().precision(precision).isa(isa).threads(threads)
 }
 
 fn bits(vector: &[f32]) -> Vec<u32> {
@@ -32,8 +27,8 @@ struct Expected {
 }
 
 impl Expected {
-    fn of(name: &str, texts: Vec<String>) -> Expected {
-        let model = load(name, Isa::best(), 1);
+    fn of(name: &str, precision: Precision, texts: Vec<String>) -> Expected {
+        let model = load(name, &options(precision, Isa::best(), 1));
         let vectors = texts.iter().map(|text| bits(&model.encode(text).unwrap())).collect();
         Expected { texts, vectors }
     }
@@ -47,7 +42,8 @@ impl Expected {
         for (&i, vector) in order.iter().zip(found.rows()) {
             assert!(
                 bits(vector) == self.vectors[i],
-                "other bits on {}, {} threads, {options:?}: {:?}",
+                "other bits in {} on {}, {} threads, {options:?}: {:?}",
+                model.precision(),
                 model.isa(),
                 model.threads(),
                 self.texts[i]
@@ -68,16 +64,16 @@ fn shuffled(n: usize) -> Vec<usize> {
     (0..n).map(|i| i * step % n).collect()
 }
 
-fn check_all_ways(name: &str, texts: Vec<String>) {
-    let expected = Expected::of(name, texts);
+fn check_all_ways(name: &str, precision: Precision, texts: Vec<String>) {
+    let expected = Expected::of(name, precision, texts);
     let n = expected.texts.len();
     let in_order: Vec<usize> = (0..n).collect();
     let reversed: Vec<usize> = (0..n).rev().collect();
     let orders = [in_order, reversed, shuffled(n)];
     for isa in Isa::available() {
         for threads in [1, 2, 5] {
-            let model = load(name, isa, threads);
-            assert_eq!((model.isa(), model.threads()), (isa, threads));
+            let model = load(name, &options(precision, isa, threads));
+            assert_eq!((model.precision(), model.isa(), model.threads()), (precision, isa, threads));
             for (order, micro_batch_tokens) in orders.iter().zip([128, 1, 1000]) {
                 let options = EncodeOptions::default().micro_batch_tokens(micro_batch_tokens);
                 expected.check(&model, order, &options);
@@ -91,41 +87,55 @@ fn check_all_ways(name: &str, texts: Vec<String>) {
 
 #[test]
 fn the_tiny_model_with_all_its_texts() {
-    let texts = golden::texts("tiny-bert").into_iter().map(|t| t.text).collect();
-    check_all_ways("tiny-bert", texts);
+    for precision in Precision::ALL {
+        check_all_ways(TINY_MODEL, precision, golden_bits::texts(TINY_MODEL));
+    }
 }
 
-/// Of each category of golden texts two, so that the nine combinations stay within a minute; every length
-/// and script is among them.
-#[test]
-fn the_real_model_with_texts_of_every_kind() {
+/// Of each category of golden texts so many; every length and script is among them.
+fn texts_of_every_kind(of_each: usize) -> Vec<String> {
     let mut of_category = std::collections::HashMap::new();
     let texts = golden::texts("texts").into_iter().filter(|t| {
         let seen: &mut usize = of_category.entry(t.category.clone()).or_default();
         *seen += 1;
-        *seen <= 2
+        *seen <= of_each
     });
-    let texts: Vec<String> = texts.map(|t| t.text).collect();
-    assert!(texts.len() >= 40);
-    check_all_ways(DEFAULT_MODEL, texts);
+    texts.map(|t| t.text).collect()
 }
 
-/// Encodes golden texts in one batch on every instruction set, against a hash in `fixtures/golden/bits.json`: the
-/// bits are the same on other machines and in other versions too. If the contract itself is changed, a failure
-/// prints the new hash; CHANGELOG.md has to say so.
-fn check_golden_bits(name: &str, hash_name: &str, texts: impl Iterator<Item = GoldenText>) {
-    check_golden_bits_with(name, hash_name, texts, |isa| load(name, isa, 0));
+/// Two, so that the nine combinations stay within a minute.
+#[test]
+fn the_real_model_with_texts_of_every_kind() {
+    let texts = texts_of_every_kind(2);
+    assert!(texts.len() >= 40);
+    check_all_ways(DEFAULT_MODEL, Precision::F32, texts);
+}
+
+#[test]
+fn the_real_model_with_texts_of_every_kind_in_bf16_and_int8() {
+    let texts = texts_of_every_kind(1);
+    assert!(texts.len() >= 20);
+    for precision in [Precision::Bf16, Precision::Int8] {
+        check_all_ways(DEFAULT_MODEL, precision, texts.clone());
+    }
+}
+
+/// Encodes every step-th golden text in one batch on every instruction set, against a hash in
+/// `fixtures/golden/bits.json`: the bits are the same on other machines and in other versions too. If the contract itself
+/// is changed, the program `golden_bits` writes the new hashes; CHANGELOG.md has to say so.
+fn check_golden_bits(name: &str, precision: Precision, step: usize) {
+    check_golden_bits_with(name, precision, step, |isa| load(name, &options(precision, isa, 0)));
 }
 
 /// The same with models that come from a cache of packed weights.
-fn check_cached_golden_bits(name: &str, hash_name: &str, texts: impl Iterator<Item = GoldenText>) {
+fn check_cached_golden_bits(name: &str, precision: Precision, step: usize) {
     let cache = tempfile::tempdir().unwrap();
     let load_cached = |isa| {
         let directory = PackedCache::Directory(cache.path().to_owned());
-        load_with(name, &LoadOptions::default().isa(isa).packed_cache(directory))
+        load(name, &options(precision, isa, 0).packed_cache(directory))
     };
     load_cached(Isa::best());
-    check_golden_bits_with(name, hash_name, texts, |isa| {
+    check_golden_bits_with(name, precision, step, |isa| {
         let model = load_cached(isa);
         assert!(matches!(model.packed_cache(), PackedCacheStatus::Used { .. }), "{:?}", model.packed_cache());
         model
@@ -134,55 +144,61 @@ fn check_cached_golden_bits(name: &str, hash_name: &str, texts: impl Iterator<It
 
 fn check_golden_bits_with(
     name: &str,
-    hash_name: &str,
-    texts: impl Iterator<Item = GoldenText>,
+    precision: Precision,
+    step: usize,
     load: impl Fn(Isa) -> SentenceTransformer,
 ) {
-    let path = golden::fixtures().join("golden/bits.json");
-    let golden_bits: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    let texts: Vec<String> = texts.map(|t| t.text).collect();
+    let (hashes, hash_name) = (golden_bits::read(), golden_bits::name(precision, step));
+    let expected = hashes.get(name).and_then(|hashes| hashes.get(&hash_name));
+    let texts: Vec<String> = golden_bits::texts(name).into_iter().step_by(step).collect();
     for isa in Isa::available() {
         let vectors = load(isa).encode_batch(&texts, &EncodeOptions::default()).unwrap();
-        let mut hash = Sha256::new();
-        vectors.as_slice().iter().for_each(|x| hash.update(x.to_le_bytes()));
-        let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(golden_bits[name][hash_name], hash.as_str(), "{name}, {hash_name}, on {isa}");
+        let found = golden_bits::hash(vectors.rows());
+        assert_eq!(expected, Some(&found), "{name}, {hash_name}, on {isa}");
     }
 }
 
 #[test]
 fn the_tiny_model_has_the_golden_bits() {
-    check_golden_bits("tiny-bert", "f32", golden::texts("tiny-bert").into_iter());
+    Precision::ALL.map(|precision| check_golden_bits(TINY_MODEL, precision, 1));
 }
 
 #[test]
 fn the_real_model_has_the_golden_bits() {
-    check_golden_bits(DEFAULT_MODEL, "f32", golden::texts("texts").into_iter());
+    check_golden_bits(DEFAULT_MODEL, Precision::F32, 1);
 }
 
-/// A part of the test above, for an emulated machine, where all of it takes most of an hour (`.ci/aarch64`).
+#[test]
+fn the_real_model_has_the_golden_bits_in_bf16() {
+    check_golden_bits(DEFAULT_MODEL, Precision::Bf16, 1);
+}
+
+#[test]
+fn the_real_model_has_the_golden_bits_in_int8() {
+    check_golden_bits(DEFAULT_MODEL, Precision::Int8, 1);
+}
+
+/// A part of the tests above, for an emulated machine, where all of it takes most of an hour (`.ci/aarch64`).
 #[test]
 fn the_real_model_has_the_golden_bits_for_every_16th_text() {
-    check_golden_bits(DEFAULT_MODEL, "f32_every_16th", golden::texts("texts").into_iter().step_by(16));
+    Precision::ALL.map(|precision| check_golden_bits(DEFAULT_MODEL, precision, SAMPLE));
 }
 
 #[test]
 fn the_tiny_model_from_a_packed_cache_has_the_golden_bits() {
-    check_cached_golden_bits("tiny-bert", "f32", golden::texts("tiny-bert").into_iter());
+    Precision::ALL.map(|precision| check_cached_golden_bits(TINY_MODEL, precision, 1));
 }
 
 #[test]
 fn the_real_model_from_a_packed_cache_has_the_golden_bits_for_every_16th_text() {
-    let texts = golden::texts("texts").into_iter().step_by(16);
-    check_cached_golden_bits(DEFAULT_MODEL, "f32_every_16th", texts);
+    Precision::ALL.map(|precision| check_cached_golden_bits(DEFAULT_MODEL, precision, SAMPLE));
 }
 
 /// One model, many callers: `&self` from eight threads at once.
 #[test]
 fn callers_do_not_disturb_each_other() {
-    let texts: Vec<String> = golden::texts("tiny-bert").into_iter().map(|t| t.text).collect();
-    let expected = Expected::of("tiny-bert", texts);
-    let model = load("tiny-bert", Isa::best(), 2);
+    let expected = Expected::of(TINY_MODEL, Precision::F32, golden_bits::texts(TINY_MODEL));
+    let model = load(TINY_MODEL, &options(Precision::F32, Isa::best(), 2));
     std::thread::scope(|scope| {
         for caller in 0..8 {
             let (model, expected) = (&model, &expected);

@@ -1,7 +1,7 @@
 //! The engine against sentence-transformers, PyTorch and the network in float64, over all golden texts: the
 //! real model and the tiny random one.
 
-use minilm::{DEFAULT_MODEL, EncodeOptions, SentenceTransformer, Tap};
+use minilm::{DEFAULT_MODEL, EncodeOptions, LoadOptions, Precision, SentenceTransformer, Tap};
 use minilm_tests::golden::{self, GoldenTensors, GoldenText};
 
 /// Every component of every vector, against sentence-transformers.
@@ -23,8 +23,14 @@ struct Case {
 
 impl Case {
     fn real() -> Case {
+        Case::real_in(Precision::F32)
+    }
+
+    fn real_in(precision: Precision) -> Case {
+        let options = LoadOptions::default().precision(precision);
         Case {
-            model: SentenceTransformer::load(DEFAULT_MODEL).expect("the model is found or fetched"),
+            model: SentenceTransformer::load_with(DEFAULT_MODEL, &options)
+                .expect("the model is found or fetched"),
             texts: golden::texts("texts"),
             vectors: GoldenTensors::open("vectors"),
             taps: GoldenTensors::open("taps"),
@@ -34,8 +40,14 @@ impl Case {
     }
 
     fn tiny() -> Case {
+        Case::tiny_in(Precision::F32)
+    }
+
+    fn tiny_in(precision: Precision) -> Case {
+        let options = LoadOptions::default().precision(precision);
         Case {
-            model: SentenceTransformer::load(golden::tiny_bert()).expect("the tiny model is committed"),
+            model: SentenceTransformer::load_with(golden::tiny_bert(), &options)
+                .expect("the tiny model is committed"),
             texts: golden::texts("tiny-bert"),
             vectors: GoldenTensors::open("tiny-bert"),
             taps: GoldenTensors::open("tiny-bert"),
@@ -94,6 +106,31 @@ fn vectors_are_those_of_sentence_transformers() {
             "{} texts: differences at most {worst:.3e}, cosine at least {worst_cosine:.12}",
             found.len()
         );
+    }
+}
+
+/// Cosines to sentence-transformers' vectors, which are f32.
+#[test]
+fn vectors_in_bf16_and_int8_are_close_to_sentence_transformers() {
+    for (case, least_mean, least) in [
+        (Case::real_in(Precision::Bf16), 0.9, 0.9),
+        (Case::real_in(Precision::Int8), 0.9, 0.9),
+        (Case::tiny_in(Precision::Bf16), 0.9, 0.9),
+        (Case::tiny_in(Precision::Int8), 0.9, 0.9),
+    ] {
+        let (precision, found) = (case.model.precision(), case.encode_all());
+        let expected = case.vectors.f32("embeddings");
+        let pairs = found.rows().zip(expected.chunks(case.model.dimension()));
+        let cosines: Vec<f64> = pairs.map(|(found, expected)| cosine(found, expected)).collect();
+        assert_eq!(cosines.len(), case.texts.len());
+        let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
+        let (worst, text) =
+            cosines.iter().zip(&case.texts).min_by(|a, b| a.0.total_cmp(b.0)).expect("there are texts");
+        println!("{precision}, {} texts: cosine {mean:.7} on average, at least {worst:.7}", found.len());
+        assert!(mean >= least_mean, "{precision}: cosine {mean} on average");
+        assert!(*worst >= least, "{precision}: cosine {worst} of {:?}", text.text);
+        // It is another precision, and not f32 by mistake.
+        assert!(found.as_slice().iter().zip(&expected).any(|(f, e)| (f - e).abs() > 1e-4), "{precision}");
     }
 }
 

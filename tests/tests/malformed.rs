@@ -1,7 +1,7 @@
 //! Model folders that are broken, each in one way: a clear error that names the file, what was expected and
 //! what was found; never a panic, never a vector.
 
-use minilm::{Error, SentenceTransformer};
+use minilm::{Error, Precision, SentenceTransformer};
 use minilm_tests::model_folder::Folder;
 use safetensors::Dtype;
 
@@ -196,10 +196,33 @@ fn weights_of_half_precision_are_read() {
             }
             _ => Some((found, shape, data)),
         });
-        let half = SentenceTransformer::load(as_half.directory()).unwrap();
-        let single = SentenceTransformer::load(as_single.directory()).unwrap();
-        assert_ne!(half.weights_type(), single.weights_type());
-        let text = "the same numbers, in whatever type they are kept";
-        assert_eq!(half.encode(text).unwrap(), single.encode(text).unwrap());
+        for precision in Precision::ALL {
+            let [half, single] = [&as_half, &as_single].map(|folder| folder.load_in(precision));
+            assert_ne!(half.weights_type(), single.weights_type());
+            let text = "the same numbers, in whatever type they are kept";
+            assert_eq!(half.encode(text).unwrap(), single.encode(text).unwrap(), "{precision}");
+        }
+    }
+}
+
+/// Nothing can be said of the vectors, but nothing panics, and no other text suffers.
+#[test]
+fn weights_may_be_any_numbers_in_every_precision() {
+    for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN_POSITIVE / 8.0, 0.0] {
+        for (name, every) in [("", 1), ("", 7), ("word_embeddings", 3), ("LayerNorm.bias", 5)] {
+            let folder = Folder::new();
+            folder.change_weights(|tensor, (dtype, shape, mut data)| {
+                if dtype == Dtype::F32 && tensor.contains(name) {
+                    let numbers = data.as_chunks_mut::<4>().0.iter_mut().step_by(every);
+                    numbers.for_each(|x| *x = number.to_le_bytes());
+                }
+                Some((dtype, shape, data))
+            });
+            for precision in Precision::ALL {
+                let model = folder.load_in(precision);
+                let vectors = model.encode_batch(&["", "a few words"], &Default::default()).unwrap();
+                assert_eq!(vectors.len(), 2, "{number} in {precision}");
+            }
+        }
     }
 }

@@ -4,18 +4,30 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use minilm::{EncodeOptions, Isa, LoadOptions, PackedCache, PackedCacheStatus, SentenceTransformer};
+use minilm::{
+    DEFAULT_MODEL, EncodeOptions, Isa, LoadOptions, PackedCache, PackedCacheStatus, Precision,
+    SentenceTransformer,
+};
 use minilm_tests::golden;
 use minilm_tests::model_folder::Folder;
 use tempfile::TempDir;
 
 fn load(model: impl AsRef<Path>, cache: &Path) -> SentenceTransformer {
-    let options = LoadOptions::default().packed_cache(PackedCache::Directory(cache.to_owned()));
+    load_in(Precision::F32, model, cache)
+}
+
+fn load_in(precision: Precision, model: impl AsRef<Path>, cache: &Path) -> SentenceTransformer {
+    let options = LoadOptions::default().precision(precision);
+    let options = options.packed_cache(PackedCache::Directory(cache.to_owned()));
     SentenceTransformer::load_with(model, &options).expect("the model loads, whatever the cache is")
 }
 
 fn load_uncached(model: impl AsRef<Path>) -> SentenceTransformer {
-    let options = LoadOptions::default().packed_cache(PackedCache::Off);
+    load_uncached_in(Precision::F32, model)
+}
+
+fn load_uncached_in(precision: Precision, model: impl AsRef<Path>) -> SentenceTransformer {
+    let options = LoadOptions::default().precision(precision).packed_cache(PackedCache::Off);
     let model = SentenceTransformer::load_with(model, &options).unwrap();
     assert_eq!(*model.packed_cache(), PackedCacheStatus::Off);
     model
@@ -52,8 +64,9 @@ fn bits(model: &SentenceTransformer) -> Vec<u32> {
     model.encode(TEXT).unwrap().iter().map(|x| x.to_bits()).collect()
 }
 
-/// A folder, an empty cache directory, and the bits of the folder's model.
+/// A folder, an empty cache directory, and the bits of the folder's model in a precision.
 struct Setup {
+    precision: Precision,
     folder: Folder,
     cache: TempDir,
     bits: Vec<u32>,
@@ -61,13 +74,21 @@ struct Setup {
 
 impl Setup {
     fn new() -> Setup {
+        Setup::of(Precision::F32)
+    }
+
+    fn of(precision: Precision) -> Setup {
         let folder = Folder::new();
-        let bits = bits(&load_uncached(folder.directory()));
-        Setup { folder, cache: tempfile::tempdir().unwrap(), bits }
+        let bits = bits(&load_uncached_in(precision, folder.directory()));
+        Setup { precision, folder, cache: tempfile::tempdir().unwrap(), bits }
     }
 
     fn load(&self) -> SentenceTransformer {
-        load(self.folder.directory(), self.cache.path())
+        load_in(self.precision, self.folder.directory(), self.cache.path())
+    }
+
+    fn uncached_bits(&self) -> Vec<u32> {
+        bits(&load_uncached_in(self.precision, self.folder.directory()))
     }
 
     /// The file, which is built and then used.
@@ -102,7 +123,11 @@ fn without_being_asked_nothing_is_kept() {
 
 #[test]
 fn a_damaged_file_is_built_again() {
-    let setup = Setup::new();
+    Precision::ALL.map(check_damaged);
+}
+
+fn check_damaged(precision: Precision) {
+    let setup = Setup::of(precision);
     let path = setup.built();
     let whole = fs::read(&path).unwrap();
     let flipped = |at: usize| {
@@ -182,6 +207,101 @@ fn two_models_have_two_files() {
     assert_built(&load(other.directory(), one.cache.path()), "no packed file yet");
     assert_used(&one.load());
     assert_eq!(one.names().len(), 2);
+}
+
+#[test]
+fn each_precision_has_its_own_file_in_one_directory() {
+    let folder = Folder::new();
+    let cache = tempfile::tempdir().unwrap();
+    let load = |precision| load_in(precision, folder.directory(), cache.path());
+    let mut expected: Vec<Vec<u32>> = Vec::new();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for precision in Precision::ALL {
+        let model = load(precision);
+        let path = assert_built(&model, "no packed file yet");
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(name.contains(&format!("-{precision}-")), "{name}");
+        let found = bits(&model);
+        assert_eq!(found, bits(&load_uncached_in(precision, folder.directory())), "{precision}");
+        assert!(!expected.contains(&found) && !paths.contains(&path), "{precision}");
+        expected.push(found);
+        paths.push(path);
+    }
+    for ((precision, expected), path) in Precision::ALL.into_iter().zip(&expected).zip(&paths).rev() {
+        let model = load(precision);
+        assert_eq!(assert_used(&model), *path);
+        assert_eq!(bits(&model), *expected, "{precision}");
+    }
+    assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 3);
+}
+
+/// 43, 21 and 11 MB, as the documentation says.
+#[test]
+fn files_of_the_real_model_are_as_small_as_their_precision() {
+    let cache = tempfile::tempdir().unwrap();
+    let size = |precision| {
+        let path = assert_built(&load_in(precision, DEFAULT_MODEL, cache.path()), "no packed file yet");
+        let uncached = bits(&load_uncached_in(precision, DEFAULT_MODEL));
+        let model = load_in(precision, DEFAULT_MODEL, cache.path());
+        assert_eq!(assert_used(&model), path);
+        assert_eq!(bits(&model), uncached, "{precision}");
+        fs::metadata(path).unwrap().len() as f64 / 1e6
+    };
+    let [f32, bf16, int8] = Precision::ALL.map(size);
+    assert!((43.0..44.0).contains(&f32), "{f32} MB");
+    assert!((21.0..23.0).contains(&bf16), "{bf16} MB");
+    assert!((11.0..12.5).contains(&int8), "{int8} MB");
+}
+
+/// What int8's factors come from beside the tensors in the file: whoever changes that gets another file, and never the bits
+/// of a calibration that was another.
+#[test]
+fn another_calibration_is_another_file() {
+    let setup = Setup::of(Precision::Int8);
+    setup.folder.change_weights(|_, tensor| Some(tensor));
+    let mut paths = vec![setup.built()];
+    let weights = setup.folder.path("model.safetensors");
+    let modified = fs::metadata(&weights).unwrap().modified().unwrap();
+    let mut expected = vec![setup.uncached_bits()];
+    let changes: [&dyn Fn(&Folder); 4] = [
+        // Sequences as long as the limit.
+        &|folder| {
+            fs::write(folder.path("sentence_bert_config.json"), "{\"max_seq_length\": 10}").unwrap();
+        },
+        &|folder| {
+            folder.replace("config.json", "\"layer_norm_eps\": 1e-12", "\"layer_norm_eps\": 0.5");
+        },
+        &|folder| {
+            folder.replace("config.json", "\"num_attention_heads\": 5", "\"num_attention_heads\": 4");
+        },
+        // Of the same size and time. They are not in the file, and so in no sample of the tensors.
+        &|folder| {
+            folder.change_weights(|name, (dtype, shape, mut data)| {
+                if name == "embeddings.word_embeddings.weight" {
+                    data.reverse();
+                    data.as_chunks_mut::<4>().0.iter_mut().for_each(|x| x.reverse());
+                }
+                Some((dtype, shape, data))
+            });
+            fs::File::options().write(true).open(&weights).unwrap().set_modified(modified).unwrap();
+        },
+    ];
+    for (i, change) in changes.into_iter().enumerate() {
+        change(&setup.folder);
+        let uncached = setup.uncached_bits();
+        assert!(!expected.contains(&uncached), "change {i} does not change the vector");
+        let path = setup.built();
+        assert!(!paths.contains(&path), "change {i} has the file of another calibration");
+        assert_eq!(bits(&setup.load()), uncached, "change {i}");
+        paths.push(path);
+        expected.push(uncached);
+    }
+    assert_eq!(setup.names().len(), paths.len());
+    // bf16 has no calibration: only what its tensors say makes it another file.
+    let bf16 = |directory| load_in(Precision::Bf16, directory, setup.cache.path());
+    let path = assert_built(&bf16(setup.folder.directory()), "no packed file yet");
+    setup.folder.replace("config.json", "\"layer_norm_eps\": 0.5", "\"layer_norm_eps\": 1e-12");
+    assert_eq!(assert_used(&bf16(setup.folder.directory())), path);
 }
 
 /// The config's shapes are checked against the weights whether or not there is a file.
@@ -311,9 +431,9 @@ fn weights_of_16_bits_are_kept_as_they_are_decoded() {
 }
 
 /// All golden texts on every instruction set: built, used, and without a cache.
-fn check_bits(model: &Path, texts: &[String]) {
+fn check_bits(model: &Path, precision: Precision, texts: &[String]) {
     let cache = tempfile::tempdir().unwrap();
-    let options = |isa| LoadOptions::default().isa(isa);
+    let options = |isa| LoadOptions::default().precision(precision).isa(isa);
     let encode = |options: &LoadOptions| {
         let model = SentenceTransformer::load_with(model, options).unwrap();
         let vectors = model.encode_batch(texts, &EncodeOptions::default()).unwrap();
@@ -326,7 +446,10 @@ fn check_bits(model: &Path, texts: &[String]) {
             let cached = options(isa).threads(threads);
             let cached = cached.packed_cache(PackedCache::Directory(cache.path().to_owned()));
             let (found, status) = encode(&cached);
-            assert!(found == expected, "other bits on {isa} with {threads} threads, {status:?}");
+            assert!(
+                found == expected,
+                "other bits in {precision} on {isa} with {threads} threads, {status:?}"
+            );
             // Packed weights are the same for every instruction set.
             let first = i == 0 && threads == 1;
             assert_eq!(matches!(status, PackedCacheStatus::Used { .. }), !first, "{status:?}");
@@ -337,5 +460,5 @@ fn check_bits(model: &Path, texts: &[String]) {
 #[test]
 fn the_tiny_model_has_the_same_bits_with_a_cache() {
     let texts: Vec<String> = golden::texts("tiny-bert").into_iter().map(|t| t.text).collect();
-    check_bits(&golden::tiny_bert(), &texts);
+    Precision::ALL.map(|precision| check_bits(&golden::tiny_bert(), precision, &texts));
 }

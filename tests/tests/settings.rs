@@ -1,6 +1,6 @@
 //! Settings of a model folder that change its vectors, each in the way it should.
 
-use minilm::SentenceTransformer;
+use minilm::{Precision, SentenceTransformer};
 use minilm_tests::model_folder::Folder;
 
 const TEXT: &str = "the cat sat on the red mat";
@@ -74,17 +74,22 @@ fn a_text_of_no_tokens_at_all_has_a_vector_of_zeros() {
     let mut tokenizer: serde_json::Value = serde_json::from_str(&json).unwrap();
     tokenizer["post_processor"] = serde_json::Value::Null;
     std::fs::write(folder.path("tokenizer.json"), tokenizer.to_string()).unwrap();
-    let model = folder.load();
-    let both = model.encode_batch(&["", "a"], &Default::default()).unwrap();
-    assert_eq!(both.row(0), [0.0; 40]);
-    assert_ne!(both.row(1), [0.0; 40]);
+    for precision in Precision::ALL {
+        let model = folder.load_in(precision);
+        let both = model.encode_batch(&["", "a"], &Default::default()).unwrap();
+        assert_eq!(both.row(0), [0.0; 40], "{precision}");
+        assert_ne!(both.row(1), [0.0; 40], "{precision}");
+    }
 }
 
 #[test]
 fn weights_may_be_named_with_the_prefix_bert() {
     let (plain, prefixed) = (Folder::new(), Folder::new());
     prefixed.prefix_weights("bert.");
-    assert_eq!(prefixed.load().encode(TEXT).unwrap(), plain.load().encode(TEXT).unwrap());
+    let vector = |folder: &Folder, precision| folder.load_in(precision).encode(TEXT).unwrap();
+    for precision in Precision::ALL {
+        assert_eq!(vector(&prefixed, precision), vector(&plain, precision), "{precision}");
+    }
 }
 
 #[test]

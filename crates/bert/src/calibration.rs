@@ -9,6 +9,9 @@
 
 use crate::{BertEncoder, BertError, TraceStep, TraceValues};
 
+/// To be raised when the same sequences get other factors: cache files made before are then no longer used.
+pub(crate) const VERSION: u8 = 1;
+
 /// What the inputs of a layer's products are multiplied with before they are quantised, `[hidden_size]` each.
 pub(crate) struct LayerFactors {
     pub(crate) qkv: Vec<f32>,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use minilm_kernels::{Isa, Precision};
 use minilm_weights::{
-    PackedContents, PackedFile, PackedFileError, Region, Tensor, WeightsError, WeightsFile,
+    PackedContents, PackedFile, PackedFileError, Region, SAMPLE, Tensor, WeightsError, WeightsFile,
 };
 
-use crate::calibration::LayerFactors;
+use crate::calibration::{self, LayerFactors};
 use crate::encoder::{Layer, WORD_EMBEDDINGS};
 use crate::packed_model::{Packed, Plan};
 use crate::{BertConfig, BertEncoder, BertError, Workers};
@@ -127,7 +127,8 @@ fn load_shared(
     let &EncoderOptions { isa, precision, workers, packed_cache: cache, .. } = options;
     let prefix = if weights.contains(&format!("bert.{WORD_EMBEDDINGS}")) { "bert." } else { "" };
     let tensors = Tensors { weights: &weights, config: &config, prefix };
-    let weights_type = tensors.embeddings("word", config.vocab_size)?.float_type();
+    let words = tensors.embeddings("word", config.vocab_size)?;
+    let weights_type = words.float_type();
     let mut plan = Plan::new(precision);
     let sections = ModelSections::plan(&mut plan, &tensors)?;
     let calibration: &[Vec<u32>] = match precision {
@@ -148,7 +149,12 @@ fn load_shared(
         None => (pack()?, PackedCacheStatus::Off),
         Some(directory) => {
             let cached = Cached {
-                file: PackedFile::of(&weights, directory, precision.name(), &calibration_salt(calibration)),
+                file: PackedFile::of(
+                    &weights,
+                    directory,
+                    precision.name(),
+                    &calibration_salt(&config, &words, calibration),
+                ),
                 contents,
                 workers,
             };
@@ -174,9 +180,22 @@ fn load_shared(
     })
 }
 
-/// What tells the files of one calibration from those of another.
-fn calibration_salt(sequences: &[Vec<u32>]) -> Vec<u8> {
-    sequences.iter().flat_map(|ids| ids.iter().chain([&u32::MAX])).flat_map(|id| id.to_le_bytes()).collect()
+/// What tells the files of one calibration from those of another: all that the factors come from beside the tensors that
+/// are packed. Nothing without a calibration.
+fn calibration_salt(config: &BertConfig, words: &Tensor<'_>, sequences: &[Vec<u32>]) -> Vec<u8> {
+    if sequences.is_empty() {
+        return Vec::new();
+    }
+    let mut sample = vec![0.0; (SAMPLE / size_of::<f32>()).min(words.len())];
+    words.read_f32(0, &mut sample);
+    let mut salt = vec![calibration::VERSION];
+    salt.extend((config.num_attention_heads as u64).to_le_bytes());
+    salt.extend(config.layer_norm_eps.to_le_bytes());
+    salt.extend(sample.iter().flat_map(|x| x.to_le_bytes()));
+    salt.extend(
+        sequences.iter().flat_map(|ids| ids.iter().chain([&u32::MAX])).flat_map(|id| id.to_le_bytes()),
+    );
+    salt
 }
 
 /// A cache file and what it should be.

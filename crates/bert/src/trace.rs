@@ -33,7 +33,8 @@ pub struct TraceStep<'a> {
     pub values: TraceValues<'a>,
     /// How it is computed, in a line.
     pub description: String,
-    /// The names of the steps it is computed from, in the order of the specification's arguments.
+    /// The names of the steps it is computed from, in the order of the specification's arguments. None for the ids, and for
+    /// the factors of int8's inputs, which belong to the model.
     pub inputs: Vec<String>,
     /// The names of the tensors of the weights file that it is computed with, in the same order.
     pub weights: Vec<String>,
@@ -263,12 +264,27 @@ impl Trace<'_> {
             Precision::Int8 => "linear_int8",
             _ => "linear",
         };
+        let factors = weight.factors().map(|factors| self.factors(name, factors));
         self.show(name, weight.n(), out, |step| {
-            let what = match modules.len() {
-                1 => "input · weightᵀ + bias",
-                _ => "input · weightᵀ + bias, the weights (and biases) one below the other",
-            };
-            step.description(what).inputs(&[&x.name]).weights(weights).reference(reference)
+            let mut what = "input · weightᵀ + bias".to_owned();
+            let mut inputs = vec![&x.name[..]];
+            if let Some(factors) = &factors {
+                what = "(input · factors) · (weight / factors)ᵀ + bias".to_owned();
+                inputs.push(&factors.name);
+            }
+            if modules.len() > 1 {
+                what += ", the weights (and biases) one below the other";
+            }
+            step.description(what).inputs(&inputs).weights(weights).reference(reference)
+        })
+    }
+
+    /// What the inputs of a product are multiplied with before they are quantised. It comes from calibration when the model
+    /// is loaded, and not from this sequence.
+    fn factors(&mut self, product: &str, factors: &[f32]) -> Traced {
+        let name = format!("{product}.factors");
+        self.show_shape(&name, &[factors.len()], factors.to_vec(), |step| {
+            step.description("what calibration found for each input; where a product has none, all are 1")
         })
     }
 

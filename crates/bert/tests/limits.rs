@@ -2,15 +2,21 @@
 
 use std::path::PathBuf;
 
-use minilm_bert::{Arena, BertConfig, BertEncoder, BertError, Lead, Workers};
-use minilm_kernels::Isa;
+use minilm_bert::{Arena, BertConfig, BertEncoder, BertError, EncoderOptions, Lead, Workers};
+use minilm_kernels::{Isa, Precision};
 use minilm_weights::WeightsFile;
 
 fn tiny_bert() -> BertEncoder {
+    load(Precision::F32, Vec::new()).unwrap()
+}
+
+fn load(precision: Precision, calibration: Vec<Vec<u32>>) -> Result<BertEncoder, BertError> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
     let config = BertConfig::from_file(folder.join("config.json")).unwrap();
     let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
-    BertEncoder::load(config, weights, Isa::best(), &Workers::new(1).unwrap()).unwrap()
+    let workers = Workers::new(1).unwrap();
+    let options = EncoderOptions::new(Isa::best(), &workers).precision(precision).calibration(calibration);
+    BertEncoder::load(config, weights, &options)
 }
 
 #[test]
@@ -31,6 +37,20 @@ fn sequences_beyond_the_positions_and_ids_beyond_the_vocabulary_are_refused() {
     arena.tokens.push(&[301]);
     let error = encoder.forward(&mut arena, &Lead::alone()).unwrap_err();
     assert!(matches!(error, BertError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
+}
+
+#[test]
+fn sequences_to_calibrate_with_have_the_same_limits() {
+    let too_long = || vec![vec![9; 48], vec![9; 49]];
+    let error = load(Precision::Int8, too_long()).unwrap_err();
+    assert!(matches!(error, BertError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
+    let error = load(Precision::Int8, vec![vec![300, 301]]).unwrap_err();
+    assert!(matches!(error, BertError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
+    load(Precision::Int8, vec![vec![], vec![300; 48]]).unwrap();
+    // Who does not calibrate does not look at them.
+    for precision in [Precision::F32, Precision::Bf16] {
+        assert_eq!(load(precision, too_long()).unwrap().precision(), precision);
+    }
 }
 
 #[test]

@@ -4,15 +4,23 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use minilm_bert::{Arena, BertConfig, BertEncoder, BertError, Tap, TraceStep, TraceValues, Workers};
-use minilm_kernels::{Isa, reference};
+use minilm_bert::{
+    Arena, BertConfig, BertEncoder, BertError, EncoderOptions, Tap, TraceStep, TraceValues, Workers,
+};
+use minilm_kernels::{Isa, Precision, reference};
 use minilm_weights::WeightsFile;
 
-fn tiny_bert(isa: Isa) -> BertEncoder {
+fn tiny_bert(isa: Isa, precision: Precision) -> BertEncoder {
+    load(isa, precision, vec![(0..48).collect(), (200..210).collect()])
+}
+
+fn load(isa: Isa, precision: Precision, calibration: Vec<Vec<u32>>) -> BertEncoder {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
     let config = BertConfig::from_file(folder.join("config.json")).unwrap();
     let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
-    BertEncoder::load(config, weights, isa, &Workers::new(1).unwrap()).unwrap()
+    let workers = Workers::new(1).unwrap();
+    let options = EncoderOptions::new(isa, &workers).precision(precision).calibration(calibration);
+    BertEncoder::load(config, weights, &options).unwrap()
 }
 
 /// Sequences around the lanes, one token and none.
@@ -57,7 +65,7 @@ fn recompute(
             let rows = input(0).chunks(h).zip(positions.chunks(h));
             rows.flat_map(|(word, position)| reference::embedding_sum(word, &types[..h], position)).collect()
         }
-        Some("linear") => {
+        Some(product @ ("linear" | "linear_bf16" | "linear_int8")) => {
             let (n, parts) = (step.shape[1], step.weights.len() / 2);
             let Some(k) = input(0).len().checked_div(s) else { return Vec::new() };
             let (mut weight, mut bias) = (Vec::new(), Vec::new());
@@ -65,8 +73,16 @@ fn recompute(
                 weight.extend(weights.matrix(&part[0], n / parts, k));
                 bias.extend(weights.vector(&part[1], n / parts));
             }
-            reference::linear(input(0), &weight, &bias, s, n, k)
+            match product {
+                "linear" => reference::linear(input(0), &weight, &bias, s, n, k),
+                "linear_bf16" => reference::linear_bf16(input(0), &weight, &bias, s, n, k),
+                _ => {
+                    let factors = step.inputs.get(1).map_or(vec![1.0; k], |name| before[name].clone());
+                    reference::linear_int8(input(0), &weight, &bias, &factors)
+                }
+            }
         }
+        Some("attention_bf16") => reference::attention_bf16(input(0), s, heads, head_size),
         Some("attention_scores") => reference::attention_scores(input(0), s, heads, head_size),
         Some("softmax") => {
             let mut x = input(0).to_vec();
@@ -84,6 +100,7 @@ fn recompute(
             x
         }
         Some("gelu") => input(0).iter().map(|&x| reference::gelu(x)).collect(),
+        Some("gelu_polynomial") => input(0).iter().map(|&x| reference::gelu_polynomial(x)).collect(),
         Some(other) => panic!("{} is specified by {other}", step.name),
     }
 }
@@ -92,88 +109,130 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
+/// How many steps the tiny model's two layers have together.
+fn steps_of_layers(precision: Precision) -> usize {
+    match precision {
+        Precision::F32 => 2 * 12,
+        // Attention is one.
+        Precision::Bf16 => 2 * 10,
+        // And two products of a layer have factors.
+        Precision::Int8 => 2 * (10 + 2),
+        other => panic!("{other}"),
+    }
+}
+
+/// Checks every step of a trace against [`recompute`]; gives back the names of the weights that were used.
+fn check_steps(encoder: &BertEncoder, ids: &[u32]) -> HashSet<String> {
+    let of = format!("{} tokens in {} on {}", ids.len(), encoder.precision(), encoder.isa());
+    let mut before: HashMap<String, Vec<f32>> = HashMap::new();
+    let mut used = HashSet::new();
+    let mut count = 0;
+    let states = encoder.trace(ids, &mut |step| {
+        count += 1;
+        assert!(!step.description.is_empty() && !step.description.contains('\n'), "{step:?}");
+        used.extend(step.weights.iter().cloned());
+        let found = match step.values {
+            TraceValues::Ids(found) => {
+                let expected = ("input_ids", ids, &[ids.len()][..]);
+                assert_eq!((&step.name[..], found, &step.shape[..]), expected);
+                return;
+            }
+            TraceValues::F32(found) => found,
+            _ => panic!("{} is of another type", step.name),
+        };
+        assert_eq!(found.len(), step.shape.iter().product::<usize>(), "{}", step.name);
+        if step.name.ends_with(".factors") {
+            assert!(step.inputs.is_empty() && step.reference.is_none(), "{step:?}");
+            assert!(found.iter().all(|&x| x > 0.0) && found.iter().any(|&x| x != 1.0), "{step:?}");
+        } else {
+            let expected = recompute(step, ids, &before, encoder);
+            assert!(bits(found) == bits(&expected), "{} of {of}", step.name);
+        }
+        assert!(before.insert(step.name.clone(), found.to_vec()).is_none(), "{} twice", step.name);
+    });
+    assert_eq!(bits(&states.unwrap()), bits(&before["layer.1.output.layer_norm"]), "{of}");
+    assert_eq!(count, 4 + steps_of_layers(encoder.precision()), "{of}");
+    used
+}
+
 #[test]
 fn every_step_is_what_it_says_of_itself() {
-    for isa in Isa::available() {
-        let encoder = tiny_bert(isa);
-        for ids in sequences() {
-            let mut before: HashMap<String, Vec<f32>> = HashMap::new();
-            let mut used = HashSet::new();
-            let mut count = 0;
-            let states = encoder.trace(&ids, &mut |step| {
-                count += 1;
-                assert!(!step.description.is_empty() && !step.description.contains('\n'), "{step:?}");
-                used.extend(step.weights.iter().cloned());
-                match step.values {
-                    TraceValues::Ids(found) => {
-                        assert_eq!(
-                            (&step.name[..], found, &step.shape[..]),
-                            ("input_ids", &ids[..], &[ids.len()][..])
-                        );
-                    }
-                    TraceValues::F32(found) => {
-                        assert_eq!(found.len(), step.shape.iter().product::<usize>(), "{}", step.name);
-                        let expected = recompute(step, &ids, &before, &encoder);
-                        assert!(
-                            bits(found) == bits(&expected),
-                            "{} of {} tokens on {isa}",
-                            step.name,
-                            ids.len()
-                        );
-                        assert!(
-                            before.insert(step.name.clone(), found.to_vec()).is_none(),
-                            "{} twice",
-                            step.name
-                        );
-                    }
-                    _ => panic!("{} is of another type", step.name),
-                }
-            });
-            assert_eq!(bits(&states.unwrap()), bits(&before["layer.1.output.layer_norm"]));
-            assert_eq!(count, 4 + 2 * 12);
-            let all: HashSet<String> = encoder.weights().names().map(str::to_owned).collect();
-            // BertModel's own pooler, which sentence-transformers does not use, and 0, 1, 2 …, which are no weights.
-            let unused = ["embeddings.position_ids", "pooler.dense.bias", "pooler.dense.weight"];
-            let mut found: Vec<_> = all.difference(&used).collect();
-            found.sort();
-            assert_eq!(found, unused);
-            assert!(used.is_subset(&all));
+    for precision in Precision::ALL {
+        for isa in Isa::available() {
+            let encoder = tiny_bert(isa, precision);
+            for ids in sequences() {
+                let used = check_steps(&encoder, &ids);
+                let all: HashSet<String> = encoder.weights().names().map(str::to_owned).collect();
+                // BertModel's own pooler, which sentence-transformers does not use, and 0, 1, 2 …, which are no weights.
+                let unused = ["embeddings.position_ids", "pooler.dense.bias", "pooler.dense.weight"];
+                let mut found: Vec<_> = all.difference(&used).collect();
+                found.sort();
+                assert_eq!(found, unused);
+                assert!(used.is_subset(&all));
+            }
         }
     }
 }
 
+/// Without calibration there are no factors to show, and all are 1.
+#[test]
+fn int8_without_calibration_is_what_it_says_too() {
+    let encoder = load(Isa::best(), Precision::Int8, Vec::new());
+    let ids: Vec<u32> = (5..25).collect();
+    let mut before = HashMap::new();
+    encoder
+        .trace(&ids, &mut |step| {
+            let TraceValues::F32(found) = step.values else { return };
+            assert!(step.inputs.len() == 1 || step.reference == Some("residual_sum"), "{step:?}");
+            assert!(bits(found) == bits(&recompute(step, &ids, &before, &encoder)), "{}", step.name);
+            before.insert(step.name.clone(), found.to_vec());
+        })
+        .unwrap();
+    assert_eq!(before.len(), 3 + 2 * 10);
+}
+
+/// The states at each tap of the forward pass, and after it.
+fn forward(encoder: &BertEncoder, ids: &[u32]) -> (HashMap<String, Vec<f32>>, Vec<f32>) {
+    let mut arena = Arena::default();
+    arena.tokens.push(ids);
+    let mut taps = HashMap::new();
+    let keep = &mut |tap: Tap, state: &[f32]| {
+        let name = match tap {
+            Tap::Embeddings => "embeddings.layer_norm".to_owned(),
+            Tap::Layer(i) => format!("layer.{i}.output.layer_norm"),
+            other => panic!("{other:?} is not known"),
+        };
+        taps.insert(name, state.to_vec());
+    };
+    encoder.forward_observed(&mut arena, keep).unwrap();
+    (taps, arena.hidden().to_vec())
+}
+
 #[test]
 fn the_traced_pass_has_the_bits_of_the_forward_pass() {
-    for isa in Isa::available() {
-        let encoder = tiny_bert(isa);
-        for ids in sequences() {
-            let mut arena = Arena::default();
-            arena.tokens.push(&ids);
-            let mut taps = HashMap::new();
-            let keep = &mut |tap: Tap, state: &[f32]| {
-                let name = match tap {
-                    Tap::Embeddings => "embeddings.layer_norm".to_owned(),
-                    Tap::Layer(i) => format!("layer.{i}.output.layer_norm"),
-                    other => panic!("{other:?} is not known"),
-                };
-                taps.insert(name, state.to_vec());
-            };
-            encoder.forward_observed(&mut arena, keep).unwrap();
-            assert_eq!(taps.len(), 3);
-            let states = encoder.trace(&ids, &mut |step| {
-                if let (Some(expected), TraceValues::F32(found)) = (taps.remove(&step.name), step.values) {
-                    assert!(bits(found) == bits(&expected), "{} of {} tokens on {isa}", step.name, ids.len());
-                }
-            });
-            assert!(taps.is_empty(), "not in the trace: {:?}", taps.keys());
-            assert_eq!(bits(&states.unwrap()), bits(arena.hidden()));
+    for precision in Precision::ALL {
+        for isa in Isa::available() {
+            let encoder = tiny_bert(isa, precision);
+            for ids in sequences() {
+                let of = format!("{} tokens in {precision} on {isa}", ids.len());
+                let (mut taps, hidden) = forward(&encoder, &ids);
+                assert_eq!(taps.len(), 3);
+                let states = encoder.trace(&ids, &mut |step| {
+                    if let (Some(expected), TraceValues::F32(found)) = (taps.remove(&step.name), step.values)
+                    {
+                        assert!(bits(found) == bits(&expected), "{} of {of}", step.name);
+                    }
+                });
+                assert!(taps.is_empty(), "not in the trace: {:?}", taps.keys());
+                assert_eq!(bits(&states.unwrap()), bits(&hidden), "{of}");
+            }
         }
     }
 }
 
 #[test]
 fn nothing_is_shown_of_a_sequence_that_is_refused() {
-    let encoder = tiny_bert(Isa::best());
+    let encoder = tiny_bert(Isa::best(), Precision::F32);
     let never = &mut |step: &TraceStep<'_>| panic!("{} is shown", step.name);
     let error = encoder.trace(&[9; 49], never).unwrap_err();
     assert!(matches!(error, BertError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");

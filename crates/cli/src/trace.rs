@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use minilm::{LoadOptions, SentenceTransformer, TokenCount, TraceStep, TraceValues};
+use minilm::{LoadOptions, Precision, SentenceTransformer, TokenCount, TraceStep, TraceValues};
 use npyz::{DType, WriteOptions, WriterBuilder};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -17,9 +17,26 @@ use crate::output::OutputDirectory;
 const INDEX: &str = "index.json";
 
 const NUMERICS: &str = "Each step has the bits that its function of kernels/src/reference.rs gives, on every \
-    instruction set: a port that follows it finds every sha256 equal. Products are sums over k in order, fused \
-    multiply-adds in blocks of 128; other sums run in sixteen lanes and end in one tree; exp and erf are \
-    polynomials, their coefficients in kernels/src/math.rs. The bits of a NaN are not specified.";
+    instruction set: a port that follows it finds every sha256 equal.";
+
+const OTHER_NUMERICS: &str = "Other sums run in sixteen lanes and end in one tree; exp, erf and GELU are polynomials, \
+    their coefficients in kernels/src/math.rs. The bits of a NaN are not specified.";
+
+/// How products are computed in a precision, in a line or two.
+fn products(precision: Precision) -> &'static str {
+    match precision {
+        Precision::Bf16 => {
+            "Functions of bf16 are in kernels/src/reference/narrow.rs: both factors are rounded to bf16; products are one \
+             chain of fused multiply-adds over k, two steps at a time, the second of them first."
+        }
+        Precision::Int8 => {
+            "Functions of int8 and bf16 are in kernels/src/reference/narrow.rs: inputs are multiplied by their factors and \
+             quantised row by row, weights divided by them and quantised column by column, in groups of 384 steps; sums \
+             are exact integers. Attention is in bf16."
+        }
+        _ => "Products are sums over k in order, fused multiply-adds in blocks of 128.",
+    }
+}
 
 /// `index.json`
 #[derive(Serialize)]
@@ -33,7 +50,9 @@ struct Index {
     tokens: usize,
     /// Whether that is more than the model takes, so that the text's end was ignored.
     truncated: bool,
-    numerics: &'static str,
+    /// What products are computed in.
+    precision: &'static str,
+    numerics: String,
     steps: Vec<Step>,
 }
 
@@ -126,7 +145,8 @@ impl Index {
             text: text.to_owned(),
             tokens: count.total,
             truncated: count.truncated(),
-            numerics: NUMERICS,
+            precision: model.precision().name(),
+            numerics: format!("{NUMERICS} {} {OTHER_NUMERICS}", products(model.precision())),
             steps,
         }
     }

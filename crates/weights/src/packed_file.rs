@@ -22,7 +22,8 @@
 //! Whoever opens it says what source and sections are expected. Only if all of that is equal, the file is exactly as long
 //! as it should be, and every section has its checksum, the data is used; so nothing that a file says is trusted.
 //! The model's config enters by names, layouts and shapes of the sections: what else it says (the number of heads, the
-//! activation, LayerNorm's eps) is not part of the data and is read from the model at every start.
+//! activation, LayerNorm's eps) is not part of the data and is read from the model at every start. Where the data comes from
+//! more than the tensors in it, as int8 does from a calibration, all of that is in the salt of the file's name.
 //!
 //! # Why a source's identity is enough
 //!

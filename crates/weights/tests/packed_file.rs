@@ -70,7 +70,7 @@ impl Setup {
     }
 
     fn file(&self) -> PackedFile {
-        PackedFile::of(&self.weights(), &self.path("cache"))
+        PackedFile::of(&self.weights(), &self.path("cache"), "f32", &[])
     }
 
     fn write(&self) {
@@ -258,16 +258,32 @@ fn a_changed_source_makes_it_stale() {
 fn the_name_belongs_to_the_place_of_the_weights() {
     let (one, other) = (Setup::new(), Setup::new());
     let cache = Path::new("cache");
-    let name = |setup: &Setup| PackedFile::of(&setup.weights(), cache).path().to_owned();
+    let name = |setup: &Setup| PackedFile::of(&setup.weights(), cache, "int8", b"salt").path().to_owned();
     assert_eq!(name(&one), name(&one));
     assert_ne!(name(&one), name(&other));
     assert!(name(&one).starts_with(cache));
 }
 
 #[test]
+fn every_label_and_salt_has_a_file_of_its_own() {
+    let setup = Setup::new();
+    let file = |label, salt: &[u8]| PackedFile::of(&setup.weights(), &setup.path("cache"), label, salt);
+    let files = [file("f32", b""), file("int8", b""), file("int8", b"a"), file("int8", b"b")];
+    let name = |file: &PackedFile| file.path().file_name().unwrap().to_str().unwrap().to_owned();
+    for (i, one) in files.iter().enumerate() {
+        let label = if i == 0 { "f32" } else { "int8" };
+        assert!(name(one).ends_with(&format!("-{label}-v1.packed")), "{}", name(one));
+        assert!(matches!(open(one, &setup.contents()), Err(PackedFileError::Absent)));
+        one.write(&setup.contents(), &setup.data).unwrap();
+    }
+    assert_eq!(names(&setup.path("cache")).len(), files.len());
+    assert!(files.iter().all(|file| open(file, &setup.contents()).is_ok()));
+}
+
+#[test]
 fn a_directory_that_cannot_be_is_an_error() {
     let setup = Setup::new();
-    let file = PackedFile::of(&setup.weights(), &setup.path("model.safetensors").join("cache"));
+    let file = PackedFile::of(&setup.weights(), &setup.path("model.safetensors").join("cache"), "f32", &[]);
     let error = file.write(&setup.contents(), &setup.data).unwrap_err();
     assert!(matches!(error, PackedFileError::Io { action: "create the directory of", .. }), "{error}");
     assert!(open(&file, &setup.contents()).is_err());

@@ -9,7 +9,7 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use super::{ColumnScales, Dot, DotKernel, add_sums};
+use super::{ColumnScales, Dot, DotKernel};
 use crate::dispatch::Kernel;
 use crate::reference::RowScale;
 #[cfg(target_arch = "x86_64")]
@@ -91,8 +91,13 @@ impl<S: Simd> Dot for Bf16Fma<S> {
     fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
 
     #[inline(always)]
-    fn add_values(self, before: Option<S::F32>, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
-        add_sums(self.0, before, sums)
+    fn numbers(self, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
+        sums
+    }
+
+    #[inline(always)]
+    fn add_numbers(self, before: S::F32, numbers: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
+        self.0.add(before, numbers)
     }
 }
 
@@ -190,7 +195,12 @@ impl Dot for Avx512Bf16 {
     fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
 
     #[inline(always)]
-    fn add_values(self, before: Option<__m512>, sums: __m512, _row: RowScale, _columns: ()) -> __m512 {
-        add_sums(self.simd, before, sums)
+    fn numbers(self, sums: __m512, _row: RowScale, _columns: ()) -> __m512 {
+        sums
+    }
+
+    #[inline(always)]
+    fn add_numbers(self, before: __m512, numbers: __m512, _row: RowScale, _columns: ()) -> __m512 {
+        self.simd.add(before, numbers)
     }
 }

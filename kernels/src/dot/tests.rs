@@ -92,9 +92,12 @@ impl DotKernel for Chain<'_> {
             sums = dot.dot(dot.word(word), dot.line(line), sums);
         }
         let (simd, columns) = (dot.simd(), dot.columns(self.scales, 0, 0));
-        let before = self.before.map(|before| simd.load(&before));
+        let mut numbers = dot.numbers(sums, self.row, columns);
+        if let Some(before) = self.before {
+            numbers = dot.add_numbers(simd.load(&before), numbers, self.row, columns);
+        }
         let mut found = [0.0; LANES];
-        simd.store(dot.add_values(before, sums, self.row, columns), &mut found);
+        simd.store(numbers, &mut found);
         found
     }
 }

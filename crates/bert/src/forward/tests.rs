@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use minilm_kernels::Isa;
+use minilm_kernels::{Isa, Precision};
 use minilm_weights::WeightsFile;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use crate::team::{Lead, Team};
-use crate::{Arena, BertConfig, BertEncoder, Workers};
+use crate::{Arena, BertConfig, BertEncoder, EncoderOptions, Workers};
 
 const HEADS: usize = 3;
 /// Heads of 16 columns, so that products can be shared by columns.
@@ -86,40 +86,43 @@ fn bits(encoder: &BertEncoder, sequences: &[usize], lead: &Lead<'_>, arena: &mut
     arena.hidden().iter().map(|x| x.to_bits()).collect()
 }
 
+fn load(folder: &Path, isa: Isa, precision: Precision) -> BertEncoder {
+    let config = BertConfig::from_file(folder.join("config.json")).unwrap();
+    let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
+    let calibration = vec![(0..VOCABULARY as u32).collect()];
+    let workers = Workers::new(1).unwrap();
+    let options = EncoderOptions::new(isa, &workers).precision(precision).calibration(calibration);
+    BertEncoder::load(config, weights, &options).unwrap()
+}
+
+/// None, one and several sequences, of lengths at which the work is shared in one way and in the other.
+const BATCHES: [&[usize]; 13] =
+    [&[], &[0], &[1], &[2], &[11], &[0, 3, 0, 5], &[23], &[47], &[48], &[65], &[130], &[200], &[90, 1, 60]];
+
 #[test]
 fn teams_of_any_size_give_the_bits_of_one_thread() {
     let folder = tempfile::tempdir().unwrap();
     write_model(folder.path());
-    for isa in Isa::available() {
-        let config = BertConfig::from_file(folder.path().join("config.json")).unwrap();
-        let weights = WeightsFile::open(folder.path().join("model.safetensors")).unwrap();
-        let encoder = BertEncoder::load(config, weights, isa, &Workers::new(1).unwrap()).unwrap();
-        let batches: &[&[usize]] = &[
-            &[],
-            &[0],
-            &[1],
-            &[2],
-            &[11],
-            &[0, 3, 0, 5],
-            &[23],
-            &[47],
-            &[48],
-            &[65],
-            &[130],
-            &[200],
-            &[90, 1, 60],
-        ];
-        let mut alone = Arena::default();
-        let expected: Vec<Vec<u32>> =
-            batches.iter().map(|batch| bits(&encoder, batch, &Lead::alone(), &mut alone)).collect();
-        for threads in [2, 3, 5, 16, 64] {
-            let team = Team::new(threads).unwrap();
-            let lead = team.lead().unwrap();
-            let mut arena = Arena::default();
-            for (batch, expected) in batches.iter().zip(&expected).chain(batches.iter().zip(&expected).rev())
-            {
-                let found = bits(&encoder, batch, &lead, &mut arena);
-                assert!(found == *expected, "{isa}, {threads} threads, sequences of {batch:?} tokens");
+    for precision in Precision::ALL {
+        let mut of_first_isa = None;
+        for isa in Isa::available() {
+            let encoder = load(folder.path(), isa, precision);
+            let mut alone = Arena::default();
+            let expected: Vec<Vec<u32>> =
+                BATCHES.iter().map(|batch| bits(&encoder, batch, &Lead::alone(), &mut alone)).collect();
+            assert!(*of_first_isa.get_or_insert_with(|| expected.clone()) == expected, "{precision}, {isa}");
+            for threads in [2, 3, 5, 16, 64] {
+                let team = Team::new(threads).unwrap();
+                let lead = team.lead().unwrap();
+                let mut arena = Arena::default();
+                let batches = BATCHES.iter().zip(&expected);
+                for (batch, expected) in batches.clone().chain(batches.rev()) {
+                    let found = bits(&encoder, batch, &lead, &mut arena);
+                    assert!(
+                        found == *expected,
+                        "{precision}, {isa}, {threads} threads, sequences of {batch:?} tokens"
+                    );
+                }
             }
         }
     }

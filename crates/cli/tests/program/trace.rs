@@ -11,7 +11,10 @@ use sha2::{Digest, Sha256};
 use super::{Files, minilm, records, refuses, run, stdout, tiny_bert};
 
 /// The specification, in which every function that the index names has to be.
-const REFERENCE: &str = include_str!("../../../../kernels/src/reference.rs");
+const REFERENCE: [&str; 2] = [
+    include_str!("../../../../kernels/src/reference.rs"),
+    include_str!("../../../../kernels/src/reference/narrow.rs"),
+];
 
 /// `minilm trace TEXT --model MODEL -o DIR`
 fn trace(text: &str, model: &str, output: &str) -> Command {
@@ -54,7 +57,13 @@ fn check_file(directory: &str, step: &Value) -> Vec<f32> {
 /// Everything that holds of any trace; gives back the index.
 #[track_caller]
 fn check(directory: &str, text: &str, model: &str) -> Value {
+    check_in("f32", directory, text, model)
+}
+
+#[track_caller]
+fn check_in(precision: &str, directory: &str, text: &str, model: &str) -> Value {
     let index = index(directory);
+    assert_eq!(index["precision"], precision);
     assert_eq!(index["text"], text);
     assert_eq!(index["minilm"], env!("CARGO_PKG_VERSION"));
     assert!(index["numerics"].as_str().unwrap().contains("reference.rs"));
@@ -66,13 +75,16 @@ fn check(directory: &str, text: &str, model: &str) -> Value {
         let name = step["name"].as_str().unwrap();
         assert_eq!(step["file"], format!("{i:03}-{name}.npy"));
         assert!(strings(&step["inputs"]).iter().all(|input| names.contains(input)), "{step}");
-        assert_eq!(strings(&step["inputs"]).is_empty(), i == 0, "{step}");
+        // Of the model, and not of the text.
+        let is_factors = name.ends_with(".factors");
+        assert_eq!(strings(&step["inputs"]).is_empty(), i == 0 || is_factors, "{step}");
         assert!(names.insert(name.to_owned()), "{name} twice");
         assert!(!step["description"].as_str().unwrap().is_empty());
         if let Some(function) = step["reference"].as_str() {
-            assert!(REFERENCE.contains(&format!("pub fn {function}(")), "{step}");
+            let definition = format!("pub fn {function}(");
+            assert!(REFERENCE.iter().any(|file| file.contains(&definition)), "{step}");
         } else {
-            assert!(["input_ids", "embeddings.word"].contains(&name), "{step}");
+            assert!(["input_ids", "embeddings.word"].contains(&name) || is_factors, "{step}");
         }
         last = check_file(directory, step);
         files.push(step["file"].as_str().unwrap().to_owned());
@@ -84,7 +96,8 @@ fn check(directory: &str, text: &str, model: &str) -> Value {
     files.rotate_left(1);
     assert_eq!(listing, files);
 
-    let embedded = &records(&stdout(minilm(&["embed", text, "--model", model])))[0];
+    let embedded = minilm(&["embed", text, "--model", model, "--precision", precision]);
+    let embedded = &records(&stdout(embedded))[0];
     let vector: Vec<u32> = embedded["embedding"]
         .as_array()
         .unwrap()
@@ -151,24 +164,63 @@ fn a_trace_of_the_real_model() {
 }
 
 #[test]
+fn traces_in_bf16_and_int8() {
+    let files = Files::new();
+    let text = "the cat sat on the red mat";
+    for precision in ["bf16", "int8"] {
+        let directory = files.path(precision);
+        let mut command = trace(text, &tiny(), &directory);
+        command.args(["--precision", precision]);
+        assert_eq!(stdout(command), "");
+        let index = check_in(precision, &directory, text, &tiny());
+        assert!(index["numerics"].as_str().unwrap().contains("reference/narrow.rs"));
+        let (is_int8, linear) = (precision == "int8", format!("linear_{precision}"));
+        assert_eq!(index["steps"].as_array().unwrap().len(), 4 + 2 * if is_int8 { 12 } else { 10 } + 2);
+        assert_eq!(step(&index, "layer.0.attention.context")["reference"], "attention_bf16");
+        assert_eq!(step(&index, "layer.0.intermediate.activation")["reference"], "gelu_polynomial");
+        for (product, input) in [
+            ("layer.1.attention.qkv", "layer.0.output.layer_norm"),
+            ("layer.1.intermediate.dense", "layer.1.attention.layer_norm"),
+        ] {
+            let mut inputs = vec![input.to_owned()];
+            if is_int8 {
+                let factors = step(&index, &format!("{product}.factors"));
+                assert_eq!((shape(&factors["shape"]), strings(&factors["weights"]).len()), (vec![40], 0));
+                let values = check_file(&directory, factors);
+                assert!(values.iter().all(|&x| x > 0.0) && values.iter().any(|&x| x != 1.0), "{values:?}");
+                inputs.push(format!("{product}.factors"));
+            }
+            assert_eq!(strings(&step(&index, product)["inputs"]), inputs);
+            assert_eq!(step(&index, product)["reference"], linear.as_str());
+        }
+        assert_eq!(strings(&step(&index, "layer.1.output.dense")["inputs"]).len(), 1);
+    }
+}
+
+#[test]
 fn every_instruction_set_gives_the_same_index() {
     let files = Files::new();
     let info: Value = serde_json::from_str(&stdout(minilm(&["info", "--json"]))).unwrap();
-    for (model, text) in
-        [(tiny(), "ein Satz, 我们, and more"), (minilm::DEFAULT_MODEL.to_owned(), "two words")]
-    {
+    let real = minilm::DEFAULT_MODEL.to_owned();
+    for (model, text, precision) in [
+        (tiny(), "ein Satz, 我们, and more", "f32"),
+        (tiny(), "ein Satz, 我们, and more", "bf16"),
+        (tiny(), "ein Satz, 我们, and more", "int8"),
+        (real.clone(), "two words", "f32"),
+        (real, "two words", "int8"),
+    ] {
         let mut indices = HashSet::new();
         for isa in strings(&info["isa"]["available"]) {
-            let directory = files.path(&format!("{isa}-{}", model.len()));
+            let directory = files.path(&format!("{isa}-{}-{precision}", model.len()));
             let mut command = trace(text, &model, &directory);
-            command.env("MINILM_ISA", &isa);
+            command.args(["--precision", precision]).env("MINILM_ISA", &isa);
             stdout(command);
             let mut index = index(&directory);
             // Whoever comes first may have to fetch the model, and finds it elsewhere than the others.
             assert!(index["model"]["source"].take().is_string());
             indices.insert(index.to_string());
         }
-        assert_eq!(indices.len(), 1, "{model}");
+        assert_eq!(indices.len(), 1, "{model} in {precision}");
         assert!(strings(&info["isa"]["available"]).contains(&"scalar".to_owned()));
     }
 }

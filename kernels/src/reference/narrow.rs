@@ -55,7 +55,7 @@ pub fn linear_bf16(x: &[f32], weight: &[f32], bias: &[f32], m: usize, n: usize, 
     out
 }
 
-/// 2ᵗ for t ≤ 0, at most 1.0e-4 of it off; for t below −49 that of −49, which is not below [`BF16_LEAST`] and makes no
+/// 2ᵗ for t ≤ 0, at most 1.02e-4 of it off; for t below −49 that of −49, which is not below [`BF16_LEAST`] and makes no
 /// difference beside a weight of 1. 1 for 0, NaN for NaN.
 ///
 /// t = n + f with integral n and |f| ≤ ½; 2ⁿ p(f), where n is added to the exponent of p(f).

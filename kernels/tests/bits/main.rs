@@ -6,6 +6,7 @@ mod activations;
 mod alignment;
 mod attention;
 mod linear;
+mod narrow;
 mod numbers;
 mod packing;
 mod properties;

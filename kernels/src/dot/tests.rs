@@ -275,7 +275,7 @@ fn integral_weights(k: usize, mut weight: impl FnMut() -> i32) -> Vec<f32> {
 fn check_int8_chain(bytes: &[u8], weights: &[f32], zero: u8) {
     let k = bytes.len();
     let packed = PackedLinear::pack(Precision::Int8, &[(weights, &[0.0; LANES])], k);
-    let words: Vec<u32> = bytes.chunks(4).map(|four| word_of_bytes(four)).collect();
+    let words: Vec<u32> = bytes.chunks(4).map(word_of_bytes).collect();
     // A row of that zero point whose range is 254.
     let (_, row) = reference::quantize_row(&[-f32::from(zero), 254.0 - f32::from(zero)]);
     assert_eq!(row.scale, 1.0);

@@ -24,7 +24,7 @@ const MARGINS: (u32, u32, u32, u32) = (90, 24, 112, 62);
 const LEFT_EDGE: u32 = 16;
 
 /// Operations a byte that are shown: to the right of all kernels there is room for the names of the ceilings.
-const INTENSITY: Range<f64> = 0.1..3000.0;
+const INTENSITY: Range<f64> = 0.1..1500.0;
 
 const FONT: &str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
 
@@ -41,6 +41,9 @@ const COLOURS: [RGBColor; 6] = [
 
 const INK: RGBColor = RGBColor(40, 40, 40);
 const ROOF: RGBColor = RGBColor(110, 110, 110);
+
+/// How high a label is, in pixels.
+const LABEL: i32 = 17;
 
 /// How far a marker reaches from its point, in pixels.
 const REACH: i32 = 5;
@@ -150,14 +153,14 @@ fn rates(points: &[Point<'_>], peaks: &Peaks) -> Range<f64> {
     (lowest.min(highest) / 3.0)..(highest * 1.6)
 }
 
-/// Rates of the ceilings and what they are; instruction sets within 3 % of each other share one of f32.
+/// Rates of the ceilings and what they are; instruction sets within 5 % of each other share one of f32.
 fn ceilings(peaks: &Peaks) -> Vec<(f64, String)> {
     let mut groups: Vec<(Precision, f64, Vec<&str>)> = Vec::new();
     for precision in Precision::ALL {
         for (isa, _) in series(peaks).into_iter().filter(|series| series.1 == precision.name()) {
             let rate = peaks.gops(isa, precision.name()).unwrap_or(0.0);
             let near = |group: &&mut (Precision, f64, Vec<&str>)| {
-                group.0 == precision && (rate / group.1 - 1.0).abs() < 0.03
+                group.0 == precision && (rate / group.1 - 1.0).abs() < 0.05
             };
             match groups.iter_mut().find(near) {
                 Some(group) => group.2.push(isa),
@@ -196,11 +199,15 @@ fn title(area: &Area<'_>, record: &Record) -> Result<(), Box<dyn Error>> {
 
 /// The ceilings of arithmetic and the slopes of memory.
 fn roofs(area: &Area<'_>, chart: &mut Chart<'_, '_>, peaks: &Peaks, top: f64) -> Result<(), Box<dyn Error>> {
-    for (rate, label) in ceilings(peaks) {
-        let line = [(INTENSITY.start, rate), (INTENSITY.end, rate)];
+    let ceilings = ceilings(peaks);
+    for (rate, label) in &ceilings {
+        let line = [(INTENSITY.start, *rate), (INTENSITY.end, *rate)];
         chart.draw_series(LineSeries::new(line, ROOF.stroke_width(2)))?;
-        let (x, y) = chart.backend_coord(&(INTENSITY.end, rate));
-        area.draw_text(&label, &anchored(13, HPos::Right, VPos::Bottom), (x - 6, y - 4))?;
+        let (x, y) = chart.backend_coord(&(INTENSITY.end, *rate));
+        // Above the line, or where the next would be in the way, below.
+        let next = ceilings.iter().any(|(other, _)| other > rate && *other < 1.2 * rate);
+        let (anchor, y) = if next { (VPos::Top, y + 4) } else { (VPos::Bottom, y - 4) };
+        area.draw_text(label, &anchored(13, HPos::Right, anchor), (x - 6, y))?;
     }
 
     let mut slopes = Vec::new();
@@ -280,7 +287,7 @@ fn markers<'a, 'b: 'a>(
     Ok(())
 }
 
-/// Sizes of dense layers above their precision's ceiling, everything else below its lowest point.
+/// Sizes of dense layers, as numbers, above their precision's ceiling, everything else below its lowest point.
 fn labels(
     area: &Area<'_>,
     chart: &Chart<'_, '_>,
@@ -299,6 +306,7 @@ fn labels(
             names.push((point.kind, name, precision));
         }
     }
+    let mut boxes: Vec<[Range<i32>; 2]> = Vec::new();
     for (kind, name, precision) in names {
         let named: Vec<&Point<'_>> = points
             .iter()
@@ -316,13 +324,22 @@ fn labels(
         let above = kind == Kind::DenseLayer;
         let (x, y) = chart.backend_coord(&(intensity.exp(), if above { ceiling } else { lowest }));
         if above {
-            area.draw_text(name, &anchored(12, HPos::Center, VPos::Bottom), (x, y - 4))?;
+            let size = name.trim_start_matches("m = ");
+            area.draw_text(size, &anchored(12, HPos::Center, VPos::Bottom), (x, y - 4))?;
         } else {
-            // On white, where slopes pass.
+            // On white, where slopes pass; inside of the axes, and below the labels that are there.
             let half = text_width(name) / 2;
-            let corners = [(x - half, y + REACH + 1), (x + half, y + REACH + 18)];
+            let x = x.max(MARGINS.0 as i32 + half + 2);
+            let mut top = y + REACH + 1;
+            while boxes.iter().any(|[across, down]| {
+                across.start < x + half && x - half < across.end && down.start < top + LABEL && top < down.end
+            }) {
+                top += LABEL / 3;
+            }
+            boxes.push([x - half..x + half, top..top + LABEL]);
+            let corners = [(x - half, top), (x + half, top + LABEL)];
             area.draw(&Rectangle::new(corners, WHITE.mix(0.85).filled()))?;
-            area.draw_text(name, &anchored(13, HPos::Center, VPos::Top), (x, y + REACH + 3))?;
+            area.draw_text(name, &anchored(13, HPos::Center, VPos::Top), (x, top + 2))?;
         }
     }
     Ok(())
@@ -334,7 +351,7 @@ fn legend<'a, 'b: 'a>(chart: &mut Chart<'a, 'b>, series: &[Series]) -> Result<()
     let colours =
         colours.map(|((isa, precision), colour)| (Kind::DenseLayer, *colour, format!("{precision}, {isa}")));
     let kinds = [
-        (Kind::DenseLayer, ROOF, "dense layer, m tokens".to_owned()),
+        (Kind::DenseLayer, ROOF, "dense layer, 1 to 256 tokens".to_owned()),
         (Kind::Attention, ROOF, "attention, s tokens".to_owned()),
         (Kind::Rows, ROOF, "rows of 384".to_owned()),
     ];

@@ -84,7 +84,7 @@ fn encoding_allocates_the_vector_and_nothing_else() {
             // Two threads share the columns of texts of up to 47 tokens, for which each has other scratch memory.
             let warm_up = if threads == 1 { vec![longest] } else { vec![longest, 47] };
             // Not all of the long ones: after a minute the test harness says so, and allocates.
-            let step = longest.div_ceil(if precision == Precision::F32 { 32 } else { 16 });
+            let step = longest.div_ceil(if precision == Precision::F32 { 32 } else { 8 });
             check(&model, &warm_up, (2..=longest).rev().step_by(step));
         }
     }

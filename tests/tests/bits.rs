@@ -160,7 +160,9 @@ fn check_golden_bits_with(
 
 #[test]
 fn the_tiny_model_has_the_golden_bits() {
-    Precision::ALL.map(|precision| check_golden_bits(TINY_MODEL, precision, 1));
+    for precision in Precision::ALL {
+        check_golden_bits(TINY_MODEL, precision, 1);
+    }
 }
 
 #[test]
@@ -181,17 +183,23 @@ fn the_real_model_has_the_golden_bits_in_int8() {
 /// A part of the tests above, for an emulated machine, where all of it takes most of an hour (`.ci/aarch64`).
 #[test]
 fn the_real_model_has_the_golden_bits_for_every_16th_text() {
-    Precision::ALL.map(|precision| check_golden_bits(DEFAULT_MODEL, precision, SAMPLE));
+    for precision in Precision::ALL {
+        check_golden_bits(DEFAULT_MODEL, precision, SAMPLE);
+    }
 }
 
 #[test]
 fn the_tiny_model_from_a_packed_cache_has_the_golden_bits() {
-    Precision::ALL.map(|precision| check_cached_golden_bits(TINY_MODEL, precision, 1));
+    for precision in Precision::ALL {
+        check_cached_golden_bits(TINY_MODEL, precision, 1);
+    }
 }
 
 #[test]
 fn the_real_model_from_a_packed_cache_has_the_golden_bits_for_every_16th_text() {
-    Precision::ALL.map(|precision| check_cached_golden_bits(DEFAULT_MODEL, precision, SAMPLE));
+    for precision in Precision::ALL {
+        check_cached_golden_bits(DEFAULT_MODEL, precision, SAMPLE);
+    }
 }
 
 /// One model, many callers: `&self` from eight threads at once.

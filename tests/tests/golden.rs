@@ -109,14 +109,15 @@ fn vectors_are_those_of_sentence_transformers() {
     }
 }
 
-/// Cosines to sentence-transformers' vectors, which are f32.
+/// Cosines to sentence-transformers' vectors, which are f32: on average, and of every text. Measured: 0.999984 and 0.999964 in
+/// bf16, 0.99927 and 0.9970 in int8; the tiny model 0.999992 and 0.999980, 0.99990 and 0.99975.
 #[test]
 fn vectors_in_bf16_and_int8_are_close_to_sentence_transformers() {
     for (case, least_mean, least) in [
-        (Case::real_in(Precision::Bf16), 0.9, 0.9),
-        (Case::real_in(Precision::Int8), 0.9, 0.9),
-        (Case::tiny_in(Precision::Bf16), 0.9, 0.9),
-        (Case::tiny_in(Precision::Int8), 0.9, 0.9),
+        (Case::real_in(Precision::Bf16), 0.999_97, 0.9999),
+        (Case::real_in(Precision::Int8), 0.999, 0.99),
+        (Case::tiny_in(Precision::Bf16), 0.999_97, 0.9999),
+        (Case::tiny_in(Precision::Int8), 0.9997, 0.999),
     ] {
         let (precision, found) = (case.model.precision(), case.encode_all());
         let expected = case.vectors.f32("embeddings");

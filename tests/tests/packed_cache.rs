@@ -123,7 +123,7 @@ fn without_being_asked_nothing_is_kept() {
 
 #[test]
 fn a_damaged_file_is_built_again() {
-    Precision::ALL.map(check_damaged);
+    Precision::ALL.into_iter().for_each(check_damaged);
 }
 
 fn check_damaged(precision: Precision) {
@@ -460,5 +460,7 @@ fn check_bits(model: &Path, precision: Precision, texts: &[String]) {
 #[test]
 fn the_tiny_model_has_the_same_bits_with_a_cache() {
     let texts: Vec<String> = golden::texts("tiny-bert").into_iter().map(|t| t.text).collect();
-    Precision::ALL.map(|precision| check_bits(&golden::tiny_bert(), precision, &texts));
+    for precision in Precision::ALL {
+        check_bits(&golden::tiny_bert(), precision, &texts);
+    }
 }

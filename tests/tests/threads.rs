@@ -71,7 +71,9 @@ fn check_callers(name: &str, precision: Precision) {
 
 #[test]
 fn the_tiny_model_on_any_number_of_threads() {
-    Precision::ALL.map(|precision| check_threads("tiny-bert", precision, &TOKENS));
+    for precision in Precision::ALL {
+        check_threads("tiny-bert", precision, &TOKENS);
+    }
 }
 
 #[test]
@@ -89,10 +91,14 @@ fn the_real_model_on_any_number_of_threads_in_bf16_and_int8() {
 
 #[test]
 fn callers_of_the_tiny_model_share_its_threads() {
-    Precision::ALL.map(|precision| check_callers("tiny-bert", precision));
+    for precision in Precision::ALL {
+        check_callers("tiny-bert", precision);
+    }
 }
 
 #[test]
 fn callers_of_the_real_model_share_its_threads() {
-    Precision::ALL.map(|precision| check_callers(DEFAULT_MODEL, precision));
+    for precision in Precision::ALL {
+        check_callers(DEFAULT_MODEL, precision);
+    }
 }

@@ -6,6 +6,8 @@ mod bench;
 mod eval;
 #[path = "program/packed_cache.rs"]
 mod packed_cache;
+#[path = "program/precision.rs"]
+mod precision;
 #[path = "program/stream.rs"]
 mod stream;
 #[cfg(target_os = "linux")]

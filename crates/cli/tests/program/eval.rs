@@ -79,24 +79,61 @@ fn figures_of_the_real_model_are_those_of_sentence_transformers() {
 }
 
 #[test]
+fn another_precision_is_compared_with_f32() {
+    let files = Files::new();
+    let data = files.write("pairs.tsv", TABLE);
+    let f32 = report(sts(&data, &[]));
+    let [bf16, int8] = ["bf16", "int8"].map(|precision| {
+        let found = report(sts(&data, &["--precision", precision]));
+        assert_eq!(found["precision"], precision);
+        assert_eq!(found["f32"], f32["f32"], "{precision}");
+        let [mean, p1, min] = ["mean", "p1", "min"].map(|name| found["cosine"][name].as_f64().unwrap());
+        assert!(min <= p1 && p1 <= mean && mean < 1.0 && min > 0.99, "{found}");
+        assert_ne!(found["pearson"], f32["pearson"], "{precision}");
+        for name in ["spearman", "pearson"] {
+            // Eight pairs: one that changes places is 0.02.
+            is_close(&found[name], f32[name].as_f64().unwrap(), 0.05);
+        }
+        found
+    });
+    assert!(bf16["cosine"]["mean"].as_f64() > int8["cosine"]["mean"].as_f64(), "{bf16} {int8}");
+
+    let text = stdout(sts(&data, &["--precision", "int8"]));
+    assert!(text.contains("int8"), "{text}");
+}
+
+#[test]
+fn the_real_model_in_int8_is_compared_with_f32() {
+    let files = Files::new();
+    let data = files.write("pairs.tsv", TABLE);
+    let found = report(minilm(&["eval", "sts", "--data", &data, "--precision", "int8"]));
+    is_close(&found["f32"]["pearson"], 0.9885040035641616, 1e-6);
+    is_close(&found["pearson"], 0.9885040035641616, 0.005);
+    let cosine = &found["cosine"];
+    assert!(cosine["min"].as_f64() > Some(0.99) && cosine["mean"].as_f64() < Some(1.0), "{found}");
+}
+
+#[test]
 fn instruction_sets_threads_and_the_cache_do_not_change_a_figure() {
     let files = Files::new();
     let data = files.write("pairs.tsv", TABLE);
-    let expected = report(sts(&data, &[]));
     let info: Value = serde_json::from_str(&stdout(minilm(&["info", "--json"]))).unwrap();
-    for isa in info["isa"]["available"].as_array().unwrap() {
-        for threads in ["1", "2"] {
-            let mut command = sts(&data, &["--threads", threads]);
-            command.env("MINILM_ISA", isa.as_str().unwrap());
-            let mut found = report(command);
-            assert_eq!(&found["isa"], isa);
-            found["isa"] = expected["isa"].clone();
-            assert_eq!(found, expected, "{isa}, {threads} threads");
-        }
-    }
     let cache = format!("--packed-cache={}", files.path("cache"));
-    for _ in 0..2 {
-        assert_eq!(report(sts(&data, &[&cache])), expected);
+    for precision in ["f32", "int8"] {
+        let expected = report(sts(&data, &["--precision", precision]));
+        for isa in info["isa"]["available"].as_array().unwrap() {
+            for threads in ["1", "2"] {
+                let mut command = sts(&data, &["--threads", threads, "--precision", precision]);
+                command.env("MINILM_ISA", isa.as_str().unwrap());
+                let mut found = report(command);
+                assert_eq!(&found["isa"], isa);
+                found["isa"] = expected["isa"].clone();
+                assert_eq!(found, expected, "{precision} on {isa}, {threads} threads");
+            }
+        }
+        for _ in 0..2 {
+            assert_eq!(report(sts(&data, &[&cache, "--precision", precision])), expected);
+        }
     }
     assert_eq!(files.names(), ["cache", "pairs.tsv"]);
 }

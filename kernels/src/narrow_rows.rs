@@ -231,11 +231,14 @@ fn quantize_group<S: Simd, const R: usize>(
 
     let zero = simd.splat(0.0);
     let (mut lows, mut highs) = ([zero; R], [zero; R]);
+    // Σ x · 0: 0, or NaN if one of them is not finite, which a maximum would forget.
+    let mut nothing = [zero; R];
     for i in 0..full {
         for r in 0..R {
             let v = scaled(simd.load(&x[r].0[i]), i);
             lows[r] = simd.min(lows[r], v);
             highs[r] = simd.max(highs[r], v);
+            nothing[r] = simd.mul_add(v, zero, nothing[r]);
         }
     }
     if rest > 0 {
@@ -244,6 +247,7 @@ fn quantize_group<S: Simd, const R: usize>(
             let v = scaled_last(simd.load_partial(x[r].1, 0.0));
             lows[r] = simd.min(lows[r], v);
             highs[r] = simd.max(highs[r], v);
+            nothing[r] = simd.mul_add(v, zero, nothing[r]);
         }
     }
 
@@ -257,6 +261,7 @@ fn quantize_group<S: Simd, const R: usize>(
         let inverse = if range < LEAST_RANGE { 0.0 } else { 254.0 / range };
         let scale = if range < LEAST_RANGE { 0.0 } else { range / 254.0 };
         let shifted_zero = (-low).mul_add(inverse, ROUND);
+        let scale = scale + simd.reduce_add(nothing[r]);
         scales[r] = RowScale { scale, zero: shifted_zero - ROUND };
         (steps[r], zeros[r]) = (simd.splat(inverse), simd.splat(shifted_zero));
     }

@@ -140,7 +140,11 @@ pub const LEAST_RANGE: f32 = f32::from_bits((127 - 60) << 23);
 /// low and high are the least and the largest number, and 0 if all are on one side of it: sixteen virtual lanes, each
 /// from 0 on, by [`min`](fn@min) and [`max`](fn@max) with the lane first; then the [`tree`]. 254 steps lie between them,
 /// so that whatever is rounded stays a byte. Rounding to an integer, half to even, is adding 1.5 · 2²³ in a fused step.
+/// Bytes have no infinity and no NaN: a row with one of them has the scale NaN, which makes all its products NaN.
 pub fn quantize_row(x: &[f32]) -> (Vec<u8>, RowScale) {
+    if !x.iter().all(|x| x.is_finite()) {
+        return (vec![0; x.len()], RowScale { scale: f32::NAN, zero: 0.0 });
+    }
     let (mut lows, mut highs) = ([0.0f32; LANES], [0.0f32; LANES]);
     for (i, &x) in x.iter().enumerate() {
         lows[i % LANES] = min(lows[i % LANES], x);
@@ -158,8 +162,11 @@ pub fn quantize_row(x: &[f32]) -> (Vec<u8>, RowScale) {
 }
 
 /// The weights of one output as signed bytes −127 … 127, with the distance of neighbouring bytes: weight = scale · byte.
-/// Rounded half to even.
+/// Rounded half to even. As with rows, the distance is NaN if a weight is not finite.
 pub fn quantize_weights(weights: &[f32]) -> (Vec<i8>, f32) {
+    if !weights.iter().all(|w| w.is_finite()) {
+        return (vec![0; weights.len()], f32::NAN);
+    }
     let largest = weights.iter().fold(0.0, |largest, w| max(largest, w.abs()));
     if largest < LEAST_RANGE {
         return (vec![0; weights.len()], 0.0);

@@ -2,12 +2,15 @@
 //! the bits of `minilm_kernels::reference`, and nothing read or written outside the slices.
 #![no_main]
 
+use std::sync::Arc;
+
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
-    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, Precision, RowsMut, TopK,
-    activate, attention, attention_heads, cls_pool, dot, embedding_sum, l2_normalize, layer_norm, linear,
-    linear_columns, max_pool, mean_pool, reference, similarity_matrix, softmax,
+    Activation, AlignedBuffer, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows,
+    PackedLinear, Precision, RowsMut, TopK, activate, attention, attention_heads, cls_pool, dot,
+    embedding_sum, l2_normalize, layer_norm, linear, linear_columns, max_pool, mean_pool, reference,
+    similarity_matrix, softmax,
 };
 
 #[derive(Arbitrary, Debug)]
@@ -27,8 +30,18 @@ enum Operation {
         k: Size<1, 270>,
         split: u8,
         then: Then,
+        precision: Products,
+    },
+    /// So long that int8 has several groups of INT8_GROUP inputs.
+    LongLinear {
+        m: Size<1, 9>,
+        n: Size<1, 40>,
+        k: Size<300, 900>,
+        then: Then,
+        precision: Products,
     },
     Attention {
+        precision: Products,
         heads: Size<1, 4>,
         head_size: Size<1, 40>,
         s: Size<0, 40>,
@@ -36,6 +49,7 @@ enum Operation {
     },
     /// So long that p · v has more than one block of K_BLOCK.
     LongAttention {
+        precision: Products,
         head_size: Size<1, 20>,
         s: Size<100, 170>,
     },
@@ -88,9 +102,29 @@ enum Operation {
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
+enum Products {
+    F32,
+    Bf16,
+    Int8,
+    /// Of inputs that have factors.
+    ScaledInt8,
+}
+
+impl Products {
+    fn precision(self) -> Precision {
+        match self {
+            Products::F32 => Precision::F32,
+            Products::Bf16 => Precision::Bf16,
+            Products::Int8 | Products::ScaledInt8 => Precision::Int8,
+        }
+    }
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
 enum Function {
     Gelu,
     GeluTanh,
+    GeluPolynomial,
     Relu,
     Tanh,
 }
@@ -101,6 +135,7 @@ impl Function {
         match self {
             Function::Gelu => (Activation::Gelu, reference::gelu),
             Function::GeluTanh => (Activation::GeluTanh, reference::gelu_tanh),
+            Function::GeluPolynomial => (Activation::GeluPolynomial, reference::gelu_polynomial),
             Function::Relu => (Activation::Relu, reference::relu),
             Function::Tanh => (Activation::Tanh, reference::tanh),
         }
@@ -207,6 +242,15 @@ impl Slice {
     }
 }
 
+/// Packed weights that lie in a region.
+struct Room(AlignedBuffer);
+
+impl AsRef<[f32]> for Room {
+    fn as_ref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
 impl Case {
     /// n numbers of the input's in an order without a pattern, so that a few bytes make a large tensor. Each
     /// `tensor` is another.
@@ -256,15 +300,19 @@ impl Case {
     /// One arm an operation.
     fn run(&self) {
         match self.operation {
-            Operation::Linear { m: Size(m), n: Size(n), k: Size(k), split, then } => {
-                self.linear(m, n, k, usize::from(split) % (n + 1), then);
+            Operation::Linear { m: Size(m), n: Size(n), k: Size(k), split, then, precision } => {
+                self.linear(precision, [m, n, k], usize::from(split) % (n + 1), then);
             }
-            Operation::Attention { heads, head_size, s, longer } => {
-                let shape = AttentionShape { heads: heads.0, head_size: head_size.0 };
+            Operation::LongLinear { m: Size(m), n: Size(n), k: Size(k), then, precision } => {
+                self.linear(precision, [m, n, k], n / 2, then);
+            }
+            Operation::Attention { precision, heads: Size(heads), head_size: Size(head_size), s, longer } => {
+                let shape = AttentionShape { heads, head_size, precision: precision.precision() };
                 self.attention(shape, s.0, longer.0);
             }
-            Operation::LongAttention { head_size, s } => {
-                self.attention(AttentionShape { heads: 1, head_size: head_size.0 }, s.0, 0);
+            Operation::LongAttention { precision, head_size: Size(head_size), s } => {
+                let shape = AttentionShape { heads: 1, head_size, precision: precision.precision() };
+                self.attention(shape, s.0, 0);
             }
             Operation::Softmax { rows: Size(rows), width: Size(width) } => self.in_place(
                 rows * width,
@@ -331,14 +379,42 @@ impl Case {
         }
     }
 
-    /// Packed in two parts, one of which may have no outputs. Computed as a whole, and by columns in one to five parts.
-    fn linear(&self, m: usize, n: usize, k: usize, split: usize, then: Then) {
-        let threads = 1 + split % 5;
-        let (x, residual) = (self.input(0, m * k), self.input(3, m * n));
+    /// A weight, packed in two parts, one of which may have no outputs, or by its panels, with factors of its inputs; and
+    /// what the product with x is.
+    fn packed(
+        &self,
+        precision: Products,
+        x: &[f32],
+        [m, n, k]: [usize; 3],
+        split: usize,
+    ) -> (PackedLinear, Vec<f32>) {
         let (weight, bias) = (self.numbers(1, n * k), self.numbers(2, n));
         let parts = [(&weight[..split * k], &bias[..split]), (&weight[split * k..], &bias[split..])];
-        let packed = PackedLinear::pack(Precision::F32, &parts, k);
-        let biased = reference::linear(x.get(), &weight, &bias, m, n, k);
+        let pack = || PackedLinear::pack(precision.precision(), &parts, k);
+        match precision {
+            Products::F32 => (pack(), reference::linear(x, &weight, &bias, m, n, k)),
+            Products::Bf16 => (pack(), reference::linear_bf16(x, &weight, &bias, m, n, k)),
+            Products::Int8 => (pack(), reference::linear_int8(x, &weight, &bias, &vec![1.0; k])),
+            Products::ScaledInt8 => {
+                let factors = self.numbers(4, k);
+                let mut room = AlignedBuffer::default();
+                room.resize(PackedLinear::packed_len(Precision::Int8, n, k).expect("it is small"));
+                let rows: Vec<&[f32]> = weight.chunks(k).collect();
+                let panels = PackedLinear::panels_mut(Precision::Int8, [n, k], Some(&factors), &mut room);
+                for ((panel, rows), bias) in panels.zip(rows.chunks(16)).zip(bias.chunks(16)) {
+                    panel.pack(rows, bias);
+                }
+                let packed = PackedLinear::from_region(Precision::Int8, Arc::new(Room(room)), 0, n, k);
+                (packed, reference::linear_int8(x, &weight, &bias, &factors))
+            }
+        }
+    }
+
+    /// Computed as a whole, and by columns in one to five parts.
+    fn linear(&self, precision: Products, [m, n, k]: [usize; 3], split: usize, then: Then) {
+        let threads = 1 + split % 5;
+        let (x, residual) = (self.input(0, m * k), self.input(3, m * n));
+        let (packed, biased) = self.packed(precision, x.get(), [m, n, k], split);
         let (epilogue, expected) = match then {
             Then::Bias => (Epilogue::Bias, biased),
             Then::Activation(function) => {
@@ -349,19 +425,18 @@ impl Case {
                 (Epilogue::Residual(residual.get()), reference::residual_sum(&biased, residual.get()))
             }
         };
-        self.out_of_place(&expected, |isa, out| linear(isa, x.get(), &packed, epilogue, out));
         self.out_of_place(&expected, |isa, out| {
+            let mut narrow = NarrowRows::default();
+            linear(isa, narrow.narrow(isa, x.get(), &packed), &packed, epilogue, out);
+        });
+        self.out_of_place(&expected, |isa, out| {
+            let mut narrow = NarrowRows::default();
+            let x = narrow.narrow(isa, x.get(), &packed);
             let shares = RowsMut::new(out, n).share_columns(16, threads);
             for i in (0..threads).rev() {
                 let then = packed.columns(shares.range(threads - 1 - i));
-                linear_columns(
-                    isa,
-                    x.get(),
-                    packed.columns(shares.range(i)),
-                    Some(then),
-                    epilogue,
-                    shares.take(i),
-                );
+                let columns = packed.columns(shares.range(i));
+                linear_columns(isa, x, columns, Some(then), epilogue, shares.take(i));
             }
         });
     }
@@ -388,7 +463,11 @@ impl Case {
     fn attention(&self, shape: AttentionShape, s: usize, longer: usize) {
         let h = shape.hidden_size();
         let (first, qkv) = (self.input(1, (s + longer) * 3 * h), self.input(0, s * 3 * h));
-        let expected = reference::attention(qkv.get(), s, shape.heads, shape.head_size);
+        let specified = match shape.precision {
+            Precision::F32 => reference::attention,
+            _ => reference::attention_bf16,
+        };
+        let expected = specified(qkv.get(), s, shape.heads, shape.head_size);
         self.out_of_place(&expected, |isa, out| {
             let mut scratch = AttentionScratch::default();
             attention(isa, first.get(), shape, &mut scratch, &mut vec![0.0; (s + longer) * h]);

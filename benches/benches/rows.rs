@@ -1,17 +1,18 @@
-//! GELU, softmax, LayerNorm, the sum of embeddings, pooling and normalisation, on every instruction set.
+//! GELU, narrowing to bf16 and int8, softmax, LayerNorm, the sum of embeddings, pooling and normalisation, on every
+//! instruction set.
 //!
 //! `cargo bench -p minilm-benches --bench rows`. Throughput is in elements: "Gelem/s", divided into the
-//! clock in GHz, is cycles an element. Data lie in L1, but those of LayerNorm and mean pooling in L2, and are put back
-//! before each call, which is not counted.
+//! clock in GHz, is cycles an element. Data lie in L1, but those of LayerNorm, mean pooling and narrowing in L2, and are
+//! put back before each call where it overwrites them, which is not counted.
 
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use minilm_benches::cases::rows::cases;
-use minilm_kernels::Isa;
+use minilm_kernels::{Isa, Precision};
 
 fn rows(c: &mut Criterion) {
-    for mut case in cases() {
+    for mut case in cases(&Precision::ALL) {
         let mut group = c.benchmark_group(case.operation);
         group
             .warm_up_time(Duration::from_millis(100))

@@ -7,18 +7,22 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from . import machine, plot, ratios, report, start, texts
 from .accuracy import Accuracy
+from .batches import Vectors
 from .engine_process import EngineProcess, convert
 from .engines import REFERENCE, RIVALS, Place, precision_of
 from .minilm_program import Minilm
 from .rivals import Rival, best_settings, check, reference_vectors
 from .rounds import Plan, measure
+from .sts import Pairs
+from .texts import TextFile
 
 Results = dict[str, Any]
 
@@ -38,6 +42,14 @@ def names(text: str) -> list[str]:
     return found
 
 
+def precisions(text: str) -> list[str]:
+    found = text.split(",")
+    for name in found:
+        if name not in report.PRECISIONS:
+            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(report.PRECISIONS)}")
+    return found
+
+
 def at_least_one(text: str) -> int:
     if int(text) < 1:
         raise ValueError
@@ -54,7 +66,14 @@ def parse_arguments() -> argparse.Namespace:
     add("--model", type=Path, required=True, help="directory of all-MiniLM-L6-v2")
     add("--out", type=Path, required=True, help="where to write README.md, results.json and peers.svg")
     add("--work", type=Path, help="where texts, converted models and logs are [default: OUT/work]")
-    add("--precisions", default="f32", help="minilm's, separated by commas [default: f32]")
+    everything = ",".join(report.PRECISIONS)
+    add(
+        "--precisions",
+        type=precisions,
+        default=list(report.PRECISIONS),
+        help=f"minilm's, separated by commas [default: {everything}]",
+    )
+    add("--sts", type=Path, help="the STS benchmark, for accuracy beside speed [default: without]")
     add("--engines", type=names, default=list(RIVALS), help="rivals, separated by commas [default: all]")
     add("--threads", type=counts, default=[1, 2], help="separated by commas [default: 1,2]")
     add("--rounds", type=at_least_one, default=9, help="[default: 9]")
@@ -85,9 +104,14 @@ class Comparison:
         self.ours = [
             Minilm(arguments.minilm.resolve(), self.model, precision, threads)
             for threads in arguments.threads
-            for precision in arguments.precisions.split(",")
+            for precision in arguments.precisions
         ]
-        self.results: Results = {"accuracy": [], "settings": [], "starts": []}
+        self.results: Results = {"accuracy": [], "settings": [], "starts": [], "sts": None}
+        self.pairs: Pairs | None = None
+        if arguments.sts is not None:
+            self.pairs = Pairs.read(arguments.sts)
+            tokenizer = texts.tokenizer_of(self.model / "tokenizer.json")
+            self.files["sts"] = texts.write(self.work / "sts.jsonl", self.pairs.sentences, tokenizer)
 
     def place(self, threads: int) -> Place:
         return Place(self.model, self.work / "models", threads)
@@ -108,17 +132,41 @@ class Comparison:
             say(f"{engine}, threads: {threads}: vectors differ too much, so it is not timed: {found}")
         return good
 
+    def begin_sts(self, reference: EngineProcess) -> Vectors | None:
+        """The reference's vectors of the STS benchmark, if it was given."""
+        if self.pairs is None:
+            return None
+        vectors = reference_vectors(reference, self.files["sts"])
+        self.results["sts"] = {
+            "reference": REFERENCE,
+            "spearman": self.pairs.spearman(vectors),
+            "pairs": len(self.pairs.scores),
+            "sentences": len(self.pairs.sentences),
+            "agreements": [],
+        }
+        return vectors
+
+    def note_sts(self, engine: str, threads: int, vectors: Callable[[TextFile], Vectors]) -> None:
+        """Notes how the engine's vectors of the STS benchmark agree with the reference's and with people."""
+        if self.pairs is None or self.sts_reference is None:
+            return
+        found = self.pairs.agreement(vectors(self.files["sts"]), self.sts_reference)
+        entry = {"engine": engine, "threads": threads, **asdict(found)}
+        self.results["sts"]["agreements"].append(entry)
+
     def prepare_rivals(self, stack: ExitStack) -> tuple[list[Minilm], list[Rival]]:
         """Starts, sets and checks everybody; gives back those whose vectors are right."""
         with ExitStack() as first:
             process = self.launch(REFERENCE, 1, first)
             reference = reference_vectors(process, self.files["check"])
+            self.sts_reference = self.begin_sts(process)
         ours = []
         for program in self.ours:
             say(f"{program.name}, threads: {program.threads} …")
             found = Accuracy.of(program.vectors(self.files["check"].path), reference)
             if self.passes(program.name, program.threads, program.precision, found):
                 ours.append(program)
+                self.note_sts(program.name, program.threads, program.bulk_vectors)
         rivals = []
         for threads in self.arguments.threads:
             for name in self.arguments.engines:
@@ -127,6 +175,7 @@ class Comparison:
                 found = check(rival, self.files, reference)
                 if self.passes(name, threads, precision_of(name), found):
                     rivals.append(rival)
+                    self.note_sts(name, threads, rival.bulk_vectors)
                     ways, own = asdict(rival.settings), process.request("settings")
                     entry = {"engine": name, "threads": threads, "ways": ways, "own": own}
                     self.results["settings"].append(entry)
@@ -147,6 +196,7 @@ class Comparison:
             "plan": asdict(plan),
             "measurements": [asdict(m) for m in measurements],
             "headlines": [asdict(h) for h in ratios.headlines(measurements)],
+            "gains": [asdict(g) for g in ratios.gains(measurements)],
             "scalings": [asdict(s) for s in ratios.scalings(measurements)],
         }
         self.figures = ratios.figures(measurements)
@@ -156,11 +206,14 @@ class Comparison:
         repetitions = self.arguments.starts
         if repetitions == 0:
             return
-        starts = [
-            start.of_minilm(program, self.files["mixed"], repetitions)
-            for program in self.ours
-            if program.threads == min(self.arguments.threads)
-        ]
+        starts = []
+        for program in self.ours:
+            if program.threads == min(self.arguments.threads):
+                say(f"start of {program.name} …")
+                cache = self.work / "packed"
+                starts += start.of_minilm(
+                    replace(program, threads=1), self.files["mixed"], repetitions, cache
+                )
         for name in self.arguments.engines:
             say(f"start of {name} …")
             log, mixed = self.work / "start.log", self.files["mixed"]

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -109,22 +111,48 @@ class EngineProcess:
         self.process.wait()
 
 
-def peak_resident_bytes(pid: int) -> int | None:
-    """The most memory that a process had resident so far, if it is still there to be asked."""
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a process has resident: of its own, and of files that it has mapped."""
+
+    #: While it encodes.
+    serving: int
+    #: The most at any time, loading included.
+    peak: int
+
+    @classmethod
+    def of_samples(cls, samples: list["Memory"]) -> "Memory":
+        """Of a process that was asked from its start to its end. In its second half it has been loaded."""
+        second_half = samples[len(samples) // 2 :]
+        return cls(
+            serving=int(median(sample.serving for sample in second_half)),
+            peak=max(sample.peak for sample in samples),
+        )
+
+
+def resident(pid: int) -> Memory | None:
+    """What a process has resident and the most it had so far, if it is still there to be asked."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return None
+    return parse_resident(status)
 
 
-def watch_memory(process: "subprocess.Popen[str]") -> int:
-    """The most memory a process had resident, asked every few milliseconds until it ends."""
-    peak = 0
+def parse_resident(status: str) -> Memory | None:
+    """Of `/proc/PID/status`, which has no such lines when a process is about to end."""
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    if "VmRSS" not in fields or "VmHWM" not in fields:
+        return None
+    serving, peak = (int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+    return Memory(serving, peak)
+
+
+def watch_memory(process: "subprocess.Popen[str]") -> Memory:
+    """What a process has resident, asked every few milliseconds until it ends."""
+    samples = []
     while process.poll() is None:
-        peak = max(peak, peak_resident_bytes(process.pid) or 0)
+        if (sample := resident(process.pid)) is not None:
+            samples.append(sample)
         time.sleep(0.005)
-    return peak
+    return Memory.of_samples(samples) if samples else Memory(0, 0)

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from .batches import Vectors
-from .engine_process import watch_memory
+from .engine_process import Memory, watch_memory
+from .texts import TextFile
+
+PACKED_CACHE = "MINILM_PACKED_CACHE"
 
 
 @dataclass(frozen=True)
@@ -23,19 +26,25 @@ class Minilm:
     model: Path
     precision: str
     threads: int
+    #: Where it keeps packed weights, if it does.
+    packed_cache: Path | None = None
 
     @property
     def name(self) -> str:
         return f"minilm {self.precision}"
 
+    def environment(self) -> dict[str, str]:
+        """Whatever is set outside, there is a cache where one is wanted, and nowhere else."""
+        variables = {name: value for name, value in os.environ.items() if name != PACKED_CACHE}
+        return variables if self.packed_cache is None else variables | {PACKED_CACHE: str(self.packed_cache)}
+
     def command(self, subcommand: str, *arguments: str) -> list[str]:
         command = [str(self.program), subcommand, *arguments]
         command += ["--model", str(self.model), "--offline", "--threads", str(self.threads)]
-        # Programs of one precision have no such option for `embed`.
-        return command if self.precision == "f32" else [*command, "--precision", self.precision]
+        return [*command, "--precision", self.precision]
 
     def run(self, command: list[str]) -> str:
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=self.environment())
         if result.returncode != 0:
             raise SystemExit(f"{' '.join(command)}: status {result.returncode}\n{result.stderr}")
         return result.stdout
@@ -46,6 +55,10 @@ class Minilm:
             self.run(self.command("embed", "-i", str(texts), "-o", str(path)))
             vectors: Vectors = np.load(path)
             return vectors
+
+    def bulk_vectors(self, file: TextFile) -> Vectors:
+        """Of all texts of the file."""
+        return self.vectors(file.path)
 
     def bench(self, texts: Path, only: str) -> dict[str, Any]:
         arguments = ("--only", only, "--rounds", "1", "--json")
@@ -59,14 +72,15 @@ class Minilm:
         self.run(command)
         return time.perf_counter() - start
 
-    def peak_memory(self, texts: Path) -> int:
-        """The most bytes that it had resident while it embedded a file."""
+    def memory(self, texts: Path) -> Memory:
+        """What it had resident while it embedded a file."""
         command = self.command("embed", "-i", str(texts), "-o", os.devnull, "--format", "npy")
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True) as process:
-            peak = watch_memory(process)
+        environment = self.environment()
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True, env=environment) as process:
+            memory = watch_memory(process)
         if process.returncode != 0:
             raise SystemExit(f"{' '.join(command)}: status {process.returncode}")
-        return peak
+        return memory
 
     def describe(self) -> dict[str, object]:
         """The version, the instruction set it runs on, and the program's size."""

@@ -47,6 +47,16 @@ class Scaling:
     ratio: float
 
 
+@dataclass(frozen=True)
+class Gain:
+    """minilm in a narrower precision over minilm in f32."""
+
+    kind: str
+    threads: int
+    precision: str
+    ratio: float
+
+
 def faster(kind: str, ours: float, other: float) -> float:
     """How many times faster ours is."""
     return ours / other if HIGHER_IS_BETTER[kind] else other / ours
@@ -122,4 +132,16 @@ def scalings(measurements: list[Measurement]) -> list[Scaling]:
             fewest = groups[kind, counts[0], engine]
             ratios = [faster(kind, a.value, b.value) for a, b in zip(most, fewest, strict=True)]
             found.append(Scaling(kind, most[0].precision, counts[0], threads, median(ratios)))
+    return found
+
+
+def gains(measurements: list[Measurement]) -> list[Gain]:
+    groups = by_subject(measurements)
+    found = []
+    for (kind, threads, engine), narrow in groups.items():
+        precision = narrow[0].precision
+        f32 = groups.get((kind, threads, "minilm f32"))
+        if engine.startswith("minilm ") and precision != "f32" and f32 is not None:
+            ratios = [faster(kind, a.value, b.value) for a, b in zip(narrow, f32, strict=True)]
+            found.append(Gain(kind, threads, precision, median(ratios)))
     return found

@@ -38,8 +38,13 @@ def cell(figure: Figure | None) -> str:
     return text
 
 
-def engines_table(figures: list[Figure]) -> list[str]:
-    """A row an engine and number of threads."""
+ACCURACY = ("cosine_mean", "cosine_p1", "cosine_min", "spearman")
+
+
+def engines_table(figures: list[Figure], agreements: list[dict[str, Any]]) -> list[str]:
+    """A row an engine and number of threads: its speed, and beside it its accuracy, if that is known."""
+    accuracy = {(a["threads"], a["engine"]): [f"{a[name]:.5f}" for name in ACCURACY] for a in agreements}
+    unknown = [""] * len(ACCURACY) if agreements else []
     by_key = {(f.kind, f.threads, f.engine): f for f in figures}
     rows = []
     for threads in sorted({f.threads for f in figures}):
@@ -51,10 +56,11 @@ def engines_table(figures: list[Figure]) -> list[str]:
                 short = row["short"]
                 p99 = number(short.p99) if short else ""
                 if any(row.values()):
-                    rows.append(
-                        [engine, str(threads), cell(short), p99, cell(row["long"]), cell(row["mixed"])]
-                    )
+                    speed = [cell(short), p99, cell(row["long"]), cell(row["mixed"])]
+                    rows.append([engine, str(threads), *speed, *accuracy.get((threads, engine), unknown)])
     header = ["engine", "threads", "short p50, ms", "short p99, ms", "long p50, ms", "mixed, texts/s"]
+    if agreements:
+        header += ["cosine to f32: mean", "p1", "min", "Spearman"]
     return table(header, rows)
 
 
@@ -68,7 +74,15 @@ def markdown(results: dict[str, Any], figures: list[Figure]) -> str:
         "same precision is, the median of the rounds' ratios.",
         "",
     ]
-    lines += engines_table(figures)
+    sts = results["sts"]
+    lines += engines_table(figures, sts["agreements"] if sts else [])
+    if sts:
+        lines += [
+            f"Cosines are of the {sts['sentences']} distinct sentences of the STS benchmark's split `test` "
+            f"to the vectors of {sts['reference']}, Spearman's correlation is of the similarities of its "
+            f"{sts['pairs']} pairs with people's scores: {sts['spearman']:.5f} for that reference.",
+            "",
+        ]
 
     lines += ["## Against the best engine of the same precision", ""]
     rows = [
@@ -78,6 +92,7 @@ def markdown(results: dict[str, Any], figures: list[Figure]) -> str:
     lines += table(["texts", "threads", "precision", "minilm is faster by", "the best rival"], rows)
 
     lines += ["## minilm alone", ""]
+    gains = {(g["kind"], g["threads"], g["precision"]): f"{g['ratio']:.2f}×" for g in results["gains"]}
     rows = [
         [
             f.kind,
@@ -85,11 +100,17 @@ def markdown(results: dict[str, Any], figures: list[Figure]) -> str:
             f.precision,
             f"{100 * f.peak_fraction:.1f} %",
             f"{f.p99 / f.value:.2f}" if f.p99 is not None else "",
+            gains.get((f.kind, f.threads, f.precision), ""),
         ]
         for f in figures
         if f.peak_fraction is not None
     ]
-    lines += table(["texts", "threads", "precision", "of the peak", "p99 / p50"], rows)
+    lines += [
+        "The peak is that of products in the same precision on as many threads, taken between the texts.",
+        "",
+    ]
+    header = ["texts", "threads", "precision", "of the peak", "p99 / p50", "over its own f32"]
+    lines += table(header, rows)
     lines += [
         f"- {s['kind']}, {s['precision']}: {s['most']} threads are {s['ratio']:.2f} times as fast as "
         f"{s['fewest']}."
@@ -100,10 +121,12 @@ def markdown(results: dict[str, Any], figures: list[Figure]) -> str:
     if results["starts"]:
         lines += ["## Start and memory, one thread", ""]
         rows = [
-            [s["engine"], f"{1e3 * s['cold_start_s']:.0f} ms", f"{s['peak_resident_bytes'] / 1e6:.0f} MB"]
+            [s["engine"], f"{1e3 * s['cold_start_s']:.0f} ms"]
+            + [f"{s[name] / 1e6:.0f} MB" for name in ("resident_bytes", "peak_resident_bytes")]
             for s in results["starts"]
         ]
-        lines += table(["engine", "process start to first vector", "peak resident memory, mixed texts"], rows)
+        header = ["engine", "process start to first vector", "resident memory, mixed texts", "its peak"]
+        lines += table(header, rows)
     lines += [f"minilm's program is {results['minilm']['program_bytes'] / 1e6:.1f} MB.", ""]
 
     lines += ["## Vectors, before anything was timed", ""]

@@ -50,6 +50,11 @@ class Rival:
     def precision(self) -> str:
         return precision_of(self.name)
 
+    def bulk_vectors(self, file: TextFile) -> Vectors:
+        """Of all texts of the file, as they are timed in bulk."""
+        way, batch = self.settings.bulk, self.settings.batch
+        return self.process.vectors("encode_bulk", texts=file.texts, way=way, batch=batch)
+
 
 def best_settings(process: EngineProcess, files: dict[str, TextFile]) -> Settings:
     """Tries every way and batch size on a part of the texts, in rounds, so that drift hits all alike."""
@@ -93,6 +98,5 @@ def check(rival: Rival, files: dict[str, TextFile], reference: Vectors) -> Accur
     for kind, count in CHECKED.items():
         texts = files[kind].texts[:count]
         found.append(rival.process.vectors("encode_alone", texts=texts, way=rival.settings.alone(kind)))
-    way, batch = rival.settings.bulk, rival.settings.batch
-    found.append(rival.process.vectors("encode_bulk", texts=files["mixed"].texts, way=way, batch=batch))
+    found.append(rival.bulk_vectors(files["mixed"]))
     return Accuracy.of(np.concatenate(found), reference)

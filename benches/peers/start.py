@@ -1,10 +1,10 @@
 """Cold start and memory, one engine at a time, each in fresh processes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from .engine_process import EngineProcess, peak_resident_bytes
+from .engine_process import EngineProcess, Memory, resident
 from .engines import Place
 from .minilm_program import Minilm
 from .rivals import DEFAULT_BATCH
@@ -20,19 +20,33 @@ class Start:
     engine: str
     #: Seconds from the start of the process to the first vector, the median.
     cold_start_s: float
-    #: The most memory resident after all mixed texts were embedded, on one thread.
+    #: Memory resident while it embedded all mixed texts, on one thread; of a rival, after that.
+    resident_bytes: int
+    #: The most until then.
     peak_resident_bytes: int
 
+    @classmethod
+    def of(cls, engine: str, seconds: list[float], memory: Memory) -> "Start":
+        return cls(engine, median(seconds), memory.serving, memory.peak)
 
-def of_minilm(ours: Minilm, mixed: TextFile, repetitions: int) -> Start:
-    ours.cold_start(TEXT)
-    seconds = [ours.cold_start(TEXT) for _ in range(repetitions)]
-    return Start(ours.name, median(seconds), ours.peak_memory(mixed.path))
+
+def of_minilm(ours: Minilm, mixed: TextFile, repetitions: int, packed_cache: Path) -> list[Start]:
+    """Without and with packed weights in a file."""
+    starts = []
+    for program, name in (
+        (ours, ours.name),
+        (replace(ours, packed_cache=packed_cache), f"{ours.name}, packed cache"),
+    ):
+        # Fills the page cache, and writes the file.
+        program.cold_start(TEXT)
+        seconds = [program.cold_start(TEXT) for _ in range(repetitions)]
+        starts.append(Start.of(name, seconds, program.memory(mixed.path)))
+    return starts
 
 
 def of_rival(name: str, place: Place, mixed: TextFile, repetitions: int, log: Path) -> Start:
     seconds: list[float] = []
-    memory = 0
+    memory = Memory(0, 0)
     # The first one fills the page cache.
     for repetition in range(repetitions + 1):
         engine = EngineProcess(name, place, log)
@@ -44,7 +58,7 @@ def of_rival(name: str, place: Place, mixed: TextFile, repetitions: int, log: Pa
             if repetition == repetitions:
                 way = engine.request("ways")["bulk"][0]
                 engine.request("time_bulk", texts=mixed.texts, way=way, batch=DEFAULT_BATCH)
-                memory = peak_resident_bytes(engine.process.pid) or 0
+                memory = resident(engine.process.pid) or memory
         finally:
             engine.close()
-    return Start(name, median(seconds), memory)
+    return Start.of(name, seconds, memory)

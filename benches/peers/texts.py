@@ -86,11 +86,17 @@ def mixed_texts(prose: list[str]) -> Iterator[str]:
     return (text for text in prose if len(text.split()) in MIXED_WORDS)
 
 
-def write_texts(directory: Path, tokenizer_json: Path, mixed: int = MIXED_TEXTS) -> dict[str, TextFile]:
-    """Writes `short.jsonl`, `long.jsonl`, `mixed.jsonl`, the last with `mixed` texts, and `check.jsonl`."""
+def tokenizer_of(tokenizer_json: Path) -> Tokenizer:
+    """One that leaves texts as long as they are."""
     tokenizer = Tokenizer.from_file(str(tokenizer_json))
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    return tokenizer
+
+
+def write_texts(directory: Path, tokenizer_json: Path, mixed: int = MIXED_TEXTS) -> dict[str, TextFile]:
+    """Writes `short.jsonl`, `long.jsonl`, `mixed.jsonl`, the last with `mixed` texts, and `check.jsonl`."""
+    tokenizer = tokenizer_of(tokenizer_json)
     prose = paragraphs(topics.topics[name] for name in sorted(topics.topics))
     wanted = {
         "short": (SHORT_TEXTS, short_texts(prose, tokenizer)),

@@ -1,23 +1,25 @@
 //! The share of each operation in a forward pass of all-MiniLM-L6-v2 over the longest text, 256 tokens.
 //!
-//! The pass runs the encoder's kernels in the encoder's order on random weights of all six layers (43 MB, which
+//! The pass runs the encoder's kernels in the encoder's order on random weights of all six layers (43 MB in f32, which
 //! no L2 holds): all but attention is done for a piece of rows after the other, and each product fetches the weights of the
-//! next, as in `crates/bert/src/forward.rs` by rows on one thread. GELU is fused with a product and softmax with attention,
-//! so they cannot be timed inside it: they run by themselves between the layers, on as many elements as the layer has, in
-//! blocks in L1 as the fused kernels see them, and their time is set in relation to that of the pass around them.
+//! next, as in `crates/bert/src/forward.rs` by rows on one thread. In bf16 and int8, what goes into a product is narrowed
+//! before it. GELU is fused with a product and softmax with attention, so they cannot be timed inside it: they run by
+//! themselves between the layers, on as many elements as the layer has, in blocks in L1 as the fused kernels see them, and
+//! their time is set in relation to that of the pass around them. The softmax of bf16 is a part of its attention alone.
 
 use std::time::Duration;
 
 use minilm_kernels::{
-    Activation, AlignedBuffer, AttentionScratch, Epilogue, Isa, LayerNorm, PackedLinear, Precision, RowsMut,
-    attention, embedding_sum, l2_normalize, layer_norm, linear_columns, mean_pool,
+    AlignedBuffer, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear,
+    Precision, RowsMut, attention, embedding_sum, l2_normalize, layer_norm, linear_columns, mean_pool,
 };
 use serde::Serialize;
 
-use crate::cases::attention::SHAPE;
-use crate::cases::{Case, HIDDEN, INTERMEDIATE, LAYERS, PIECE, rows};
+use crate::cases::linear::{ATTENTION_OUTPUT, FEED_FORWARD_IN, FEED_FORWARD_OUT, QKV, gelu};
+use crate::cases::{Case, HIDDEN, INTERMEDIATE, LAYERS, PIECE, attention as attention_cases, rows};
 use crate::measure::{median, running};
-use crate::{aligned, numbers};
+use crate::peaks::Reference;
+use crate::{aligned, numbers, weights};
 
 /// The longest text.
 pub const TOKENS: usize = 256;
@@ -29,46 +31,73 @@ const LAST_PIECE: usize = TOKENS / PIECE - 1;
 pub const GELU_ELEMENTS: usize = LAYERS * TOKENS * INTERMEDIATE;
 
 /// Elements that softmax is applied to in a pass.
-pub const SOFTMAX_ELEMENTS: usize = LAYERS * SHAPE.heads * TOKENS * TOKENS;
+pub const SOFTMAX_ELEMENTS: usize = LAYERS * HEADS * TOKENS * TOKENS;
 
-/// A forward pass on one instruction set. Shares are of the pass's time, medians over the passes.
+/// Heads of attention.
+const HEADS: usize = 12;
+
+/// Operations of a pass, a multiply-add being two: those of the dense layers and of attention's two products.
+pub const OPERATIONS: usize =
+    LAYERS * TOKENS * (2 * (4 * HIDDEN * HIDDEN + 2 * HIDDEN * INTERMEDIATE) + 4 * HIDDEN * TOKENS);
+
+/// A forward pass on one instruction set in one precision. Shares are of the pass's time, medians over the passes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Forward {
     /// The instruction set's name.
     pub isa: &'static str,
+    /// The precision's name.
+    pub precision: &'static str,
     /// The median time of a pass.
     pub seconds: f64,
+    /// [`OPERATIONS`] in that time, of the peak of products in that precision, which was taken before and after each pass.
+    pub peak_fraction: f64,
     /// Dense layers; GELU and residuals fused.
     pub linear: f64,
     /// Attention, softmax fused.
     pub attention: f64,
     /// LayerNorm, of the embeddings and twice a layer.
     pub layer_norm: f64,
+    /// Activations into the precision of the product that they go into; nothing in f32.
+    pub narrowing: f64,
     /// GELU by itself, a part of the dense layers.
     pub gelu: f64,
-    /// Softmax by itself, a part of attention.
-    pub softmax: f64,
-    /// GELU, softmax and LayerNorm.
+    /// Softmax by itself, a part of attention; `None` where attention has one of its own, in bf16 and int8.
+    pub softmax: Option<f64>,
+    /// LayerNorm, narrowing, GELU and, where it is known, softmax.
     pub together: f64,
 }
 
-/// Takes `passes` passes and their shares.
-pub fn measure(isa: Isa, passes: usize) -> Forward {
-    let mut network = Network::random();
+/// Takes `passes` passes and their shares. `peak` is that of products in that precision on that instruction set.
+pub fn measure(isa: Isa, precision: Precision, passes: usize, peak: &mut Reference) -> Forward {
+    let mut network = Network::random(precision);
     network.pass(isa);
-    let passes: Vec<Pass> = (0..passes).map(|_| network.pass(isa)).collect();
+    let mut before = peak.timed.sample();
+    let mut peak_fractions = Vec::with_capacity(passes);
+    let passes: Vec<Pass> = (0..passes)
+        .map(|_| {
+            let pass = network.pass(isa);
+            let after = peak.timed.sample();
+            let peak_rate = peak.per_call / ((before + after) / 2.0);
+            peak_fractions.push(OPERATIONS as f64 / pass.total().as_secs_f64() / peak_rate);
+            before = after;
+            pass
+        })
+        .collect();
     let share = |part: fn(&Pass) -> Duration| {
         median(&passes.iter().map(|p| part(p).as_secs_f64() / p.total().as_secs_f64()).collect::<Vec<_>>())
     };
     Forward {
         isa: isa.name(),
+        precision: precision.name(),
         seconds: median(&passes.iter().map(|p| p.total().as_secs_f64()).collect::<Vec<_>>()),
+        peak_fraction: median(&peak_fractions),
         linear: share(|p| p.linear),
         attention: share(|p| p.attention),
         layer_norm: share(|p| p.layer_norm),
+        narrowing: share(|p| p.narrowing),
         gelu: share(|p| p.gelu),
-        softmax: share(|p| p.softmax),
-        together: share(|p| p.gelu + p.softmax + p.layer_norm),
+        softmax: (precision == Precision::F32).then(|| share(|p| p.softmax)),
+        together: share(|p| p.gelu + p.softmax + p.layer_norm + p.narrowing),
     }
 }
 
@@ -78,16 +107,18 @@ struct Pass {
     linear: Duration,
     attention: Duration,
     layer_norm: Duration,
+    narrowing: Duration,
     /// The sum of embeddings, pooling, normalisation.
     rest: Duration,
     /// Beside the pass, not a part of it.
     gelu: Duration,
+    /// As `gelu`; zero in bf16 and int8.
     softmax: Duration,
 }
 
 impl Pass {
     fn total(&self) -> Duration {
-        self.linear + self.attention + self.layer_norm + self.rest
+        self.linear + self.attention + self.layer_norm + self.narrowing + self.rest
     }
 }
 
@@ -100,6 +131,7 @@ struct Layer {
 
 /// Weights and buffers of the whole network.
 struct Network {
+    precision: Precision,
     layers: Vec<Layer>,
     norm: LayerNorm,
     words: Vec<f32>,
@@ -112,6 +144,7 @@ struct Network {
     intermediate: AlignedBuffer,
     vector: Vec<f32>,
     scratch: AttentionScratch,
+    narrow: NarrowRows,
     gelu: Case,
     softmax: Case,
 }
@@ -121,31 +154,53 @@ fn timed(total: &mut Duration, run: impl FnOnce()) {
     *total += running(run);
 }
 
-/// A product of all columns. The second weight is what is used next.
-fn product(isa: Isa, x: &[f32], [weight, then]: [&PackedLinear; 2], epilogue: Epilogue<'_>, out: &mut [f32]) {
-    let [columns, then] = [weight, then].map(|weight| weight.columns(0..weight.n()));
-    linear_columns(isa, x, columns, Some(then), epilogue, RowsMut::new(out, weight.n()));
+/// Products of a pass, and where their times go.
+struct Products<'a> {
+    isa: Isa,
+    narrow: &'a mut NarrowRows,
+}
+
+impl Products<'_> {
+    /// A product of all columns, x narrowed before it. The second weight is what is used next.
+    fn run(
+        &mut self,
+        pass: &mut Pass,
+        x: &[f32],
+        [weight, then]: [&PackedLinear; 2],
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    ) {
+        let isa = self.isa;
+        let mut narrowed = x.into();
+        if weight.precision() != Precision::F32 {
+            timed(&mut pass.narrowing, || narrowed = self.narrow.narrow(isa, x, weight));
+        }
+        timed(&mut pass.linear, || {
+            let [columns, then] = [weight, then].map(|weight| weight.columns(0..weight.n()));
+            linear_columns(isa, narrowed, columns, Some(then), epilogue, RowsMut::new(out, weight.n()));
+        });
+    }
 }
 
 impl Network {
-    fn random() -> Network {
+    fn random(precision: Precision) -> Network {
         let mut seed = 0;
         // Standard deviations near those of trained weights: activations stay of ordinary size.
-        let mut dense = |n: usize, k: usize| {
+        let mut dense = |layer| {
             seed += 1;
-            let weight: Vec<f32> = numbers(n * k, seed).iter().map(|w| 0.15 * w).collect();
-            PackedLinear::pack(Precision::F32, &[(&weight, &numbers(n, seed + 100))], k)
+            weights::packed(precision, layer, 0.15, seed)
         };
         let layers = (0..LAYERS)
             .map(|_| Layer {
-                qkv: dense(3 * HIDDEN, HIDDEN),
-                attention_output: dense(HIDDEN, HIDDEN),
-                intermediate: dense(INTERMEDIATE, HIDDEN),
-                output: dense(HIDDEN, INTERMEDIATE),
+                qkv: dense(QKV),
+                attention_output: dense(ATTENTION_OUTPUT),
+                intermediate: dense(FEED_FORWARD_IN),
+                output: dense(FEED_FORWARD_OUT),
             })
             .collect();
         let room = |len| aligned(&vec![0.0; len]);
         Network {
+            precision,
             layers,
             norm: LayerNorm { gamma: vec![1.0; HIDDEN], beta: numbers(HIDDEN, 200), eps: 1e-12 },
             words: numbers(TOKENS * HIDDEN, 201),
@@ -157,14 +212,17 @@ impl Network {
             intermediate: room(PIECE * INTERMEDIATE),
             vector: vec![0.0; HIDDEN],
             scratch: AttentionScratch::default(),
-            gelu: rows::gelu_case(),
+            narrow: NarrowRows::default(),
+            gelu: rows::gelu_case(precision),
             softmax: rows::softmax_case(TOKENS),
         }
     }
 
     fn pass(&mut self, isa: Isa) -> Pass {
         let mut pass = Pass::default();
+        let shape = self.shape();
         let Network { layers, norm, hidden, qkv, context, attended, intermediate, scratch, .. } = self;
+        let mut products = Products { isa, narrow: &mut self.narrow };
         let first = &layers[0];
         timed(&mut pass.rest, || {
             hidden.copy_from_slice(&self.words);
@@ -174,10 +232,10 @@ impl Network {
         let pieces = hidden.chunks(PIECE * HIDDEN).zip(qkv.chunks_mut(PIECE * 3 * HIDDEN));
         for (piece, (hidden, qkv)) in pieces.enumerate() {
             let then = if piece < LAST_PIECE { &first.qkv } else { &first.attention_output };
-            timed(&mut pass.linear, || product(isa, hidden, [&first.qkv, then], Epilogue::Bias, qkv));
+            products.run(&mut pass, hidden, [&first.qkv, then], Epilogue::Bias, qkv);
         }
         for (i, layer) in layers.iter().enumerate() {
-            timed(&mut pass.attention, || attention(isa, qkv, SHAPE, scratch, context));
+            timed(&mut pass.attention, || attention(isa, qkv, shape, scratch, context));
             let next = layers.get(i + 1);
             let context = context.chunks(PIECE * HIDDEN);
             let rows = hidden.chunks_mut(PIECE * HIDDEN).zip(qkv.chunks_mut(PIECE * 3 * HIDDEN));
@@ -188,31 +246,34 @@ impl Network {
                     Some(next) => &next.attention_output,
                     None => &first.qkv,
                 };
-                timed(&mut pass.linear, || {
-                    let weights = [&layer.attention_output, &layer.intermediate];
-                    product(isa, context, weights, Epilogue::Residual(hidden), attended);
-                });
+                let weights = [&layer.attention_output, &layer.intermediate];
+                products.run(&mut pass, context, weights, Epilogue::Residual(hidden), attended);
                 timed(&mut pass.layer_norm, || layer_norm(isa, attended, norm));
-                timed(&mut pass.linear, || {
-                    let gelu = Epilogue::Activation(Activation::Gelu);
-                    product(isa, attended, [&layer.intermediate, &layer.output], gelu, intermediate);
-                    let weights = [&layer.output, next.map_or(then, |next| &next.qkv)];
-                    product(isa, intermediate, weights, Epilogue::Residual(attended), hidden);
-                });
+                let gelu = Epilogue::Activation(gelu(self.precision));
+                let weights = [&layer.intermediate, &layer.output];
+                products.run(&mut pass, attended, weights, gelu, intermediate);
+                let weights = [&layer.output, next.map_or(then, |next| &next.qkv)];
+                products.run(&mut pass, intermediate, weights, Epilogue::Residual(attended), hidden);
                 timed(&mut pass.layer_norm, || layer_norm(isa, hidden, norm));
                 if let Some(next) = next {
-                    timed(&mut pass.linear, || product(isa, hidden, [&next.qkv, then], Epilogue::Bias, qkv));
+                    products.run(&mut pass, hidden, [&next.qkv, then], Epilogue::Bias, qkv);
                 }
             }
             // Not in the pass's total.
             pass.gelu += self.gelu.run(isa, calls(GELU_ELEMENTS / LAYERS, &self.gelu));
-            pass.softmax += self.softmax.run(isa, calls(SOFTMAX_ELEMENTS / LAYERS, &self.softmax));
+            if self.precision == Precision::F32 {
+                pass.softmax += self.softmax.run(isa, calls(SOFTMAX_ELEMENTS / LAYERS, &self.softmax));
+            }
         }
         timed(&mut pass.rest, || {
             mean_pool(isa, hidden, &mut self.vector);
             l2_normalize(isa, &mut self.vector);
         });
         pass
+    }
+
+    fn shape(&self) -> AttentionShape {
+        attention_cases::shape(self.precision)
     }
 }
 
@@ -226,13 +287,17 @@ mod tests {
     use minilm_kernels::linear;
 
     use super::*;
+    use crate::peaks;
 
     #[test]
     fn elements_by_hand() {
+        assert_eq!(HEADS, attention_cases::shape(Precision::F32).heads);
+        // 256 tokens of 21.2 million operations, and 9216 for each pair of tokens.
+        assert_eq!(OPERATIONS, 256 * 21_233_664 + 9216 * 65_536);
         assert_eq!(GELU_ELEMENTS, 2_359_296);
         assert_eq!(SOFTMAX_ELEMENTS, 4_718_592);
         // Blocks fit exactly, so that no more than a pass's elements are timed.
-        let (gelu, softmax) = (rows::gelu_case(), rows::softmax_case(TOKENS));
+        let (gelu, softmax) = (rows::gelu_case(Precision::F32), rows::softmax_case(TOKENS));
         assert_eq!(calls(GELU_ELEMENTS / LAYERS, &gelu) * gelu.work.elements, 393_216);
         assert_eq!(calls(SOFTMAX_ELEMENTS / LAYERS, &softmax) * softmax.work.elements, 786_432);
     }
@@ -240,9 +305,9 @@ mod tests {
     /// The states after the last layer, every step over all rows at once.
     fn states_without_pieces(network: &Network, isa: Isa) -> Vec<f32> {
         let norm = &network.norm;
-        let dense = |x: &[f32], weight: &PackedLinear, Precision, epilogue: Epilogue<'_>| {
+        let dense = |x: &[f32], weight: &PackedLinear, epilogue: Epilogue<'_>| {
             let mut out = vec![0.0; TOKENS * weight.n()];
-            linear(isa, x, weight, epilogue, &mut out);
+            linear(isa, NarrowRows::default().narrow(isa, x, weight), weight, epilogue, &mut out);
             out
         };
         let mut hidden = network.words.clone();
@@ -251,10 +316,11 @@ mod tests {
         for layer in &network.layers {
             let qkv = dense(&hidden, &layer.qkv, Epilogue::Bias);
             let mut context = vec![0.0; TOKENS * HIDDEN];
-            attention(isa, &qkv, SHAPE, &mut AttentionScratch::default(), &mut context);
+            attention(isa, &qkv, network.shape(), &mut AttentionScratch::default(), &mut context);
             let mut attended = dense(&context, &layer.attention_output, Epilogue::Residual(&hidden));
             layer_norm(isa, &mut attended, norm);
-            let activated = dense(&attended, &layer.intermediate, Epilogue::Activation(Activation::Gelu));
+            let gelu = Epilogue::Activation(gelu(network.precision));
+            let activated = dense(&attended, &layer.intermediate, gelu);
             hidden = dense(&activated, &layer.output, Epilogue::Residual(&attended));
             layer_norm(isa, &mut hidden, norm);
         }
@@ -263,21 +329,36 @@ mod tests {
 
     #[test]
     fn pieces_change_no_bit() {
-        let mut network = Network::random();
-        network.pass(Isa::best());
         let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        assert!(bits(&network.hidden) == bits(&states_without_pieces(&network, Isa::best())));
+        for precision in Precision::ALL {
+            let mut network = Network::random(precision);
+            network.pass(Isa::best());
+            let expected = bits(&states_without_pieces(&network, Isa::best()));
+            assert!(bits(&network.hidden) == expected, "{precision}");
+            // Nor does the pass before: there is nothing but random weights.
+            network.pass(Isa::best());
+            assert!(bits(&network.hidden) == expected, "{precision}, once more");
+        }
     }
 
     #[test]
     fn a_pass_ends_in_a_unit_vector_and_its_shares_add_up() {
-        let mut network = Network::random();
-        network.pass(Isa::best());
-        let norm: f32 = network.vector.iter().map(|x| x * x).sum();
-        assert!((norm - 1.0).abs() < 1e-5, "{norm}");
+        let isa = Isa::best();
+        for precision in Precision::ALL {
+            let mut network = Network::random(precision);
+            network.pass(isa);
+            let norm: f32 = network.vector.iter().map(|x| x * x).sum();
+            assert!((norm - 1.0).abs() < 1e-5, "{norm} in {precision}");
 
-        let forward = measure(Isa::best(), 1);
-        assert!(forward.linear + forward.attention + forward.layer_norm <= 1.0);
-        assert!((forward.gelu + forward.softmax + forward.layer_norm - forward.together).abs() < 1e-12);
+            let mut peak = peaks::products(isa, precision, Duration::from_micros(300));
+            let forward = measure(isa, precision, 1, &mut peak);
+            let of_the_pass = [forward.linear, forward.attention, forward.layer_norm, forward.narrowing];
+            assert!(of_the_pass.iter().sum::<f64>() <= 1.0, "{forward:?}");
+            let parts =
+                forward.gelu + forward.softmax.unwrap_or(0.0) + forward.layer_norm + forward.narrowing;
+            assert!((parts - forward.together).abs() < 1e-12, "{forward:?}");
+            assert_eq!(forward.narrowing > 0.0, precision != Precision::F32, "{forward:?}");
+            assert!(forward.peak_fraction > 0.0 && forward.peak_fraction < 1.5, "{forward:?}");
+        }
     }
 }

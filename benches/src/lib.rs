@@ -2,6 +2,7 @@
 //! the roofline report (`src/bin/roofline.rs`). `benches/README.md` says how to run and read them.
 //!
 //! - [`cases`]: each kernel at the shapes of all-MiniLM-L6-v2, ready to be timed.
+//! - [`weights`]: the weights of products, in every precision.
 //! - [`rivals`]: the same products by others.
 //! - [`measure`]: taking times on a machine that is not quiet.
 //! - [`machine`], [`peaks`]: what the machine is, and what it can do at best.
@@ -17,6 +18,7 @@ pub mod plot;
 pub mod record;
 pub mod report;
 pub mod rivals;
+pub mod weights;
 
 use minilm_kernels::AlignedBuffer;
 

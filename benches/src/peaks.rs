@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use minilm_kernels::{Isa, peak};
+use minilm_kernels::{Isa, Precision, peak};
 use serde::Serialize;
 
 use crate::machine::Machine;
@@ -21,23 +21,22 @@ const SAMPLES: usize = 40;
 pub struct Peaks {
     /// Cycles a second, in 10⁹, by [`peak::integer_chain`].
     pub clock_ghz: f64,
-    /// Of each instruction set.
-    pub f32: Vec<IsaPeak>,
-    /// Dot products of bf16, in GFLOP/s, where the machine has them.
-    pub bf16_gflops: Option<f64>,
-    /// Dot products of bytes, in 10⁹ operations a second, where the machine has them.
-    pub int8_gops: Option<f64>,
+    /// Of the steps of products: of each instruction set in each precision.
+    pub products: Vec<ProductPeak>,
     /// Reading, level by level, nearest first.
     pub bandwidth: Vec<Bandwidth>,
 }
 
-/// The peak of fused multiply-adds of f32.
+/// The peak of products in one precision on one instruction set: fused multiply-adds of f32, dot products of pairs of bf16 or
+/// of four bytes, or what the instruction set has in their place.
 #[derive(Clone, Debug, Serialize)]
-pub struct IsaPeak {
+pub struct ProductPeak {
     /// The instruction set's name.
     pub isa: &'static str,
-    /// In GFLOP/s.
-    pub gflops: f64,
+    /// The precision's name.
+    pub precision: &'static str,
+    /// In 10⁹ operations a second, a multiply-add being two.
+    pub gops: f64,
 }
 
 /// How fast one level of the memory can be read.
@@ -59,25 +58,17 @@ pub struct Reference {
     pub per_call: f64,
 }
 
-/// Fused multiply-adds of that instruction set.
-pub fn f32_fma(isa: Isa, sample: Duration) -> Reference {
-    let timed = Timed::new(sample, Box::new(move |calls| batch(calls, || _ = peak::f32_fma(isa, STEPS))));
-    Reference { timed, per_call: peak::f32_fma(isa, STEPS) as f64 }
+/// The steps of products in that precision on that instruction set.
+pub fn products(isa: Isa, precision: Precision, sample: Duration) -> Reference {
+    let steps = move || peak::products(isa, precision, STEPS);
+    let timed = Timed::new(sample, Box::new(move |calls| batch(calls, || _ = steps())));
+    Reference { timed, per_call: steps() as f64 }
 }
 
 /// Cycles of the core.
 pub fn cycles(sample: Duration) -> Reference {
     let timed = Timed::new(sample, Box::new(|calls| batch(calls, || _ = peak::integer_chain(STEPS))));
     Reference { timed, per_call: peak::integer_chain(STEPS) as f64 }
-}
-
-/// A narrow dot product, if the machine has it.
-fn dot(run: fn(u64) -> Option<u64>, sample: Duration) -> Option<Reference> {
-    let per_call = run(STEPS)? as f64;
-    Some(Reference {
-        timed: Timed::new(sample, Box::new(move |calls| batch(calls, || _ = run(STEPS)))),
-        per_call,
-    })
 }
 
 impl Reference {
@@ -89,16 +80,18 @@ impl Reference {
 }
 
 impl Peaks {
-    /// Takes all of them, on that machine with these instruction sets.
-    pub fn measure(machine: &Machine, isas: &[Isa], sample: Duration) -> Peaks {
+    /// Takes all of them, on that machine with these instruction sets, and with products in these precisions.
+    pub fn measure(machine: &Machine, isas: &[Isa], precisions: &[Precision], sample: Duration) -> Peaks {
+        let of_isa = |&isa: &Isa| {
+            precisions.iter().map(move |&precision| ProductPeak {
+                isa: isa.name(),
+                precision: precision.name(),
+                gops: products(isa, precision, sample).best(),
+            })
+        };
         Peaks {
             clock_ghz: cycles(sample).best(),
-            f32: isas
-                .iter()
-                .map(|&isa| IsaPeak { isa: isa.name(), gflops: f32_fma(isa, sample).best() })
-                .collect(),
-            bf16_gflops: dot(peak::bf16_dot, sample).map(Reference::best),
-            int8_gops: dot(peak::int8_dot, sample).map(Reference::best),
+            products: isas.iter().flat_map(of_isa).collect(),
             bandwidth: working_sets(machine)
                 .into_iter()
                 .map(|(level, bytes)| bandwidth(level, bytes, isas, sample))
@@ -106,9 +99,10 @@ impl Peaks {
         }
     }
 
-    /// That instruction set's peak, in GFLOP/s.
-    pub fn f32_gflops(&self, isa: &str) -> Option<f64> {
-        self.f32.iter().find(|peak| peak.isa == isa).map(|peak| peak.gflops)
+    /// That instruction set's peak in that precision, in 10⁹ operations a second.
+    pub fn gops(&self, isa: &str, precision: &str) -> Option<f64> {
+        let found = self.products.iter().find(|peak| peak.isa == isa && peak.precision == precision);
+        found.map(|peak| peak.gops)
     }
 }
 
@@ -156,16 +150,28 @@ mod tests {
     }
 
     #[test]
-    fn peaks_are_positive_and_narrow_types_are_where_the_machine_has_them() {
+    fn peaks_are_positive_and_narrow_types_are_faster_where_the_machine_has_them() {
         let mut machine = Machine::detect();
         // No more than what a test can afford to allocate and read.
         machine.caches.clear();
         let isas = Isa::available();
-        let peaks = Peaks::measure(&machine, &isas, Duration::from_micros(200));
-        assert_eq!(peaks.f32.len(), isas.len());
-        assert!(isas.iter().all(|isa| peaks.f32_gflops(isa.name()).is_some_and(|gflops| gflops > 0.0)));
-        assert_eq!(peaks.bf16_gflops.is_some(), machine.features.contains(&"avx512bf16"));
-        assert_eq!(peaks.int8_gops.is_some(), machine.features.contains(&"avx512vnni"));
+        let peaks = Peaks::measure(&machine, &isas, &Precision::ALL, Duration::from_micros(200));
+        assert_eq!(peaks.products.len(), 3 * isas.len());
+        let gops = |isa: Isa, precision: Precision| {
+            peaks.gops(isa.name(), precision.name()).expect("every one was measured")
+        };
+        for isa in isas {
+            assert!(Precision::ALL.iter().all(|&precision| gops(isa, precision) > 0.0), "{isa}: {peaks:?}");
+        }
+        // By factors of two and four; tests run beside each other and are no measurement.
+        let best = Isa::best();
+        for (feature, precision, times) in
+            [("avx512bf16", Precision::Bf16, 1.3), ("avx512vnni", Precision::Int8, 2.0)]
+        {
+            if machine.features.contains(&feature) {
+                assert!(gops(best, precision) > times * gops(best, Precision::F32), "{peaks:?}");
+            }
+        }
         assert!(peaks.clock_ghz > 0.1 && peaks.clock_ghz < 10.0, "{}", peaks.clock_ghz);
         assert!(peaks.bandwidth.iter().all(|bandwidth| bandwidth.gb_per_s > 0.0));
     }

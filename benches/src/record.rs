@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use minilm_kernels::Isa;
+use minilm_kernels::{Isa, Precision};
 use serde::Serialize;
 
 use crate::cases::{self, Case, Work};
@@ -28,7 +28,7 @@ pub struct Record {
     pub machine: Machine,
     /// The ceilings.
     pub peaks: Peaks,
-    /// Every kernel at every shape on every instruction set.
+    /// Every kernel at every shape on every instruction set, products in every precision.
     pub kernels: Vec<Kernel>,
     /// The products beside `matrixmultiply`.
     pub rivals: Vec<Rival>,
@@ -49,7 +49,7 @@ pub struct Kernel {
     pub isa: &'static str,
     /// The median time of a call.
     pub seconds: f64,
-    /// FLOP/byte.
+    /// Operations a byte.
     pub intensity: Option<f64>,
     /// Operands and results in 10⁹ bytes a second, each counted once.
     pub gb_per_s: f64,
@@ -62,11 +62,13 @@ pub struct Kernel {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Relative {
-    /// Products, against the multiply-adds of the same instruction set.
+    /// Products, against the steps of products in the same precision on the same instruction set.
     Product {
+        /// The precision's name.
+        precision: &'static str,
         /// 10⁹ operations a second: the median.
-        gflops: f64,
-        /// Of the peak of f32.
+        gops: f64,
+        /// Of the peak of that precision.
         peak_fraction: f64,
     },
     /// Operations on rows, against a chain of known latency.
@@ -74,21 +76,31 @@ pub enum Relative {
         /// Of the core's clock.
         cycles_per_element: f64,
         /// Operations a cycle, where they are counted.
-        flops_per_cycle: Option<f64>,
+        operations_per_cycle: Option<f64>,
     },
 }
 
 impl Kernel {
-    /// GFLOP/s with the clock at which the peaks were taken, which is what can be drawn beside them.
-    pub fn gflops_beside(&self, peaks: &Peaks) -> Option<f64> {
+    /// The name of the precision that it is in; what is no product is f32.
+    pub fn precision(&self) -> &'static str {
         match self.relative {
-            Relative::Product { peak_fraction, .. } => Some(peak_fraction * peaks.f32_gflops(self.isa)?),
-            Relative::Rows { flops_per_cycle, .. } => Some(flops_per_cycle? * peaks.clock_ghz),
+            Relative::Product { precision, .. } => precision,
+            Relative::Rows { .. } => Precision::F32.name(),
+        }
+    }
+
+    /// 10⁹ operations a second with the clock at which the peaks were taken, which is what can be drawn beside them.
+    pub fn gops_beside(&self, peaks: &Peaks) -> Option<f64> {
+        match self.relative {
+            Relative::Product { precision, peak_fraction, .. } => {
+                Some(peak_fraction * peaks.gops(self.isa, precision)?)
+            }
+            Relative::Rows { operations_per_cycle, .. } => Some(operations_per_cycle? * peaks.clock_ghz),
         }
     }
 }
 
-/// One product of the network beside `matrixmultiply`.
+/// One product of the network in f32 beside `matrixmultiply`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Rival {
     /// Inputs.
@@ -110,32 +122,56 @@ pub struct Rival {
 }
 
 impl Record {
-    /// Measures everything on these instruction sets, the fastest first. `progress` hears what comes next.
-    pub fn measure(isas: &[Isa], effort: Effort, progress: &mut dyn FnMut(&str)) -> Record {
+    /// Measures everything on these instruction sets, the fastest first, in these precisions. `progress` hears what comes
+    /// next.
+    pub fn measure(
+        isas: &[Isa],
+        precisions: &[Precision],
+        effort: Effort,
+        progress: &mut dyn FnMut(&str),
+    ) -> Record {
         progress("peaks");
         let machine = Machine::detect();
-        let peaks = Peaks::measure(&machine, isas, effort.sample);
+        let peaks = Peaks::measure(&machine, isas, precisions, effort.sample);
         let mut kernels = Vec::new();
         for &isa in isas {
-            progress(&format!("kernels, {isa}"));
-            let mut fma = peaks::f32_fma(isa, effort.sample);
-            let mut cycles = peaks::cycles(effort.sample);
-            for layer in cases::linear::PRODUCTS.into_iter().chain(cases::linear::FUSED) {
-                for m in cases::linear::ROWS {
-                    kernels.push(kernel(cases::linear::case(layer, m), isa, effort, &mut fma));
+            for &precision in precisions {
+                progress(&format!("products in {precision}, {isa}"));
+                let mut peak = peaks::products(isa, precision, effort.sample);
+                for layer in cases::linear::PRODUCTS.into_iter().chain(cases::linear::FUSED) {
+                    for m in cases::linear::ROWS {
+                        let case = cases::linear::case(precision, layer, m);
+                        kernels.push(kernel(case, (isa, precision), effort, &mut peak));
+                    }
                 }
             }
-            for s in cases::attention::TOKENS {
-                kernels.push(kernel(cases::attention::case(s), isa, effort, &mut fma));
+            for precision in cases::attention::precisions(precisions) {
+                progress(&format!("attention in {precision}, {isa}"));
+                let mut peak = peaks::products(isa, precision, effort.sample);
+                for s in cases::attention::TOKENS {
+                    let case = cases::attention::case(precision, s);
+                    kernels.push(kernel(case, (isa, precision), effort, &mut peak));
+                }
             }
-            for case in cases::rows::cases() {
+            progress(&format!("rows, {isa}"));
+            let mut cycles = peaks::cycles(effort.sample);
+            for case in cases::rows::cases(precisions) {
                 kernels.push(row_kernel(case, isa, effort, &mut cycles));
             }
         }
-        progress("matrixmultiply");
-        let rivals = isas.first().map_or_else(Vec::new, |&isa| rivals(isa, effort));
-        progress("forward passes");
-        let forward = isas.iter().map(|&isa| forward::measure(isa, effort.rounds.div_ceil(2))).collect();
+        let in_f32 = isas.first().filter(|_| precisions.contains(&Precision::F32));
+        let rivals = in_f32.map_or_else(Vec::new, |&isa| {
+            progress("matrixmultiply");
+            rivals(isa, effort)
+        });
+        let mut forward = Vec::new();
+        for &isa in isas {
+            for &precision in precisions {
+                progress(&format!("forward passes in {precision}, {isa}"));
+                let mut peak = peaks::products(isa, precision, effort.sample);
+                forward.push(forward::measure(isa, precision, effort.rounds.div_ceil(2), &mut peak));
+            }
+        }
         Record { machine, peaks, kernels, rivals, forward }
     }
 }
@@ -145,14 +181,20 @@ fn timed(case: &mut Case, isa: Isa, effort: Effort) -> Timed<'_> {
     Timed::new(effort.sample, Box::new(move |calls| case.run(isa, calls)))
 }
 
-/// A product against the multiply-adds `fma` of the same instruction set.
-fn kernel(mut case: Case, isa: Isa, effort: Effort, fma: &mut Reference) -> Kernel {
+/// A product against the `peak` of the same instruction set in the same precision.
+fn kernel(
+    mut case: Case,
+    (isa, precision): (Isa, Precision),
+    effort: Effort,
+    peak: &mut Reference,
+) -> Kernel {
     let timed = timed(&mut case, isa, effort);
-    let samples = interleave(effort.rounds, &mut fma.timed, &mut [timed]).remove(0);
-    let flops = case.work.flops.expect("the operations of a product are counted") as f64;
+    let samples = interleave(effort.rounds, &mut peak.timed, &mut [timed]).remove(0);
+    let operations = case.work.operations.expect("the operations of a product are counted") as f64;
     let relative = Relative::Product {
-        gflops: flops / samples.seconds() * 1e-9,
-        peak_fraction: fraction(flops, fma.per_call, &samples),
+        precision: precision.name(),
+        gops: operations / samples.seconds() * 1e-9,
+        peak_fraction: fraction(operations, peak.per_call, &samples),
     };
     finished(case, isa, &samples, relative)
 }
@@ -166,11 +208,11 @@ fn fraction(work: f64, reference_work: f64, samples: &Samples) -> f64 {
 fn row_kernel(mut case: Case, isa: Isa, effort: Effort, cycles: &mut Reference) -> Kernel {
     let timed = timed(&mut case, isa, effort);
     let samples = interleave(effort.rounds, &mut cycles.timed, &mut [timed]).remove(0);
-    let Work { elements, flops, .. } = case.work;
+    let Work { elements, operations, .. } = case.work;
     let cycles_per_call = cycles.per_call / samples.speed();
     let relative = Relative::Rows {
         cycles_per_element: cycles_per_call / elements as f64,
-        flops_per_cycle: flops.map(|flops| flops as f64 / cycles_per_call),
+        operations_per_cycle: operations.map(|operations| operations as f64 / cycles_per_call),
     };
     finished(case, isa, &samples, relative)
 }
@@ -191,12 +233,12 @@ fn finished(case: Case, isa: Isa, samples: &Samples, relative: Relative) -> Kern
 
 /// Every product on that instruction set beside `matrixmultiply`, both layouts of the weight.
 fn rivals(isa: Isa, effort: Effort) -> Vec<Rival> {
-    let mut fma = peaks::f32_fma(isa, effort.sample);
+    let mut fma = peaks::products(isa, Precision::F32, effort.sample);
     let mut found = Vec::new();
     for layer in cases::linear::PRODUCTS {
         for m in cases::linear::ROWS {
-            let mut case = cases::linear::case(layer, m);
-            let flops = case.work.flops.expect("the operations of a product are counted") as f64;
+            let mut case = cases::linear::case(Precision::F32, layer, m);
+            let flops = case.work.operations.expect("the operations of a product are counted") as f64;
             let mut subjects = vec![timed(&mut case, isa, effort)];
             for layout in Layout::ALL {
                 subjects.push(Timed::new(effort.sample, rivals::matrixmultiply(layer, m, layout)));
@@ -235,17 +277,22 @@ mod tests {
     fn kernels_are_measured_against_their_peaks() {
         let effort = Effort { rounds: 3, sample: Duration::from_micros(300) };
         let isa = Isa::best();
-        let mut fma = peaks::f32_fma(isa, effort.sample);
-        let found = kernel(cases::linear::case(cases::linear::PRODUCTS[0], 16), isa, effort, &mut fma);
-        let Relative::Product { gflops, peak_fraction } = found.relative else { panic!("{found:?}") };
-        assert!(gflops > 0.0 && peak_fraction > 0.0 && peak_fraction < 1.2, "{found:?}");
-        assert_eq!((found.shape.as_str(), found.size.as_str()), ("384 → 1152", "m = 16"));
+        for precision in Precision::ALL {
+            let mut peak = peaks::products(isa, precision, effort.sample);
+            let case = cases::linear::case(precision, cases::linear::PRODUCTS[0], 16);
+            let found = kernel(case, (isa, precision), effort, &mut peak);
+            let Relative::Product { gops, peak_fraction, .. } = found.relative else { panic!("{found:?}") };
+            assert!(gops > 0.0 && peak_fraction > 0.0 && peak_fraction < 1.2, "{found:?}");
+            assert_eq!(found.precision(), precision.name());
+            assert_eq!((found.shape.as_str(), found.size.as_str()), ("384 → 1152", "m = 16"));
+        }
 
         let mut cycles = peaks::cycles(effort.sample);
-        let found = row_kernel(cases::rows::gelu_case(), isa, effort, &mut cycles);
-        let Relative::Rows { cycles_per_element, flops_per_cycle } = found.relative else {
+        let found = row_kernel(cases::rows::gelu_case(Precision::F32), isa, effort, &mut cycles);
+        let Relative::Rows { cycles_per_element, operations_per_cycle } = found.relative else {
             panic!("{found:?}")
         };
-        assert!(cycles_per_element > 0.05 && flops_per_cycle.is_none(), "{found:?}");
+        assert!(cycles_per_element > 0.05 && operations_per_cycle.is_none(), "{found:?}");
+        assert_eq!(found.precision(), "f32");
     }
 }

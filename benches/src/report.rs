@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use minilm_kernels::Precision;
+
 use crate::forward::TOKENS;
 use crate::record::{Kernel, Record, Relative};
 
@@ -9,30 +11,44 @@ use crate::record::{Kernel, Record, Relative};
 pub fn markdown(record: &Record) -> String {
     let mut text = String::from("# Roofline record\n\n");
     text.push_str(&machine(record));
-    text.push_str("\n## Peaks\n\nOf one core, the best of many samples.\n\n");
+    text.push_str(
+        "\n## Peaks\n\n\
+         Of one core, the best of many samples. An operation is a multiplication or an addition, of integers in int8. On AVX2 \
+         int8 is AVX-VNNI where the processor has it, and bf16 is multiply-adds of f32.\n\n",
+    );
     text.push_str(&peaks(record));
     text.push_str(
         "\n## Products\n\n\
-         Each sample lies between two samples of the f32 peak of the same instruction set; \"of peak\" is the \
-         median of the ratios. GFLOP/s and GB/s are of the median time. Bytes are each operand and result, once.\n\n",
+         Each sample lies between two samples of the peak of the same precision on the same instruction set; \"of peak\" is \
+         the median of the ratios. GOP/s (10⁹ operations a second) and GB/s are of the median time. Bytes are each \
+         operand and result, once. Activations of bf16 and int8 are narrowed beforehand: see the rows below. Attention beside \
+         dense layers of int8 is that of bf16.\n",
     );
-    text.push_str(&products(&record.kernels));
+    for precision in Precision::ALL {
+        let table = products(&record.kernels, precision.name());
+        text.push_str(&table.map_or_else(String::new, |table| format!("\n### {precision}\n\n{table}")));
+    }
     text.push_str(
         "\n## Rows and elements\n\n\
          Cycles are not counted by hardware but measured: each sample lies between two samples of a chain of \
-         dependent integer instructions of one cycle each. Data lie in L1, but those of LayerNorm and mean pooling in L2.\n\n",
+         dependent integer instructions of one cycle each. Data lie in L1, but those of LayerNorm, mean pooling and \
+         narrowing in L2.\n\n",
     );
     text.push_str(&rows(&record.kernels));
-    text.push_str(
-        "\n## Beside matrixmultiply\n\n\
-         One thread, the layout of the weight that suits `matrixmultiply` better, its own choice of instruction \
+    if !record.rivals.is_empty() {
+        text.push_str(
+            "\n## Beside matrixmultiply\n\n\
+         In f32, one thread, the layout of the weight that suits `matrixmultiply` better, its own choice of instruction \
          set, no bias; ours has it. The ratio is the median of the interleaved ratios.\n\n",
-    );
-    text.push_str(&rivals(record));
+        );
+        text.push_str(&rivals(record));
+    }
     text.push_str(&format!(
         "\n## Forward pass of {TOKENS} tokens\n\n\
-         The encoder's kernels in the encoder's order on random weights, one thread. GELU is a part of the dense \
-         layers and softmax of attention; both were timed by themselves between the layers.\n\n"
+         The encoder's kernels in the encoder's order on random weights, one thread. \"Of peak\" is the arithmetic of dense \
+         layers and attention in the time of all of it, over the peak of the dense layers' precision. GELU is a part of the \
+         dense layers and softmax of attention; both were timed by themselves between the layers, but for the softmax of \
+         bf16, which cannot be had alone. Narrowing turns activations into bf16 or int8.\n\n"
     ));
     text.push_str(&forward(record));
     text
@@ -59,14 +75,13 @@ fn machine(record: &Record) -> String {
 fn peaks(record: &Record) -> String {
     let peaks = &record.peaks;
     let mut cells = vec![vec!["clock".to_owned(), format!("{:.2} GHz", peaks.clock_ghz)]];
-    for peak in &peaks.f32 {
-        cells.push(vec![format!("f32 multiply-adds, {}", peak.isa), format!("{:.0} GFLOP/s", peak.gflops)]);
-    }
-    if let Some(gflops) = peaks.bf16_gflops {
-        cells.push(vec!["bf16 dot products".to_owned(), format!("{gflops:.0} GFLOP/s")]);
-    }
-    if let Some(gops) = peaks.int8_gops {
-        cells.push(vec!["int8 dot products".to_owned(), format!("{gops:.0} GOP/s")]);
+    for precision in Precision::ALL {
+        for peak in peaks.products.iter().filter(|peak| peak.precision == precision.name()) {
+            cells.push(vec![
+                format!("products in {precision}, {}", peak.isa),
+                format!("{:.0} {}", peak.gops, unit(precision)),
+            ]);
+        }
     }
     for bandwidth in &peaks.bandwidth {
         cells.push(vec![
@@ -88,13 +103,19 @@ fn subject(kernel: &Kernel) -> Vec<String> {
     ]
 }
 
-fn products(kernels: &[Kernel]) -> String {
+/// What rates of operations in that precision are given in, in 10⁹ a second.
+pub(crate) fn unit(precision: Precision) -> &'static str {
+    if precision == Precision::Int8 { "GOP/s" } else { "GFLOP/s" }
+}
+
+/// Those in that precision, if there are any.
+fn products(kernels: &[Kernel], precision: &str) -> Option<String> {
     let mut cells = Vec::new();
-    for kernel in kernels {
-        if let Relative::Product { gflops, peak_fraction } = kernel.relative {
+    for kernel in kernels.iter().filter(|kernel| kernel.precision() == precision) {
+        if let Relative::Product { gops, peak_fraction, .. } = kernel.relative {
             let mut row = subject(kernel);
             row.extend([
-                format!("{gflops:.1}"),
+                format!("{gops:.1}"),
                 format!("{:.1} %", 100.0 * peak_fraction),
                 kernel.intensity.map_or_else(String::new, |intensity| format!("{intensity:.1}")),
                 format!("{:.1}", kernel.gb_per_s),
@@ -102,8 +123,8 @@ fn products(kernels: &[Kernel]) -> String {
             cells.push(row);
         }
     }
-    let head = ["operation", "shape", "size", "ISA", "time", "GFLOP/s", "of peak", "FLOP/byte", "GB/s"];
-    table(&head, &cells)
+    let head = ["operation", "shape", "size", "ISA", "time", "GOP/s", "of peak", "operations/byte", "GB/s"];
+    (!cells.is_empty()).then(|| table(&head, &cells))
 }
 
 fn rows(kernels: &[Kernel]) -> String {
@@ -145,18 +166,33 @@ fn forward(record: &Record) -> String {
         .iter()
         .map(|forward| {
             vec![
+                forward.precision.to_owned(),
                 forward.isa.to_owned(),
                 time(forward.seconds),
+                percent(forward.peak_fraction),
                 percent(forward.linear),
                 percent(forward.attention),
                 percent(forward.layer_norm),
+                if forward.narrowing > 0.0 { percent(forward.narrowing) } else { String::new() },
                 percent(forward.gelu),
-                percent(forward.softmax),
+                forward.softmax.map_or_else(String::new, percent),
                 format!("**{}**", percent(forward.together)),
             ]
         })
         .collect();
-    let head = ["ISA", "time", "dense layers", "attention", "LayerNorm", "GELU", "softmax", "the last three"];
+    let head = [
+        "precision",
+        "ISA",
+        "time",
+        "of peak",
+        "dense layers",
+        "attention",
+        "LayerNorm",
+        "narrowing",
+        "GELU",
+        "softmax",
+        "the last four",
+    ];
     table(&head, &cells)
 }
 

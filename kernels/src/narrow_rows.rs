@@ -133,30 +133,23 @@ impl DotKernel for Narrow<'_> {
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
         let Narrow { x, factors, rows } = self;
-        let stride = rows.stride();
-        let x = x.chunks_exact(rows.k);
-        let words = rows.words.chunks_exact_mut(stride);
+        let (k, stride) = (rows.k, rows.stride());
         match rows.precision {
             Precision::F32 => unreachable!("f32 stays as it is"),
             Precision::Bf16 => {
-                for (x, words) in x.zip(words) {
+                for (x, words) in x.chunks_exact(k).zip(rows.words.chunks_exact_mut(stride)) {
                     bf16_row(dot, x, bytemuck::cast_slice_mut(words));
                 }
             }
             Precision::Int8 => {
-                let chains = rows.k.div_ceil(INT8_GROUP);
-                for ((x, words), scales) in x.zip(words).zip(rows.scales.chunks_exact_mut(chains)) {
-                    let groups = x.chunks(INT8_GROUP).zip(words.chunks_mut(INT8_GROUP / 4)).zip(scales);
-                    for (i, ((x, words), scale)) in groups.enumerate() {
-                        let (simd, to) = (dot.simd(), bytemuck::cast_slice_mut(words));
-                        *scale = match factors {
-                            Some(factors) => {
-                                let factors = &factors[i * INT8_GROUP..][..x.len()];
-                                quantize_row(Scaled { simd, x, factors }, to)
-                            }
-                            None => quantize_row(AsIs { simd, x }, to),
-                        };
-                    }
+                let simd = dot.simd();
+                let mut rows = QuantizedRows { k, words: &mut rows.words, scales: &mut rows.scales };
+                let (whole, rest) = x.split_at(x.len() - x.len() % (ROWS_AT_ONCE * k));
+                for x in whole.chunks_exact(ROWS_AT_ONCE * k) {
+                    rows.quantize::<D::Simd, ROWS_AT_ONCE>(simd, x, factors);
+                }
+                for x in rest.chunks_exact(k) {
+                    rows.quantize::<D::Simd, 1>(simd, x, factors);
                 }
             }
         }
@@ -178,117 +171,112 @@ pub(crate) fn bf16_row<D: Dot>(dot: D, x: &[f32], to: &mut [u16]) {
     }
 }
 
-/// A row of activations that is read vector by vector.
-trait Row: Copy {
-    type Simd: Simd;
+/// How many rows are quantised at once: a row is a chain of extremes, then divisions, whose latencies the other rows hide.
+const ROWS_AT_ONCE: usize = 4;
 
-    fn simd(self) -> Self::Simd;
-
-    fn len(self) -> usize;
-
-    /// Sixteen from number 16 i on.
-    fn chunk(self, i: usize) -> <Self::Simd as Simd>::F32;
-
-    /// What is left behind the last whole vector, and zeros.
-    fn tail(self) -> <Self::Simd as Simd>::F32;
+/// Rows that are being quantised, from the next on.
+struct QuantizedRows<'a> {
+    k: usize,
+    words: &'a mut [f32],
+    scales: &'a mut [RowScale],
 }
 
-/// Activations as they are.
-#[derive(Clone, Copy)]
-struct AsIs<'a, S> {
-    simd: S,
-    x: &'a [f32],
-}
-
-impl<S: Simd> Row for AsIs<'_, S> {
-    type Simd = S;
-
+impl QuantizedRows<'_> {
+    /// The next R rows, which are x `[R][k]`, group by group.
     #[inline(always)]
-    fn simd(self) -> S {
-        self.simd
-    }
-
-    #[inline(always)]
-    fn len(self) -> usize {
-        self.x.len()
-    }
-
-    #[inline(always)]
-    fn chunk(self, i: usize) -> S::F32 {
-        self.simd.load(&self.x.as_chunks().0[i])
-    }
-
-    #[inline(always)]
-    fn tail(self) -> S::F32 {
-        self.simd.load_partial(self.x.as_chunks::<LANES>().1, 0.0)
+    fn quantize<S: Simd, const R: usize>(&mut self, simd: S, x: &[f32], factors: Option<&[f32]>) {
+        let (stride, groups) = (self.k.div_ceil(4), self.k.div_ceil(INT8_GROUP));
+        let (words, later_words) = std::mem::take(&mut self.words).split_at_mut(R * stride);
+        let (scales, later_scales) = std::mem::take(&mut self.scales).split_at_mut(R * groups);
+        (self.words, self.scales) = (later_words, later_scales);
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
+        let mut bytes = bytes.chunks_exact_mut(4 * stride);
+        let mut bytes: [_; R] = std::array::from_fn(|_| bytes.next().expect("R rows"));
+        for group in 0..groups {
+            let inputs = group * INT8_GROUP..self.k.min((group + 1) * INT8_GROUP);
+            let factors = factors.map(|factors| &factors[inputs.clone()]);
+            let x: [_; R] = std::array::from_fn(|r| &x[r * self.k..][inputs.clone()]);
+            let to = bytes.each_mut().map(|bytes| &mut bytes[inputs.start..4 * inputs.end.div_ceil(4)]);
+            let of_group = match factors {
+                Some(factors) => quantize_group(simd, x, Some(factors), to),
+                None => quantize_group(simd, x, None, to),
+            };
+            for r in 0..R {
+                scales[r * groups + group] = of_group[r];
+            }
+        }
     }
 }
 
-/// Activations, each times its factor.
-#[derive(Clone, Copy)]
-struct Scaled<'a, S> {
-    simd: S,
-    x: &'a [f32],
-    factors: &'a [f32],
-}
-
-impl<S: Simd> Row for Scaled<'_, S> {
-    type Simd = S;
-
-    #[inline(always)]
-    fn simd(self) -> S {
-        self.simd
-    }
-
-    #[inline(always)]
-    fn len(self) -> usize {
-        self.x.len()
-    }
-
-    #[inline(always)]
-    fn chunk(self, i: usize) -> S::F32 {
-        let [x, factors] = [self.x, self.factors].map(|of| self.simd.load(&of.as_chunks().0[i]));
-        self.simd.mul(x, factors)
-    }
-
-    #[inline(always)]
-    fn tail(self) -> S::F32 {
-        let tail = |of: &[f32]| self.simd.load_partial(of.as_chunks::<LANES>().1, 0.0);
-        self.simd.mul(tail(self.x), tail(self.factors))
-    }
-}
-
-/// See [`crate::reference::quantize_row`].
+/// R rows of a group, each by [`crate::reference::quantize_row`]. To four bytes a word, so to more than there are
+/// activations, perhaps: those are 0.
 #[inline(always)]
-fn quantize_row<R: Row>(row: R, to: &mut [u8]) -> RowScale {
-    let (simd, full, rest) = (row.simd(), row.len() / LANES, row.len() % LANES);
-    let (mut low, mut high) = (simd.splat(0.0), simd.splat(0.0));
+fn quantize_group<S: Simd, const R: usize>(
+    simd: S,
+    x: [&[f32]; R],
+    factors: Option<&[f32]>,
+    to: [&mut [u8]; R],
+) -> [RowScale; R] {
+    let (full, rest) = (x[0].len() / LANES, x[0].len() % LANES);
+    let x = x.map(|x| x.as_chunks::<LANES>());
+    let factors = factors.map(|factors| factors.as_chunks::<LANES>());
+    let scaled = |v: S::F32, i: usize| match factors {
+        Some((factors, _)) => simd.mul(v, simd.load(&factors[i])),
+        None => v,
+    };
+    let scaled_last = |v: S::F32| match factors {
+        Some((_, tail)) => simd.mul(v, simd.load_partial(tail, 0.0)),
+        None => v,
+    };
+
+    let zero = simd.splat(0.0);
+    let (mut lows, mut highs) = ([zero; R], [zero; R]);
     for i in 0..full {
-        let x = row.chunk(i);
-        (low, high) = (simd.min(low, x), simd.max(high, x));
+        for r in 0..R {
+            let v = scaled(simd.load(&x[r].0[i]), i);
+            lows[r] = simd.min(lows[r], v);
+            highs[r] = simd.max(highs[r], v);
+        }
     }
-    // Lanes beyond the row are 0, which is within the range anyway.
-    let last = row.tail();
-    (low, high) = (simd.min(low, last), simd.max(high, last));
-    // −(a < b ? a : b) is −a > −b ? −a : −b.
-    let (low, high) = (-simd.reduce_max(simd.sub(simd.splat(0.0), low)), simd.reduce_max(high));
-    let range = high - low;
-    if range < LEAST_RANGE {
-        to.fill(0);
-        return RowScale { scale: 0.0, zero: 0 };
+    if rest > 0 {
+        for r in 0..R {
+            // Lanes beyond the row are 0, which is within the range anyway.
+            let v = scaled_last(simd.load_partial(x[r].1, 0.0));
+            lows[r] = simd.min(lows[r], v);
+            highs[r] = simd.max(highs[r], v);
+        }
     }
-    let inverse = 254.0 / range;
-    let shifted_zero = (-low).mul_add(inverse, ROUND);
-    let (factor, addend) = (simd.splat(inverse), simd.splat(shifted_zero));
-    let (to, to_tail) = to.split_at_mut(full * LANES);
-    for (i, to) in to.as_chunks_mut().0.iter_mut().enumerate() {
-        simd.store_low_bytes(simd.mul_add(row.chunk(i), factor, addend), to);
+
+    let mut scales = [RowScale { scale: 0.0, zero: 0.0 }; R];
+    let (mut steps, mut zeros) = ([zero; R], [zero; R]);
+    for r in 0..R {
+        // −(a < b ? a : b) is −a > −b ? −a : −b.
+        let low = -simd.reduce_max(simd.sub(zero, lows[r]));
+        let range = simd.reduce_max(highs[r]) - low;
+        // A row of zeros becomes zeros: with a step and a zero point of 0. Not so one that is not a number.
+        let inverse = if range < LEAST_RANGE { 0.0 } else { 254.0 / range };
+        let scale = if range < LEAST_RANGE { 0.0 } else { range / 254.0 };
+        let shifted_zero = (-low).mul_add(inverse, ROUND);
+        scales[r] = RowScale { scale, zero: shifted_zero - ROUND };
+        (steps[r], zeros[r]) = (simd.splat(inverse), simd.splat(shifted_zero));
     }
-    if !to_tail.is_empty() {
-        let mut lanes = [0; LANES];
-        simd.store_low_bytes(simd.mul_add(last, factor, addend), &mut lanes);
-        to_tail.copy_from_slice(&lanes[..to_tail.len()]);
-        to_tail[rest..].fill(0);
+
+    let to = to.map(|to| to.split_at_mut(full * LANES));
+    for i in 0..full {
+        for r in 0..R {
+            let v = scaled(simd.load(&x[r].0[i]), i);
+            let to = &mut to[r].0.as_chunks_mut().0[i];
+            simd.store_low_bytes(simd.mul_add(v, steps[r], zeros[r]), to);
+        }
     }
-    RowScale { scale: range / 254.0, zero: (shifted_zero.to_bits() & 0xff) as i32 }
+    if rest > 0 {
+        for r in 0..R {
+            let v = scaled_last(simd.load_partial(x[r].1, 0.0));
+            let mut lanes = [0; LANES];
+            simd.store_low_bytes(simd.mul_add(v, steps[r], zeros[r]), &mut lanes);
+            to[r].1.copy_from_slice(&lanes[..to[r].1.len()]);
+            to[r].1[rest..].fill(0);
+        }
+    }
+    scales
 }

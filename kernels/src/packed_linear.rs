@@ -41,7 +41,7 @@ pub type SharedRegion = Arc<dyn AsRef<[f32]> + Send + Sync>;
 /// |---|---|---|
 /// | f32 | `[⌈n / 16⌉][k][16]` | bias `[⌈n / 16⌉][16]` |
 /// | bf16 | `[⌈n / 16⌉][⌈k / 2⌉][16][2]` | bias |
-/// | int8 | `[⌈n / 16⌉][⌈k / 4⌉][16][4]` | bias; for each [group](crate::reference::INT8_GROUP) of inputs the scale, f32; for each the sum of the column's bytes, i32 |
+/// | int8 | `[⌈n / 16⌉][⌈k / 4⌉][16][4]` | bias; for each [group](crate::reference::INT8_GROUP) of inputs the scale, f32; for each the sum of the column's bytes, f32 |
 ///
 /// Behind that, int8 has a factor for each input, `[⌈k / 16⌉][16]`: activations are multiplied by it before they are
 /// quantised, and weights are divided by it, which changes nothing but how well both can be quantised.
@@ -301,7 +301,7 @@ impl PanelMut<'_> {
                     for ((group, scales), sums) in row.chunks(INT8_GROUP).zip(&mut *scales).zip(&mut *sums) {
                         let (bytes, scale) = reference::quantize_weights(group);
                         let sum: i32 = bytes.iter().map(|&byte| i32::from(byte)).sum();
-                        (scales[i], sums[i]) = (scale, f32::from_bits(sum.cast_unsigned()));
+                        (scales[i], sums[i]) = (scale, sum as f32);
                         all.extend(bytes);
                     }
                     int8_words(&all)

@@ -434,20 +434,30 @@ impl ChainEnd<'_> {
                 row_scales[r] = rows[(self.first_row + r) * chains + self.chain];
             }
         }
+        let mut columns = [dot.columns(finish.scales.map(|scales| scales.columns), 0, self.chain); NV];
+        for v in 1..NV {
+            columns[v] = dot.columns(finish.scales.map(|scales| scales.columns), v, self.chain);
+        }
         let mut values = [[simd.splat(0.0); NV]; MR];
         for v in 0..NV {
-            let columns = dot.columns(finish.scales.map(|scales| scales.columns), v, self.chain);
-            let bias = match finish.bias {
-                Some(bias) if D::BIAS_FIRST => Some(simd.load(&bias[v].0)),
-                _ => None,
-            };
             for r in 0..MR {
-                let before = match self.first {
-                    true => bias,
+                values[r][v] = dot.numbers(acc[r][v], row_scales[r], columns[v]);
+            }
+        }
+        if !self.first {
+            for v in 0..NV {
+                for r in 0..MR {
                     // SAFETY: they can be read, says the caller.
-                    false => Some(simd.load(unsafe { &(*before.wrapping_add(r * NV + v)).0 })),
-                };
-                values[r][v] = dot.add_values(before, acc[r][v], row_scales[r], columns);
+                    let before = simd.load(unsafe { &(*before.wrapping_add(r * NV + v)).0 });
+                    values[r][v] = dot.add_numbers(before, values[r][v], row_scales[r], columns[v]);
+                }
+            }
+        } else if D::BIAS_FIRST {
+            for v in 0..NV {
+                let bias = finish.bias.map_or(simd.splat(0.0), |bias| simd.load(&bias[v].0));
+                for r in 0..MR {
+                    values[r][v] = dot.add_numbers(bias, values[r][v], row_scales[r], columns[v]);
+                }
             }
         }
         values

@@ -1,4 +1,5 @@
-//! How far exp, erf, tanh and both forms of GELU are from the truth, against f64 functions that nobody here wrote (`libm`).
+//! How far exp, erf, tanh and all forms of GELU are from the truth, and the powers of two that are weights of attention in
+//! bf16, against f64 functions that nobody here wrote (`libm`).
 
 use minilm_kernels::reference;
 
@@ -84,10 +85,50 @@ fn worst_of_input(name: &str, f: fn(f32) -> f32, exact: fn(f64) -> f64) -> f64 {
     worst
 }
 
+fn exact_gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))
+}
+
 #[test]
 fn gelu_is_within_its_bound() {
-    let exact = |x: f64| 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2));
-    assert!(worst_of_input("gelu", reference::gelu, exact) <= 1.2e-7);
+    assert!(worst_of_input("gelu", reference::gelu, exact_gelu) <= 1.2e-7);
+}
+
+/// Below ±12 in absolute terms, beyond in units of the input's size.
+#[test]
+fn gelu_by_a_polynomial_is_within_its_bounds() {
+    let (mut near, mut far) = (0.0f64, 0.0f64);
+    let dense = (-1_200_000..=1_200_000).map(|n| n as f32 * 1e-5);
+    for x in sample().map(f32::from_bits).chain(dense).filter(|x| x.is_finite()) {
+        let error = (f64::from(reference::gelu_polynomial(x)) - exact_gelu(f64::from(x))).abs();
+        match x.abs() <= 12.0 {
+            true => near = near.max(error),
+            false => far = far.max(error / f64::from(x.abs())),
+        }
+    }
+    println!("gelu_polynomial: at most {near:.3e} for |x| <= 12, {far:.3e} of |x| beyond");
+    assert!(near <= 3.8e-5 && far <= 1e-7);
+    assert!(reference::gelu_polynomial(f32::NAN).is_nan());
+}
+
+/// Where it is used: weights of scores that are not above their maximum.
+#[test]
+fn powers_of_two_that_are_weights_are_within_their_bound() {
+    let mut worst = 0.0f64;
+    let dense = (0..=4_900_000).map(|n| n as f32 * -1e-5);
+    let all = sample().map(f32::from_bits).filter(|t| (-49.0..=0.0).contains(t)).chain(dense);
+    for t in all {
+        let exact = libm::exp2(f64::from(t));
+        worst = worst.max((f64::from(reference::exp2_of_weight(t)) - exact).abs() / exact);
+    }
+    println!("exp2_of_weight: at most {worst:.3e} of the value");
+    assert!(worst <= 1.02e-4);
+    assert_eq!([0.0, -0.0].map(reference::exp2_of_weight), [1.0; 2]);
+    let least = reference::exp2_of_weight(-49.0);
+    for t in [f32::NEG_INFINITY, f32::MIN, -1e9, -130.0, -49.1] {
+        assert_eq!(reference::exp2_of_weight(t).to_bits(), least.to_bits(), "2^{t}");
+    }
+    assert!(least >= reference::BF16_LEAST && reference::exp2_of_weight(f32::NAN).is_nan());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use minilm::{
     DEFAULT_MODEL, EncodeOptions, Isa, LoadOptions, PackedCache, PackedCacheStatus, Precision,
-    SentenceTransformer,
+    SentenceTransformer, cpu_features,
 };
 use minilm_tests::golden;
 use minilm_tests::golden_bits::{self, SAMPLE, TINY_MODEL, load};

@@ -3,7 +3,7 @@
 import unittest
 from statistics import median
 
-from ..ratios import Figure, Headline, Scaling, faster, figures, headlines, scalings
+from ..ratios import Figure, Gain, Headline, Scaling, faster, figures, gains, headlines, scalings
 from ..rounds import Measurement
 
 
@@ -112,6 +112,9 @@ class Headlines(unittest.TestCase):
             + rounds("short", "minilm f32", [1.0], threads=2)
             + rounds("short", "rival f32", [5.0], threads=2)
             + rounds("long", "minilm f32", [7.0])
+            # Nobody else has it: there is no best one.
+            + rounds("short", "minilm bf16", [1.5])
+            + rounds("short", "rival bf16", [9.0], threads=2)
         )
         expected = [
             Headline("short", 1, "f32", 3.0, "rival f32"),
@@ -134,3 +137,25 @@ class Scalings(unittest.TestCase):
 
     def test_one_number_of_threads_scales_nothing(self) -> None:
         self.assertEqual(scalings(rounds("mixed", "minilm f32", [100.0], threads=2)), [])
+
+
+class Gains(unittest.TestCase):
+    def test_each_narrower_precision_is_compared_with_f32_round_by_round(self) -> None:
+        data = (
+            rounds("short", "minilm f32", [2.0, 4.0, 3.0])
+            + rounds("short", "minilm bf16", [1.0, 4.0, 2.0])
+            + rounds("short", "minilm int8", [0.5, 0.5, 0.5])
+            + rounds("short", "rival int8", [0.1, 0.1, 0.1])
+            + rounds("mixed", "minilm f32", [100.0], threads=2)
+            + rounds("mixed", "minilm int8", [350.0], threads=2)
+        )
+        expected = [
+            Gain("short", 1, "bf16", 1.5),
+            Gain("short", 1, "int8", 6.0),
+            Gain("mixed", 2, "int8", 3.5),
+        ]
+        self.assertEqual(gains(data), expected)
+
+    def test_without_f32_there_is_nothing_to_gain_over(self) -> None:
+        data = rounds("long", "minilm int8", [1.0]) + rounds("long", "minilm f32", [1.0], threads=2)
+        self.assertEqual(gains(data), [])

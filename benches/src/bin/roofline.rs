@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use minilm_benches::record::{Effort, Record};
 use minilm_benches::{plot, report};
-use minilm_kernels::Isa;
+use minilm_kernels::{Isa, Precision};
 
 /// Measure the kernels against this machine's peaks, on one thread.
 #[derive(Parser)]
@@ -18,6 +18,10 @@ struct Arguments {
     /// Instruction sets to measure, separated by commas [default: all of this machine]
     #[arg(long, value_name = "ISA", value_delimiter = ',')]
     isa: Vec<String>,
+
+    /// What products are computed in, separated by commas: f32, bf16, int8 [default: all of them]
+    #[arg(long, value_name = "PRECISION", value_delimiter = ',')]
+    precision: Vec<String>,
 
     /// Write record.json, README.md and roofline.svg into this directory
     #[arg(long, value_name = "DIR")]
@@ -51,13 +55,18 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     } else {
         arguments.isa.iter().map(|name| Isa::named(name)).collect::<Result<_, _>>()?
     };
+    let precisions = if arguments.precision.is_empty() {
+        Precision::ALL.to_vec()
+    } else {
+        arguments.precision.iter().map(|name| name.parse()).collect::<Result<_, _>>()?
+    };
     // Before minutes of measuring.
     if let Some(directory) = &arguments.out {
         std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     }
     let effort =
         Effort { rounds: arguments.rounds.into(), sample: Duration::from_millis(arguments.sample.into()) };
-    let record = Record::measure(&isas, effort, &mut |what| eprintln!("{what} …"));
+    let record = Record::measure(&isas, &precisions, effort, &mut |what| eprintln!("{what} …"));
     let text = report::markdown(&record);
     println!("{text}");
     if let Some(directory) = &arguments.out {

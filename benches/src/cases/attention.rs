@@ -2,41 +2,56 @@
 
 use std::hint::black_box;
 
-use minilm_kernels::{AttentionScratch, AttentionShape, attention};
+use minilm_kernels::{AttentionScratch, AttentionShape, Precision, attention};
 
-use super::{Case, Work, bytes};
+use super::{Case, HIDDEN, Work, bytes};
 use crate::measure::batch;
 use crate::{aligned, numbers};
 
 /// Tokens of a sequence: a question, a sentence, a paragraph, the longest text.
 pub const TOKENS: [usize; 4] = [16, 48, 128, 256];
 
-/// The heads of all-MiniLM-L6-v2.
-pub const SHAPE: AttentionShape = AttentionShape { heads: 12, head_size: 32 };
+/// The heads of all-MiniLM-L6-v2 beside dense layers of that precision.
+pub fn shape(precision: Precision) -> AttentionShape {
+    AttentionShape { heads: 12, head_size: 32, precision }
+}
+
+/// What attention's own products are computed in beside dense layers of these precisions, each once: int8 has it in bf16.
+pub fn precisions(of_dense_layers: &[Precision]) -> Vec<Precision> {
+    let mut precisions = Vec::new();
+    for &precision in of_dense_layers {
+        let own = if precision == Precision::Int8 { Precision::Bf16 } else { precision };
+        if !precisions.contains(&own) {
+            precisions.push(own);
+        }
+    }
+    precisions
+}
 
 /// One sequence of `s` tokens.
-pub fn case(s: usize) -> Case {
-    let qkv = aligned(&numbers(3 * s * SHAPE.hidden_size(), 1));
-    let mut out = aligned(&vec![0.0; s * SHAPE.hidden_size()]);
+pub fn case(precision: Precision, s: usize) -> Case {
+    let shape = shape(precision);
+    let qkv = aligned(&numbers(3 * s * HIDDEN, 1));
+    let mut out = aligned(&vec![0.0; s * HIDDEN]);
     let mut scratch = AttentionScratch::default();
     Case {
         operation: "attention",
-        shape: format!("{} heads of {}", SHAPE.heads, SHAPE.head_size),
+        shape: format!("{} heads of {}", shape.heads, shape.head_size),
         size: format!("s = {s}"),
         work: work(s),
         run: Box::new(move |isa, calls| {
-            batch(calls, || attention(isa, black_box(&qkv), SHAPE, &mut scratch, black_box(&mut out)))
+            batch(calls, || attention(isa, black_box(&qkv), shape, &mut scratch, black_box(&mut out)))
         }),
     }
 }
 
-/// The two products are counted, 2 · s · s · head_size each a head; not the softmax between them.
+/// The two products are counted, 2 · s · s · head_size each a head; not the softmax between them. What goes in and comes out
+/// is f32 in every precision.
 fn work(s: usize) -> Work {
-    let h = SHAPE.hidden_size();
     Work {
-        flops: Some((2 * 2 * s * s * h) as u64),
-        bytes: bytes(3 * s * h + s * h),
-        elements: (s * h) as u64,
+        operations: Some((2 * 2 * s * s * HIDDEN) as u64),
+        bytes: bytes(3 * s * HIDDEN + s * HIDDEN),
+        elements: (s * HIDDEN) as u64,
     }
 }
 
@@ -48,9 +63,16 @@ mod tests {
     fn work_by_hand() {
         // 12 heads, each [256][32] · [32][256] and [256][256] · [256][32].
         let found = work(256);
-        assert_eq!(found.flops, Some(12 * (2 * 256 * 32 * 256 + 2 * 256 * 256 * 32)));
+        assert_eq!(found.operations, Some(12 * (2 * 256 * 32 * 256 + 2 * 256 * 256 * 32)));
         // [256][1152] in, [256][384] out.
         assert_eq!(found.bytes, 4 * (294_912 + 98_304));
         assert_eq!(found.intensity(), Some(64.0));
+        assert_eq!(shape(Precision::F32).hidden_size(), HIDDEN);
+    }
+
+    #[test]
+    fn int8_has_the_attention_of_bf16() {
+        assert_eq!(precisions(&Precision::ALL), [Precision::F32, Precision::Bf16]);
+        assert_eq!(precisions(&[Precision::Int8]), [Precision::Bf16]);
     }
 }

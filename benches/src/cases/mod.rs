@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use minilm_kernels::Isa;
+use minilm_kernels::{Isa, Precision};
 
 pub mod attention;
 pub mod linear;
@@ -23,20 +23,21 @@ pub const PIECE: usize = 64;
 /// What one call of a kernel has to do, whatever the implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// Floating-point operations; a fused multiply-add is two. None where the definition does not say how many
-    /// it takes: exp and erf are as long as the polynomial that computes them.
-    pub flops: Option<u64>,
-    /// Bytes of the operands, each read once, and of the results, each written once.
+    /// Operations, of floating point or, in products of int8, of integers; a multiply-add is two. None where the
+    /// definition does not say how many it takes: exp and erf are as long as the polynomial that computes them.
+    pub operations: Option<u64>,
+    /// Bytes of the operands, each read once, and of the results, each written once. Scales of rows and columns, which are
+    /// one or two in a hundred of them, are not counted.
     pub bytes: u64,
     /// Elements of the result.
     pub elements: u64,
 }
 
 impl Work {
-    /// FLOP/byte: what the roofline model calls arithmetic intensity (Williams, Waterman and Patterson 2009,
+    /// Operations a byte: what the roofline model calls arithmetic intensity (Williams, Waterman and Patterson 2009,
     /// <https://doi.org/10.1145/1498765.1498785>).
     pub fn intensity(&self) -> Option<f64> {
-        self.flops.map(|flops| flops as f64 / self.bytes as f64)
+        self.operations.map(|operations| operations as f64 / self.bytes as f64)
     }
 }
 
@@ -57,6 +58,15 @@ impl Case {
     /// How long that many calls take on that instruction set.
     pub fn run(&mut self, isa: Isa, calls: u64) -> Duration {
         (self.run)(isa, calls)
+    }
+}
+
+/// The bytes of a factor of products in that precision.
+fn width(precision: Precision) -> usize {
+    match precision {
+        Precision::Bf16 => 2,
+        Precision::Int8 => 1,
+        _ => size_of::<f32>(),
     }
 }
 

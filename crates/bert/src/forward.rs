@@ -129,7 +129,7 @@ impl<P: Probe> Pass<'_, P> {
     fn layer_by_rows(&self, layer: &Layer, next: Option<&Layer>, states: &mut States, tokens: &PackedTokens) {
         let h = self.pieces.encoder.config.hidden_size;
         let States { hidden, qkv, context, .. } = states;
-        let shape = self.pieces.shape();
+        let shape = self.pieces.shape(layer);
 
         let heads = RowsMut::new(context, h).share_columns(shape.head_size, self.lead.threads());
         let pieces = &self.pieces;
@@ -189,7 +189,7 @@ impl<P: Probe> Pass<'_, P> {
         intermediate.resize(rows * f);
         let (pieces, threads, isa) = (&self.pieces, self.pieces.threads, self.pieces.encoder.isa);
 
-        let head_size = pieces.shape().head_size;
+        let head_size = pieces.shape(layer).head_size;
         let heads = RowsMut::new(context, h).share_columns(head_size, threads);
         self.lead.run(threads, |i| {
             let member = &mut *pieces.member(i);
@@ -313,7 +313,7 @@ impl<P: Probe> Pieces<'_, P> {
             let then = if part < 2 { of(part + 1) } else { then };
             linear_columns(isa, x, of(part), Some(then), Epilogue::Bias, shares.take(part));
         }
-        let mut shape = self.shape();
+        let mut shape = self.shape(layer);
         shape.heads = width / shape.head_size;
         for s in tokens.sequences() {
             let qkv = &qkv[scaled(s.clone(), 3 * width)];
@@ -326,12 +326,12 @@ impl<P: Probe> Pieces<'_, P> {
         weight.columns(Shares::range_of(weight.n(), PANEL, self.threads, i))
     }
 
-    fn shape(&self) -> AttentionShape {
-        let BertEncoder { config, precision, .. } = self.encoder;
+    fn shape(&self, layer: &Layer) -> AttentionShape {
+        let config = &self.encoder.config;
         AttentionShape {
             heads: config.num_attention_heads,
             head_size: config.head_size(),
-            precision: *precision,
+            precision: layer.qkv.precision(),
         }
     }
 

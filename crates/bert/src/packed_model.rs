@@ -29,9 +29,8 @@ fn panels_layout(precision: Precision) -> &'static str {
 const ROWS: &str = "f32 rows";
 
 /// The sections of a model and the tensors they are packed from.
+#[derive(Default)]
 pub(crate) struct Plan<'a> {
-    /// Of the matrices.
-    precision: Precision,
     planned: Vec<Planned<'a>>,
     /// Elements of the region so far.
     len: usize,
@@ -65,20 +64,17 @@ struct Dense<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(crate) fn new(precision: Precision) -> Plan<'a> {
-        Plan { precision, planned: Vec::new(), len: 0 }
-    }
-
     /// Plans a matrix of these parts side by side, each a weight `[part_n][k]` and a bias `[part_n]`. Gives back the
     /// section's index.
     pub(crate) fn dense(
         &mut self,
         name: String,
         batch: usize,
+        precision: Precision,
         parts: Vec<(Tensor<'a>, Tensor<'a>)>,
         [part_n, k]: [usize; 2],
     ) -> usize {
-        let (precision, n) = (self.precision, part_n.saturating_mul(parts.len()));
+        let n = part_n.saturating_mul(parts.len());
         let len = PackedLinear::packed_len(precision, n, k).unwrap_or(usize::MAX);
         let layout = panels_layout(precision).to_owned();
         let section = Section { name, layout, shape: vec![n, k], offset: self.len, len };
@@ -214,17 +210,15 @@ impl Dense<'_> {
 
 /// The packed weights, by the index of their section.
 pub(crate) struct Packed {
-    /// Of the matrices.
-    pub(crate) precision: Precision,
     pub(crate) region: Arc<Region>,
     pub(crate) sections: Vec<Section>,
 }
 
 impl Packed {
-    /// A section that was planned as a matrix.
-    pub(crate) fn linear(&self, index: usize) -> PackedLinear {
+    /// A section that was planned as a matrix in that precision.
+    pub(crate) fn linear(&self, index: usize, precision: Precision) -> PackedLinear {
         let Section { offset, ref shape, .. } = self.sections[index];
-        PackedLinear::from_region(self.precision, self.region.clone(), offset, shape[0], shape[1])
+        PackedLinear::from_region(precision, self.region.clone(), offset, shape[0], shape[1])
     }
 
     /// A section that was planned as rows.

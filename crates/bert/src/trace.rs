@@ -224,7 +224,7 @@ impl Trace<'_> {
         let config = &self.encoder.config;
         let (s, heads, head_size) = (self.s, config.num_attention_heads, config.head_size());
         let name = |step: &str| format!("layer.{i}.attention.{step}");
-        if self.encoder.precision != Precision::F32 {
+        if self.encoder.layers[i].qkv.precision() != Precision::F32 {
             let context = reference::attention_bf16(&qkv.values, s, heads, head_size);
             return self.show(&name("context"), heads * head_size, context, |step| {
                 let what = "attention in bf16, the heads side by side";

@@ -2,13 +2,14 @@
 //!
 //! That is what `vdpbf16ps` does, but that it takes denormals for zero and makes none. They do not occur: bf16 activations and
 //! weights are 0 or at least 2⁻⁵⁰ ([`BF16_LEAST`](crate::reference::BF16_LEAST)), so a product is a multiple of 2⁻¹¹⁴ and so
-//! is every sum.
+//! is every sum. At the other end its steps are fused as well: a product beyond the largest f32 counts in full, infinities and
+//! NaN are those of the IEEE operations. `tests.rs` looks at all of that on the machine that it runs on.
 #![cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "an instruction set is its intrinsics"))]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use super::{ColumnScales, Dot, DotKernel, add_sums};
+use super::{ColumnScales, Dot, DotKernel};
 use crate::dispatch::Kernel;
 use crate::reference::RowScale;
 #[cfg(target_arch = "x86_64")]
@@ -90,8 +91,13 @@ impl<S: Simd> Dot for Bf16Fma<S> {
     fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
 
     #[inline(always)]
-    fn add_values(self, before: Option<S::F32>, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
-        add_sums(self.0, before, sums)
+    fn numbers(self, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
+        sums
+    }
+
+    #[inline(always)]
+    fn add_numbers(self, before: S::F32, numbers: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
+        self.0.add(before, numbers)
     }
 }
 
@@ -189,7 +195,12 @@ impl Dot for Avx512Bf16 {
     fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
 
     #[inline(always)]
-    fn add_values(self, before: Option<__m512>, sums: __m512, _row: RowScale, _columns: ()) -> __m512 {
-        add_sums(self.simd, before, sums)
+    fn numbers(self, sums: __m512, _row: RowScale, _columns: ()) -> __m512 {
+        sums
+    }
+
+    #[inline(always)]
+    fn add_numbers(self, before: __m512, numbers: __m512, _row: RowScale, _columns: ()) -> __m512 {
+        self.simd.add(before, numbers)
     }
 }

@@ -1,6 +1,6 @@
 //! f32 on any instruction set: chains of fused multiply-adds of `K_BLOCK` steps.
 
-use super::{ColumnScales, Dot, DotKernel, add_sums};
+use super::{ColumnScales, Dot, DotKernel};
 use crate::dispatch::Kernel;
 use crate::reference::{K_BLOCK, RowScale};
 use crate::simd::{Lanes, Simd};
@@ -67,7 +67,12 @@ impl<S: Simd> Dot for F32<S> {
     fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
 
     #[inline(always)]
-    fn add_values(self, before: Option<S::F32>, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
-        add_sums(self.0, before, sums)
+    fn numbers(self, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
+        sums
+    }
+
+    #[inline(always)]
+    fn add_numbers(self, before: S::F32, numbers: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
+        self.0.add(before, numbers)
     }
 }

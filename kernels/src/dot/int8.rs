@@ -27,7 +27,7 @@ pub(crate) trait Int8Step: Copy + Send + Sync + 'static {
     const ACCUMULATORS: usize;
 
     /// What is subtracted from each activation before it is multiplied.
-    const OFFSET: i32 = 0;
+    const OFFSET: f32 = 0.0;
 
     fn simd(self) -> Self::Simd;
 
@@ -56,7 +56,7 @@ pub(crate) struct Int8<I>(pub(crate) I);
 pub(crate) struct Int8Columns<S: Simd> {
     scales: S::F32,
     /// Of each column's weights.
-    sums: S::I32,
+    sums: S::F32,
 }
 
 impl<I: Int8Step> Dot for Int8<I> {
@@ -106,28 +106,27 @@ impl<I: Int8Step> Dot for Int8<I> {
     fn columns(self, scales: Option<ColumnScales<'_>>, panel: usize, chain: usize) -> Self::Columns {
         let ColumnScales { scales, sums, stride } = scales.expect("weights of int8 have scales");
         let at = chain * stride + panel;
-        Int8Columns {
-            scales: self.simd().load(&scales[at].0),
-            sums: self.simd().load_i32(bytemuck::cast_ref(&sums[at].0)),
-        }
+        Int8Columns { scales: self.simd().load(&scales[at].0), sums: self.simd().load(&sums[at].0) }
     }
 
-    /// See [`reference::linear_int8`](crate::reference::linear_int8).
+    /// Σ q · v − zero · Σ v: see [`reference::linear_int8`](crate::reference::linear_int8).
     #[inline(always)]
-    fn add_values(
+    fn numbers(self, sums: Self::Sums, row: RowScale, columns: Self::Columns) -> <I::Simd as Simd>::F32 {
+        // All are integers below 2²⁴, for a group is not longer, so this is their difference, rounded once.
+        const { assert!(INT8_GROUP * 255 * 127 < 1 << 24) };
+        let simd = self.simd();
+        simd.mul_add(simd.splat(I::OFFSET - row.zero), columns.sums, simd.to_f32(sums))
+    }
+
+    #[inline(always)]
+    fn add_numbers(
         self,
-        before: Option<<I::Simd as Simd>::F32>,
-        sums: Self::Sums,
+        before: <I::Simd as Simd>::F32,
+        numbers: <I::Simd as Simd>::F32,
         row: RowScale,
         columns: Self::Columns,
     ) -> <I::Simd as Simd>::F32 {
         let simd = self.simd();
-        let zero = simd.splat_i32(row.zero - I::OFFSET);
-        let sums = simd.to_f32(simd.sub_product_i32(sums, zero, columns.sums));
-        let scale = simd.mul(simd.splat(row.scale), columns.scales);
-        match before {
-            Some(before) => simd.mul_add(sums, scale, before),
-            None => simd.mul(sums, scale),
-        }
+        simd.mul_add(numbers, simd.mul(simd.splat(row.scale), columns.scales), before)
     }
 }

@@ -76,7 +76,7 @@ impl Int8Step for NeonSdot {
 
     const TILE_ROWS: usize = Neon::TILE_ROWS;
     const ACCUMULATORS: usize = Neon::ACCUMULATORS;
-    const OFFSET: i32 = 128;
+    const OFFSET: f32 = 128.0;
 
     #[inline(always)]
     fn simd(self) -> Neon {
@@ -136,7 +136,7 @@ impl Int8Step for NeonInt8 {
     // Each product needs two registers for a moment.
     const TILE_ROWS: usize = 5;
     const ACCUMULATORS: usize = 5;
-    const OFFSET: i32 = 128;
+    const OFFSET: f32 = 128.0;
 
     #[inline(always)]
     fn simd(self) -> Neon {

@@ -25,6 +25,8 @@ mod int8_neon;
 mod int8_scalar;
 #[cfg(target_arch = "x86_64")]
 mod int8_vnni;
+#[cfg(test)]
+mod tests;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use bf16::Avx512Bf16;
@@ -56,7 +58,7 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// Sixteen sums.
     type Sums: Copy;
 
-    /// What [`Dot::add_values`] needs to know of sixteen columns.
+    /// What [`Dot::numbers`] needs to know of sixteen columns.
     type Columns: Copy;
 
     /// The most rows a product tile may have.
@@ -72,7 +74,8 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// Whether a block's sums are a chain of their own, to be added to those before as numbers. Else chains go on.
     const CHAINS: bool;
 
-    /// Whether the bias comes first, and the chains are added to it. Else it comes last.
+    /// Whether the bias comes first, and the chains are added to it. Else it comes last, and the first chain is added to
+    /// nothing.
     const BIAS_FIRST: bool;
 
     fn simd(self) -> Self::Simd;
@@ -100,11 +103,14 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// What is known of the columns of panel `panel` in chain `chain`, if they have scales.
     fn columns(self, scales: Option<ColumnScales<'_>>, panel: usize, chain: usize) -> Self::Columns;
 
-    /// `before`, if there is any, and the sums of a row's chain as numbers. `row` is the scale of the row, if rows have any.
-    fn add_values(
+    /// The sums of a row's chain as numbers, but for their scale. `row` is the scale of the row, if rows have any.
+    fn numbers(self, sums: Self::Sums, row: RowScale, columns: Self::Columns) -> <Self::Simd as Simd>::F32;
+
+    /// `before` and the numbers of a row's chain.
+    fn add_numbers(
         self,
-        before: Option<<Self::Simd as Simd>::F32>,
-        sums: Self::Sums,
+        before: <Self::Simd as Simd>::F32,
+        numbers: <Self::Simd as Simd>::F32,
         row: RowScale,
         columns: Self::Columns,
     ) -> <Self::Simd as Simd>::F32;
@@ -123,7 +129,7 @@ pub(crate) trait DotKernel {
 #[derive(Clone, Copy)]
 pub(crate) struct ColumnScales<'a> {
     pub(crate) scales: &'a [Lanes],
-    /// The sum of each column's weights, i32.
+    /// The sum of each column's weights.
     pub(crate) sums: &'a [Lanes],
     /// From a chain to the next.
     pub(crate) stride: usize,
@@ -134,14 +140,5 @@ impl ColumnScales<'_> {
     #[inline(always)]
     pub(crate) fn skip(self, panel: usize) -> Self {
         ColumnScales { scales: &self.scales[panel..], sums: &self.sums[panel..], stride: self.stride }
-    }
-}
-
-/// [`Dot::add_values`] of sums that are numbers.
-#[inline(always)]
-fn add_sums<S: Simd>(simd: S, before: Option<S::F32>, sums: S::F32) -> S::F32 {
-    match before {
-        Some(before) => simd.add(before, sums),
-        None => sums,
     }
 }

@@ -55,7 +55,7 @@ pub fn linear_bf16(x: &[f32], weight: &[f32], bias: &[f32], m: usize, n: usize, 
     out
 }
 
-/// 2ᵗ for t ≤ 0, at most 1.0e-4 of it off; for t below −49 that of −49, which is not below [`BF16_LEAST`] and makes no
+/// 2ᵗ for t ≤ 0, at most 1.02e-4 of it off; for t below −49 that of −49, which is not below [`BF16_LEAST`] and makes no
 /// difference beside a weight of 1. 1 for 0, NaN for NaN.
 ///
 /// t = n + f with integral n and |f| ≤ ½; 2ⁿ p(f), where n is added to the exponent of p(f).
@@ -124,12 +124,12 @@ pub struct RowScale {
     /// The distance of neighbouring bytes.
     pub scale: f32,
     /// The byte that is 0: 0 … 254.
-    pub zero: i32,
+    pub zero: f32,
 }
 
 impl RowScale {
     /// Of rows that have no scale.
-    pub const NONE: RowScale = RowScale { scale: 1.0, zero: 0 };
+    pub const NONE: RowScale = RowScale { scale: 1.0, zero: 0.0 };
 }
 
 /// A row whose numbers lie closer together than this counts as zeros.
@@ -149,12 +149,12 @@ pub fn quantize_row(x: &[f32]) -> (Vec<u8>, RowScale) {
     let (low, high) = (tree(lows, min), tree(highs, max));
     let range = high - low;
     if range < LEAST_RANGE {
-        return (vec![0; x.len()], RowScale { scale: 0.0, zero: 0 });
+        return (vec![0; x.len()], RowScale { scale: 0.0, zero: 0.0 });
     }
     let inverse = 254.0 / range;
     let shifted_zero = (-low).mul_add(inverse, ROUND);
     let bytes = x.iter().map(|x| x.mul_add(inverse, shifted_zero).to_bits() as u8).collect();
-    (bytes, RowScale { scale: range / 254.0, zero: (shifted_zero.to_bits() & 0xff) as i32 })
+    (bytes, RowScale { scale: range / 254.0, zero: shifted_zero - ROUND })
 }
 
 /// The weights of one output as signed bytes −127 … 127, with the distance of neighbouring bytes: weight = scale · byte.
@@ -192,7 +192,7 @@ pub fn linear_int8(x: &[f32], weight: &[f32], bias: &[f32], factors: &[f32]) -> 
             let mut value = bias;
             for ((bytes, RowScale { scale, zero }), (weights, column_scale)) in groups.iter().zip(column) {
                 let pairs = bytes.iter().zip(weights);
-                let sum: i32 = pairs.map(|(&q, &w)| (i32::from(q) - zero) * i32::from(w)).sum();
+                let sum: i32 = pairs.map(|(&q, &w)| (i32::from(q) - *zero as i32) * i32::from(w)).sum();
                 value = (sum as f32).mul_add(scale * column_scale, value);
             }
             out.push(value);

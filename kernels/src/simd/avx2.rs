@@ -310,13 +310,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn sub_product_i32(self, c: I32x16, a: I32x16, b: I32x16) -> I32x16 {
-        // SAFETY: as in `halves`.
-        let half = |c, a, b| unsafe { _mm256_sub_epi32(c, _mm256_mullo_epi32(a, b)) };
-        I32x16(half(c.0, a.0, b.0), half(c.1, a.1, b.1))
-    }
-
-    #[inline(always)]
     fn to_f32(self, v: I32x16) -> F32x16 {
         // SAFETY: as in `halves`.
         unsafe { F32x16(_mm256_cvtepi32_ps(v.0), _mm256_cvtepi32_ps(v.1)) }

@@ -305,11 +305,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn sub_product_i32(self, c: __m512i, a: __m512i, b: __m512i) -> __m512i {
-        register!(_mm512_sub_epi32(c, _mm512_mullo_epi32(a, b)))
-    }
-
-    #[inline(always)]
     fn to_f32(self, v: __m512i) -> __m512 {
         register!(_mm512_cvtepi32_ps(v))
     }

@@ -7,6 +7,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(test)]
+pub(crate) mod narrow_tests;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -184,9 +186,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// Lane j is `from[j]`.
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
-
-    /// c − a · b modulo 2³².
-    fn sub_product_i32(self, c: Self::I32, a: Self::I32, b: Self::I32) -> Self::I32;
 
     /// Each lane as an f32, rounded half to even.
     fn to_f32(self, v: Self::I32) -> Self::F32;

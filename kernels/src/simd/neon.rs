@@ -306,19 +306,6 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn sub_product_i32(self, c: I32x16, a: I32x16, b: I32x16) -> I32x16 {
-        // SAFETY: as in `quarters`.
-        unsafe {
-            I32x16(
-                vmlsq_s32(c.0, a.0, b.0),
-                vmlsq_s32(c.1, a.1, b.1),
-                vmlsq_s32(c.2, a.2, b.2),
-                vmlsq_s32(c.3, a.3, b.3),
-            )
-        }
-    }
-
-    #[inline(always)]
     fn to_f32(self, v: I32x16) -> F32x16 {
         quarters!(vcvtq_f32_s32, v)
     }

@@ -183,11 +183,6 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn sub_product_i32(self, c: Self::I32, a: Self::I32, b: Self::I32) -> Self::I32 {
-        std::array::from_fn(|j| c[j].wrapping_sub(a[j].wrapping_mul(b[j])))
-    }
-
-    #[inline(always)]
     fn to_f32(self, v: Self::I32) -> Self::F32 {
         each(|j| v[j] as f32)
     }

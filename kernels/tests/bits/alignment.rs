@@ -4,12 +4,14 @@
 //! changes the guards. What is read there and dropped, AddressSanitizer sees.
 
 use minilm_kernels::{
-    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, Precision, activate, attention,
-    cls_pool, dot, embedding_sum, l2_normalize, layer_norm, linear, max_pool, mean_pool, reference,
-    similarity_matrix, softmax, top_k,
+    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, Precision,
+    activate, attention, cls_pool, dot, embedding_sum, l2_normalize, layer_norm, linear, max_pool, mean_pool,
+    reference, similarity_matrix, softmax, top_k,
 };
 
 use crate::activations::ACTIVATIONS;
+use crate::attention::{ATTENTION_PRECISIONS, specified as specified_attention};
+use crate::linear::specified;
 use crate::numbers::{assert_bits, numbers};
 
 /// A cache line of f32.
@@ -123,42 +125,52 @@ fn rows_at_every_offset() {
 
 #[test]
 fn products_at_every_offset() {
-    for isa in Isa::available() {
-        for (m, n, k) in [(1, 16, 130), (3, 17, 33), (8, 48, 129), (9, 50, 5)] {
-            let (x, weight, bias) = (numbers(m * k, 36), numbers(n * k, 37), numbers(n, 38));
-            let packed = PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k);
-            let expected = reference::linear(&x, &weight, &bias, m, n, k);
-            let residual = numbers(m * n, 40);
-            let with_residual = reference::residual_sum(&expected, &residual);
-            for offset in 0..LINE {
-                let mut x = Guarded::new(&x, offset);
-                let mut y = Guarded::new(&vec![f32::NAN; m * n], (offset + 7) % LINE);
-                linear(isa, &*x.slice(), &packed, Epilogue::Bias, y.slice());
-                y.check(&format!("linear {m}×{n}×{k}"), isa, &expected);
-
-                let mut added = Guarded::new(&residual, (offset + 11) % LINE);
-                let mut y = Guarded::new(&vec![f32::NAN; m * n], (offset + 7) % LINE);
-                linear(isa, &*x.slice(), &packed, Epilogue::Residual(added.slice()), y.slice());
-                y.check(&format!("linear {m}×{n}×{k} with residual"), isa, &with_residual);
+    for precision in Precision::ALL {
+        for shape in [[1, 16, 130], [3, 17, 33], [8, 48, 129], [9, 50, 5], [6, 18, 401]] {
+            for isa in Isa::available() {
+                products_of_a_shape_at_every_offset(isa, precision, shape);
             }
         }
     }
 }
 
+fn products_of_a_shape_at_every_offset(isa: Isa, precision: Precision, [m, n, k]: [usize; 3]) {
+    let (x, weight, bias) = (numbers(m * k, 36), numbers(n * k, 37), numbers(n, 38));
+    let packed = PackedLinear::pack(precision, &[(&weight, &bias)], k);
+    let expected = specified(precision, &x, &weight, &bias, [m, n, k]);
+    let residual = numbers(m * n, 40);
+    let with_residual = reference::residual_sum(&expected, &residual);
+    let (what, mut narrow) = (format!("{precision} linear {m}×{n}×{k}"), NarrowRows::default());
+    for offset in 0..LINE {
+        let mut x = Guarded::new(&x, offset);
+        let x = narrow.narrow(isa, x.slice(), &packed);
+        let mut y = Guarded::new(&vec![f32::NAN; m * n], (offset + 7) % LINE);
+        linear(isa, x, &packed, Epilogue::Bias, y.slice());
+        y.check(&what, isa, &expected);
+
+        let mut added = Guarded::new(&residual, (offset + 11) % LINE);
+        let mut y = Guarded::new(&vec![f32::NAN; m * n], (offset + 7) % LINE);
+        linear(isa, x, &packed, Epilogue::Residual(added.slice()), y.slice());
+        y.check(&format!("{what} with residual"), isa, &with_residual);
+    }
+}
+
 #[test]
 fn attention_at_every_offset() {
-    for isa in Isa::available() {
-        let mut scratch = AttentionScratch::default();
-        for (s, heads, head_size) in [(5, 2, 16), (17, 1, 20), (33, 3, 32)] {
-            let shape = AttentionShape { heads, head_size, precision: Precision::F32 };
+    for precision in ATTENTION_PRECISIONS {
+        for (s, heads, head_size) in [(5, 2, 16), (17, 1, 20), (33, 3, 32), (6, 2, 7)] {
+            let shape = AttentionShape { heads, head_size, precision };
             let h = shape.hidden_size();
             let qkv: Vec<f32> = numbers(s * 3 * h, 39).iter().map(|x| x * 0.5).collect();
-            let expected = reference::attention(&qkv, s, heads, head_size);
-            for offset in 0..LINE {
-                let mut qkv = Guarded::new(&qkv, offset);
-                let mut y = Guarded::new(&vec![f32::NAN; s * h], (offset + 9) % LINE);
-                attention(isa, qkv.slice(), shape, &mut scratch, y.slice());
-                y.check(&format!("attention of {s} tokens"), isa, &expected);
+            let expected = specified_attention(&qkv, s, shape);
+            for isa in Isa::available() {
+                let mut scratch = AttentionScratch::default();
+                for offset in 0..LINE {
+                    let mut qkv = Guarded::new(&qkv, offset);
+                    let mut y = Guarded::new(&vec![f32::NAN; s * h], (offset + 9) % LINE);
+                    attention(isa, qkv.slice(), shape, &mut scratch, y.slice());
+                    y.check(&format!("{precision} attention of {s} tokens"), isa, &expected);
+                }
             }
         }
     }

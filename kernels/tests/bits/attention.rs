@@ -6,13 +6,11 @@ use minilm_kernels::{
 
 use crate::numbers::{assert_bits, numbers};
 
-fn isas_and_precisions() -> impl Iterator<Item = (Isa, Precision)> {
-    let isas = Isa::available().into_iter();
-    isas.flat_map(|isa| [Precision::F32, Precision::Bf16].map(|precision| (isa, precision)))
-}
+/// What there is to compute attention in; int8 has it in bf16.
+pub(crate) const ATTENTION_PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
 /// The specification of attention in the precision of the shape.
-fn specified(qkv: &[f32], s: usize, shape: AttentionShape) -> Vec<f32> {
+pub(crate) fn specified(qkv: &[f32], s: usize, shape: AttentionShape) -> Vec<f32> {
     let AttentionShape { heads, head_size, precision, .. } = shape;
     match precision {
         Precision::F32 => reference::attention(qkv, s, heads, head_size),
@@ -23,8 +21,9 @@ fn specified(qkv: &[f32], s: usize, shape: AttentionShape) -> Vec<f32> {
 /// One scratch for all, longer sequences before shorter ones, so that what one leaves behind would show.
 #[test]
 fn attention_of_all_lengths_and_head_sizes() {
-    for (isa, precision) in isas_and_precisions() {
-        let mut scratch = AttentionScratch::default();
+    for precision in ATTENTION_PRECISIONS {
+        let mut isas =
+            Isa::available().into_iter().map(|isa| (isa, AttentionScratch::default())).collect::<Vec<_>>();
         for (heads, head_size) in [(12, 32), (5, 8), (1, 1), (2, 17), (3, 48)] {
             let shape = AttentionShape { heads, head_size, precision };
             let h = shape.hidden_size();
@@ -32,10 +31,13 @@ fn attention_of_all_lengths_and_head_sizes() {
                 // Scores of softmaxes that are neither flat nor one-hot.
                 let mut qkv = numbers(s * 3 * h, s as u64 + 14);
                 qkv.iter_mut().for_each(|x| *x *= 0.5);
-                let mut y = vec![f32::NAN; s * h];
-                attention(isa, &qkv, shape, &mut scratch, &mut y);
+                let expected = specified(&qkv, s, shape);
                 let what = format!("{precision} attention of {s} tokens, {heads} heads of {head_size}");
-                assert_bits(&what, isa, &y, &specified(&qkv, s, shape));
+                for (isa, scratch) in &mut isas {
+                    let mut y = vec![f32::NAN; s * h];
+                    attention(*isa, &qkv, shape, scratch, &mut y);
+                    assert_bits(&what, *isa, &y, &expected);
+                }
             }
         }
     }
@@ -46,57 +48,59 @@ fn attention_of_all_lengths_and_head_sizes() {
 fn attention_over_more_keys_than_fit() {
     for s in [4096, 4097] {
         let qkv = numbers(3 * s, s as u64);
-        for (isa, precision) in isas_and_precisions() {
-            let mut y = vec![f32::NAN; s];
+        for precision in ATTENTION_PRECISIONS {
             let shape = AttentionShape { heads: 1, head_size: 1, precision };
             let expected = specified(&qkv, s, shape);
-            attention(isa, &qkv, shape, &mut AttentionScratch::default(), &mut y);
-            assert_bits(&format!("attention of {s} tokens"), isa, &y, &expected);
+            for isa in Isa::available() {
+                let mut y = vec![f32::NAN; s];
+                attention(isa, &qkv, shape, &mut AttentionScratch::default(), &mut y);
+                assert_bits(&format!("{precision} attention of {s} tokens"), isa, &y, &expected);
+            }
         }
     }
 }
 
 /// Two sequences in one matrix, some heads of both on each thread.
-fn check_heads(isa: Isa, shape: AttentionShape, lengths: [usize; 2], parts: usize) {
+fn check_heads(shape: AttentionShape, lengths: [usize; 2], parts: usize) {
     let AttentionShape { heads, head_size, precision, .. } = shape;
     let (h, s) = (shape.hidden_size(), lengths[0] + lengths[1]);
     let mut qkv = numbers(s * 3 * h, s as u64 + 15);
     qkv.iter_mut().for_each(|x| *x *= 0.5);
     let (first_qkv, second_qkv) = qkv.split_at(lengths[0] * 3 * h);
-    let mut y = vec![f32::NAN; s * h];
-
-    let shares = RowsMut::new(&mut y, h).share_columns(head_size, parts);
-    std::thread::scope(|scope| {
-        for i in 0..parts {
-            let shares = &shares;
-            scope.spawn(move || {
-                let (columns, mut out) = (shares.range(i), shares.take(i));
-                let scratch = &mut AttentionScratch::default();
-                for (qkv, rows) in [(first_qkv, 0..lengths[0]), (second_qkv, lengths[0]..s)] {
-                    let out = out.part(rows, 0..columns.len());
-                    attention_heads(isa, qkv, shape, columns.start / head_size, scratch, out);
-                }
-            });
-        }
-    });
-
     let mut expected = specified(first_qkv, lengths[0], shape);
     expected.extend(specified(second_qkv, lengths[1], shape));
-    let what = format!(
-        "{precision} attention of {lengths:?} tokens, {heads} heads of {head_size}, in {parts} parts"
-    );
-    assert_bits(&what, isa, &y, &expected);
+    for isa in Isa::available() {
+        let mut y = vec![f32::NAN; s * h];
+        let shares = RowsMut::new(&mut y, h).share_columns(head_size, parts);
+        std::thread::scope(|scope| {
+            for i in 0..parts {
+                let shares = &shares;
+                scope.spawn(move || {
+                    let (columns, mut out) = (shares.range(i), shares.take(i));
+                    let scratch = &mut AttentionScratch::default();
+                    for (qkv, rows) in [(first_qkv, 0..lengths[0]), (second_qkv, lengths[0]..s)] {
+                        let out = out.part(rows, 0..columns.len());
+                        attention_heads(isa, qkv, shape, columns.start / head_size, scratch, out);
+                    }
+                });
+            }
+        });
+        let what = format!(
+            "{precision} attention of {lengths:?} tokens, {heads} heads of {head_size}, in {parts} parts"
+        );
+        assert_bits(&what, isa, &y, &expected);
+    }
 }
 
 /// With more parts than heads, some parts have none.
 #[test]
 fn attention_shared_by_heads() {
-    for (isa, precision) in isas_and_precisions() {
+    for precision in ATTENTION_PRECISIONS {
         for (heads, head_size) in [(12, 32), (5, 8), (1, 1), (2, 17), (3, 48)] {
             let shape = AttentionShape { heads, head_size, precision };
             for lengths in [[0, 1], [3, 0], [16, 7], [129, 33]] {
                 for parts in [1, 2, 3, 5] {
-                    check_heads(isa, shape, lengths, parts);
+                    check_heads(shape, lengths, parts);
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::activations::ACTIVATIONS;
 use crate::numbers::{assert_bits, numbers};
 
 /// The specification of a product in that precision.
-fn specified(
+pub(crate) fn specified(
     precision: Precision,
     x: &[f32],
     weight: &[f32],
@@ -25,40 +25,39 @@ fn specified(
     }
 }
 
-fn check_linear(isa: Isa, precision: Precision, m: usize, n: usize, k: usize) {
+fn check_linear(precision: Precision, [m, n, k]: [usize; 3]) {
     let (x, weight, bias) = (numbers(m * k, 7), numbers(n * k, 8), numbers(n, 9));
     let residual = numbers(m * n, 10);
     let packed = PackedLinear::pack(precision, &[(&weight, &bias)], k);
     assert_eq!((packed.precision(), packed.n(), packed.k()), (precision, n, k));
     let expected = specified(precision, &x, &weight, &bias, [m, n, k]);
-    let mut narrow = NarrowRows::default();
-    let x = narrow.narrow(isa, &x, &packed);
-
-    let mut y = vec![f32::NAN; m * n];
-    let what = format!("{precision} linear {m}×{n}×{k}");
-    linear(isa, x, &packed, Epilogue::Bias, &mut y);
-    assert_bits(&what, isa, &y, &expected);
-
-    for (activation, specified) in ACTIVATIONS {
-        linear(isa, x, &packed, Epilogue::Activation(activation), &mut y);
-        let activated: Vec<f32> = expected.iter().map(|&x| specified(x)).collect();
-        assert_bits(&format!("{what} with {activation:?}"), isa, &y, &activated);
-    }
-
-    linear(isa, x, &packed, Epilogue::Residual(&residual), &mut y);
     let with_residual = reference::residual_sum(&expected, &residual);
-    assert_bits(&format!("{what} with residual"), isa, &y, &with_residual);
+    let what = format!("{precision} linear {m}×{n}×{k}");
+    let mut narrow = NarrowRows::default();
+    for isa in Isa::available() {
+        let x = narrow.narrow(isa, &x, &packed);
+        let mut y = vec![f32::NAN; m * n];
+        linear(isa, x, &packed, Epilogue::Bias, &mut y);
+        assert_bits(&what, isa, &y, &expected);
+
+        for (activation, specified) in ACTIVATIONS {
+            linear(isa, x, &packed, Epilogue::Activation(activation), &mut y);
+            let activated: Vec<f32> = expected.iter().map(|&x| specified(x)).collect();
+            assert_bits(&format!("{what} with {activation:?}"), isa, &y, &activated);
+        }
+
+        linear(isa, x, &packed, Epilogue::Residual(&residual), &mut y);
+        assert_bits(&format!("{what} with residual"), isa, &y, &with_residual);
+    }
 }
 
 #[test]
 fn linear_of_every_tile_shape_and_tail() {
-    for isa in Isa::available() {
-        for precision in Precision::ALL {
-            for m in 0..=20 {
-                for n in [0, 1, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
-                    for k in [1, 2, 3, 17, 129] {
-                        check_linear(isa, precision, m, n, k);
-                    }
+    for precision in Precision::ALL {
+        for m in 0..=20 {
+            for n in [0, 1, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
+                for k in [1, 2, 3, 17, 129] {
+                    check_linear(precision, [m, n, k]);
                 }
             }
         }
@@ -67,12 +66,10 @@ fn linear_of_every_tile_shape_and_tail() {
 
 #[test]
 fn linear_of_the_real_shapes() {
-    for isa in Isa::available() {
-        for precision in Precision::ALL {
-            for (n, k) in [(1152, 384), (384, 384), (1536, 384), (384, 1536)] {
-                for m in [1, 9, 40] {
-                    check_linear(isa, precision, m, n, k);
-                }
+    for precision in Precision::ALL {
+        for (n, k) in [(1152, 384), (384, 384), (1536, 384), (384, 1536)] {
+            for m in [1, 9, 40] {
+                check_linear(precision, [m, n, k]);
             }
         }
     }
@@ -124,15 +121,15 @@ struct SharedProduct {
 }
 
 impl SharedProduct {
-    fn new(m: usize, n: usize, k: usize) -> SharedProduct {
+    fn new(precision: Precision, [m, n, k]: [usize; 3]) -> SharedProduct {
         let (x, weight, bias) = (numbers(m * k, 7), numbers(n * k, 8), numbers(n, 9));
         SharedProduct {
-            what: format!("columns of linear {m}×{n}×{k}"),
-            weight: PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k),
+            what: format!("columns of {precision} linear {m}×{n}×{k}"),
+            weight: PackedLinear::pack(precision, &[(&weight, &bias)], k),
             residual: numbers(m * n, 10),
-            biased: reference::linear(&x, &weight, &bias, m, n, k),
+            biased: specified(precision, &x, &weight, &bias, [m, n, k]),
             n,
-            next: PackedLinear::pack(Precision::F32, &[(&numbers(33 * 5, 11), &numbers(33, 12))], 5),
+            next: PackedLinear::pack(precision, &[(&numbers(33 * 5, 11), &numbers(33, 12))], 5),
             x,
         }
     }
@@ -148,6 +145,8 @@ impl SharedProduct {
 
     /// Each part on a thread of its own, at once. Something may come next or not.
     fn check(&self, isa: Isa, parts: usize, (epilogue, expected): &(Epilogue<'_>, Vec<f32>), then: bool) {
+        let mut narrow = NarrowRows::default();
+        let x = narrow.narrow(isa, &self.x, &self.weight);
         let mut y = vec![f32::NAN; expected.len()];
         let shares = RowsMut::new(&mut y, self.n).share_columns(16, parts);
         std::thread::scope(|scope| {
@@ -156,7 +155,7 @@ impl SharedProduct {
                 scope.spawn(move || {
                     let columns = self.weight.columns(shares.range(i));
                     let then = then.then_some(self.next.columns(0..16));
-                    linear_columns(isa, (&self.x).into(), columns, then, *epilogue, shares.take(i));
+                    linear_columns(isa, x, columns, then, *epilogue, shares.take(i));
                 });
             }
         });
@@ -165,20 +164,37 @@ impl SharedProduct {
     }
 }
 
+/// Of large products not all combinations, which would take minutes: each cut, and each epilogue.
+fn check_shared_by_columns(precision: Precision, shape: [usize; 3]) {
+    let product = SharedProduct::new(precision, shape);
+    let epilogues = product.epilogues();
+    let [m, n, k] = shape;
+    let every = if m * n * k > 1_000_000 { 8 } else { 1 };
+    for isa in Isa::available() {
+        for case in (m % every..24).step_by(every) {
+            let (parts, epilogue, then) = ([1, 2, 3, 5][case % 4], case / 8, case / 4 % 2 == 1);
+            product.check(isa, parts, &epilogues[epilogue], then);
+        }
+    }
+}
+
 /// With 40 columns in five parts, some parts have none.
 #[test]
 fn linear_shared_by_columns() {
     for (n, k) in [40, 384, 1152].into_iter().flat_map(|n| [1, 127, 128, 129, 384, 1536].map(|k| (n, k))) {
         for m in [0, 1, 5, 8, 9, 17, 64] {
-            let product = SharedProduct::new(m, n, k);
-            let epilogues = product.epilogues();
-            // Of large products not all combinations, which would take minutes: each cut, and each epilogue.
-            let every = if m * n * k > 1_000_000 { 8 } else { 1 };
-            for isa in Isa::available() {
-                for case in (m % every..24).step_by(every) {
-                    let (parts, epilogue, then) = ([1, 2, 3, 5][case % 4], case / 8, case / 4 % 2 == 1);
-                    product.check(isa, parts, &epilogues[epilogue], then);
-                }
+            check_shared_by_columns(Precision::F32, [m, n, k]);
+        }
+    }
+}
+
+/// With lengths of k that are whole words and groups and that are not.
+#[test]
+fn narrow_linear_shared_by_columns() {
+    for precision in [Precision::Bf16, Precision::Int8] {
+        for (n, k) in [40, 384].into_iter().flat_map(|n| [1, 3, 34, 383, 384, 385, 1536].map(|k| (n, k))) {
+            for m in [0, 1, 4, 7, 9, 17] {
+                check_shared_by_columns(precision, [m, n, k]);
             }
         }
     }

@@ -6,6 +6,7 @@ mod activations;
 mod alignment;
 mod attention;
 mod linear;
+mod narrow;
 mod numbers;
 mod packing;
 mod properties;
@@ -14,4 +15,4 @@ mod rows;
 mod similarity;
 mod top_k;
 
-use minilm_kernels::Isa;
+use minilm_kernels::{Isa, cpu_features};

@@ -47,7 +47,7 @@ fn packed_naively(precision: Precision, weight: &[f32], bias: &[f32], k: usize) 
             let (of_group, scale) = reference::quantize_weights(row);
             let sum: i32 = of_group.iter().map(|&byte| i32::from(byte)).sum();
             scales[group * panels * 16 + column] = scale;
-            sums[group * panels * 16 + column] = f32::from_bits(sum as u32);
+            sums[group * panels * 16 + column] = sum as f32;
             bytes.extend(of_group);
         }
         for step in 0..k {

@@ -2,13 +2,15 @@
 //! reference itself has to obey.
 
 use minilm_kernels::{
-    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, PackedLinear, Precision, activate, attention,
-    dot, l2_normalize, layer_norm, linear, reference, similarity_matrix, softmax, top_k,
+    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, Precision,
+    activate, attention, dot, l2_normalize, layer_norm, linear, reference, similarity_matrix, softmax, top_k,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::activations::ACTIVATIONS;
+use crate::attention::{ATTENTION_PRECISIONS, specified as specified_attention};
+use crate::linear::specified;
 use crate::numbers::assert_bits;
 
 /// Any number that is neither NaN nor infinite: both zeros, denormals, the largest.
@@ -34,18 +36,52 @@ fn layer() -> impl Strategy<Value = (usize, Vec<f32>, Vec<f32>, Vec<f32>)> {
     })
 }
 
+/// Σ x · weight + bias, and how far a product in that precision may be from it.
+fn exact_and_bound(precision: Precision, x: &[f32], weight: &[f32], bias: f32) -> (f64, f64) {
+    let (mut exact, mut magnitudes, mut bound) = (f64::from(bias), f64::from(bias).abs(), 0.0);
+    for (x, weight) in x.chunks(reference::INT8_GROUP).zip(weight.chunks(reference::INT8_GROUP)) {
+        let low = x.iter().fold(0.0f32, |low, &x| low.min(x));
+        let high = x.iter().fold(0.0f32, |high, &x| high.max(x));
+        let largest = weight.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
+        for (&x, &weight) in x.iter().zip(weight) {
+            let (x, weight) = (f64::from(x), f64::from(weight));
+            // Half a step of each.
+            let (of_x, of_weight) = match precision {
+                // Of 2⁻⁷ of the number or less, or all of it where it is below what counts.
+                Precision::Bf16 => {
+                    let least = f64::from(reference::BF16_LEAST);
+                    [x, weight]
+                        .map(|number| (number.abs() * 2f64.powi(-8)).max(number.abs().min(least)))
+                        .into()
+                }
+                _ => (f64::from(high - low) / 254.0 / 2.0, f64::from(largest) / 127.0 / 2.0),
+            };
+            let off = x.abs() * of_weight + weight.abs() * of_x + of_x * of_weight;
+            exact += x * weight;
+            magnitudes += (x * weight).abs() + off;
+            bound += off;
+        }
+    }
+    // Each step of a chain rounds once or twice, and scales are products that were rounded; ranges below 2⁻⁶⁰ are 0.
+    let roundings = (2 * x.len() + 16) as f64 * 2f64.powi(-24) * magnitudes;
+    (exact, bound * 1.000_01 + roundings + 1e-30)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn products_have_the_bits_of_the_reference((k, x, weight, bias) in layer()) {
         let (m, n) = (x.len() / k, bias.len());
-        let packed = PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k);
-        let expected = reference::linear(&x, &weight, &bias, m, n, k);
-        for isa in Isa::available() {
-            let mut y = vec![f32::NAN; m * n];
-            linear(isa, &x, &packed, Epilogue::Bias, &mut y);
-            assert_bits("linear", isa, &y, &expected);
+        for precision in Precision::ALL {
+            let packed = PackedLinear::pack(precision, &[(&weight, &bias)], k);
+            let expected = specified(precision, &x, &weight, &bias, [m, n, k]);
+            for isa in Isa::available() {
+                let mut y = vec![f32::NAN; m * n];
+                let mut narrow = NarrowRows::default();
+                linear(isa, narrow.narrow(isa, &x, &packed), &packed, Epilogue::Bias, &mut y);
+                assert_bits(&format!("{precision} linear"), isa, &y, &expected);
+            }
         }
     }
 
@@ -53,19 +89,38 @@ proptest! {
     #[test]
     fn a_row_alone_has_the_bits_it_has_among_others((k, x, weight, bias) in layer(), seed in any::<prop::sample::Index>()) {
         let (m, n) = (x.len() / k, bias.len());
-        let packed = PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k);
         let residual: Vec<f32> = x.iter().cycle().take(m * n).copied().collect();
         let norm = LayerNorm { gamma: bias.clone(), beta: bias.clone(), eps: 1e-6 };
         let row = seed.index(m);
-        for isa in Isa::available() {
-            let (mut all, mut one) = (vec![f32::NAN; m * n], vec![f32::NAN; n]);
-            linear(isa, &x, &packed, Epilogue::Residual(&residual), &mut all);
-            let residual = &residual[row * n..][..n];
-            linear(isa, &x[row * k..][..k], &packed, Epilogue::Residual(residual), &mut one);
-            assert_bits("a row of a product", isa, &all[row * n..][..n], &one);
-            layer_norm(isa, &mut all, &norm);
-            layer_norm(isa, &mut one, &norm);
-            assert_bits("a row, normalised", isa, &all[row * n..][..n], &one);
+        let mut narrow = NarrowRows::default();
+        for precision in Precision::ALL {
+            let packed = PackedLinear::pack(precision, &[(&weight, &bias)], k);
+            for isa in Isa::available() {
+                let (mut all, mut one) = (vec![f32::NAN; m * n], vec![f32::NAN; n]);
+                linear(isa, narrow.narrow(isa, &x, &packed), &packed, Epilogue::Residual(&residual), &mut all);
+                let (x, residual) = (&x[row * k..][..k], &residual[row * n..][..n]);
+                linear(isa, narrow.narrow(isa, x, &packed), &packed, Epilogue::Residual(residual), &mut one);
+                assert_bits(&format!("a row of a {precision} product"), isa, &all[row * n..][..n], &one);
+                layer_norm(isa, &mut all, &norm);
+                layer_norm(isa, &mut one, &norm);
+                assert_bits("a row, normalised", isa, &all[row * n..][..n], &one);
+            }
+        }
+    }
+
+    /// A law that the references of narrow products have to obey: each factor is at most half a step from what it stands
+    /// for, and nothing else is lost but roundings of f32.
+    #[test]
+    fn narrow_products_are_off_by_the_steps_of_their_factors((k, x, weight, bias) in layer()) {
+        let n = bias.len();
+        for precision in [Precision::Bf16, Precision::Int8] {
+            let y = specified(precision, &x, &weight, &bias, [x.len() / k, n, k]);
+            for (i, &y) in y.iter().enumerate() {
+                let (x, weight, bias) = (&x[i / n * k..][..k], &weight[i % n * k..][..k], bias[i % n]);
+                let (exact, bound) = exact_and_bound(precision, x, weight, bias);
+                let off = (f64::from(y) - exact).abs();
+                prop_assert!(off <= bound, "{} in the place of {} in {}, more than {}", y, exact, precision, bound);
+            }
         }
     }
 
@@ -78,19 +133,27 @@ proptest! {
     ) {
         let h = heads * head_size;
         let qkv: Vec<f32> = crate::numbers::numbers(s * 3 * h, seed).iter().map(|x| x * 0.5).collect();
-        let expected = reference::attention(&qkv, s, heads, head_size);
         let mut scratch = AttentionScratch::default();
-        for isa in Isa::available() {
-            let mut y = vec![f32::NAN; s * h];
-            attention(isa, &qkv, AttentionShape { heads, head_size, precision: Precision::F32 }, &mut scratch, &mut y);
-            assert_bits("attention", isa, &y, &expected);
-        }
-        // An average of values lies among them.
-        for (i, &y) in expected.iter().enumerate() {
-            let values = (0..s).map(|token| qkv[token * 3 * h + 2 * h + i % h]);
-            let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
-            let slack = 1e-5 * low.abs().max(high.abs());
-            prop_assert!(low - slack <= y && y <= high + slack, "{} is not in {}..{}", y, low, high);
+        for precision in ATTENTION_PRECISIONS {
+            let shape = AttentionShape { heads, head_size, precision };
+            let expected = specified_attention(&qkv, s, shape);
+            for isa in Isa::available() {
+                let mut y = vec![f32::NAN; s * h];
+                attention(isa, &qkv, shape, &mut scratch, &mut y);
+                assert_bits(&format!("{precision} attention"), isa, &y, &expected);
+            }
+            // An average of values lies among them. In bf16 a value and its weight may be half a step off each, and small
+            // values are 0.
+            let (relative, absolute) = match precision {
+                Precision::F32 => (1e-5, 0.0),
+                _ => (2f32.powi(-7) + 1e-4, reference::BF16_LEAST),
+            };
+            for (i, &y) in expected.iter().enumerate() {
+                let values = (0..s).map(|token| qkv[token * 3 * h + 2 * h + i % h]);
+                let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
+                let slack = relative * low.abs().max(high.abs()) + absolute;
+                prop_assert!(low - slack <= y && y <= high + slack, "{} is not in {}..{}", y, low, high);
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Attention of one sequence in bf16, head by head: what [`attention.rs`](crate::attention) does, with bf16 factors.
+//! Attention of one sequence in bf16, head by head: what `attention.rs` does, with bf16 factors.
 //!
 //! ```text
 //! for each head:

@@ -46,8 +46,8 @@ pub type SharedRegion = Arc<dyn AsRef<[f32]> + Send + Sync>;
 /// Behind that, int8 has a factor for each input, `[⌈k / 16⌉][16]`: activations are multiplied by it before they are
 /// quantised, and weights are divided by it, which changes nothing but how well both can be quantised.
 ///
-/// What a weight becomes, [`reference::bf16_bits`](crate::reference::bf16_bits) and
-/// [`reference::quantize_weights`](crate::reference::quantize_weights) say.
+/// What a weight becomes, [`reference::bf16_bits`] and
+/// [`reference::quantize_weights`] say.
 #[derive(Debug)]
 pub struct PackedLinear {
     pub(crate) precision: Precision,

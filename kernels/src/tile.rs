@@ -14,7 +14,7 @@
 //!
 //! Lanes are output columns, so each output element has its own chain of fused multiply-adds over k in
 //! order, whatever MR and NV are: the tile shape can follow the machine without changing a bit. A chain ends after
-//! [`K_BLOCK`] steps; what the blocks before have come to waits on the stack meanwhile, 1.5 KB that never leave L1.
+//! [`Dot::BLOCK`] steps; what the blocks before have come to waits on the stack meanwhile, 1.5 KB that never leave L1.
 //! Then bias, residual and activation follow while the tile is in L1, and the output is written once.
 //!
 //! Each step also prefetches a little of the weights that come next: [`Upcoming`].

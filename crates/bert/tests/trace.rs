@@ -113,9 +113,9 @@ fn bits(x: &[f32]) -> Vec<u32> {
 fn steps_of_layers(precision: Precision) -> usize {
     match precision {
         Precision::F32 => 2 * 12,
-        // Attention is one.
-        Precision::Bf16 => 2 * 10,
-        // And two products of a layer have factors.
+        // Attention is one, but in the last layer, which has that in f32.
+        Precision::Bf16 => 10 + 12,
+        // It is one, and two products of a layer have factors.
         Precision::Int8 => 2 * (10 + 2),
         other => panic!("{other}"),
     }

@@ -1,7 +1,7 @@
 //! bf16: the product of two bf16 is exact in f32, so a step is two additions, each rounded once, of k + 1 first.
 //!
 //! That is what `vdpbf16ps` does, but that it takes denormals for zero and makes none. They do not occur: bf16 activations and
-//! weights are 0 or at least 2⁻⁵⁰ ([`BF16_LEAST`](crate::reference::BF16_LEAST)), so a product is a multiple of 2⁻¹¹⁴ and so
+//! weights are 0 or at least 2⁻⁵⁰ ([`crate::reference::BF16_LEAST`]), so a product is a multiple of 2⁻¹¹⁴ and so
 //! is every sum. At the other end its steps are fused as well: a product beyond the largest f32 counts in full, infinities and
 //! NaN are those of the IEEE operations. `tests.rs` looks at all of that on the machine that it runs on.
 #![cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "an instruction set is its intrinsics"))]

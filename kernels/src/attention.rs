@@ -19,12 +19,13 @@ use crate::aligned_buffer::AlignedBuffer;
 use crate::attention_bf16::{AttentionBf16, Bf16Scratch};
 use crate::dispatch::{Isa, Kernel};
 use crate::dot::{DotKernel, F32};
+use crate::finish::Finish;
 use crate::gemm::{Fetch, Product};
 use crate::precision::Precision;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::softmax::softmax_rows;
-use crate::tile::{Finish, Panels};
+use crate::tile::Panels;
 
 /// How many scores are computed at a time, 16 KB: those of as many queries as they suffice for.
 pub(crate) const SCORES: usize = 4096;

@@ -18,12 +18,13 @@ use std::ops::Range;
 use crate::aligned_buffer::AlignedBuffer;
 use crate::attention::{AttentionShape, FAR_TOKENS, LEAST_QUERIES, SCORES, grow, prefetch_head};
 use crate::dot::{Dot, DotKernel};
+use crate::finish::Finish;
 use crate::gemm::{Fetch, Product};
 use crate::math::{LOG2_E, exp2_of_weights};
 use crate::narrow_rows::bf16_row;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
-use crate::tile::{Finish, Panels};
+use crate::tile::Panels;
 
 /// Room for one head. It grows to the longest sequence it has met.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 #[cfg(target_arch = "x86_64")]
 use crate::dot::{Avx2Int8, Avx512Bf16, Avx512Vnni, AvxVnni};
-use crate::dot::{Bf16Fma, Dot, DotKernel, F32, Int8, ScalarInt8};
+use crate::dot::{Bf16Fma, Dot, DotKernel, F32, ScalarInt8};
 #[cfg(target_arch = "aarch64")]
 use crate::dot::{NeonInt8, NeonSdot};
 use crate::precision::Precision;
@@ -142,7 +142,7 @@ impl Isa {
             Detected::Scalar(simd) => match precision {
                 Precision::F32 => F32(simd).call(kernel),
                 Precision::Bf16 => Bf16Fma(simd).call(kernel),
-                Precision::Int8 => Int8(ScalarInt8).call(kernel),
+                Precision::Int8 => ScalarInt8.call(kernel),
             },
             #[cfg(target_arch = "x86_64")]
             Detected::Avx2(simd) => avx2_multiply(simd, precision, kernel),
@@ -154,7 +154,7 @@ impl Isa {
                     None => avx2_multiply(simd.avx2(), precision, kernel),
                 },
                 Precision::Int8 => match Avx512Vnni::detect(simd) {
-                    Some(step) => Int8(step).call(kernel),
+                    Some(dot) => dot.call(kernel),
                     None => avx2_multiply(simd.avx2(), precision, kernel),
                 },
             },
@@ -163,8 +163,8 @@ impl Isa {
                 Precision::F32 => F32(simd).call(kernel),
                 Precision::Bf16 => Bf16Fma(simd).call(kernel),
                 Precision::Int8 => match NeonSdot::detect(simd) {
-                    Some(step) => Int8(step).call(kernel),
-                    None => Int8(NeonInt8(simd)).call(kernel),
+                    Some(dot) => dot.call(kernel),
+                    None => NeonInt8(simd).call(kernel),
                 },
             },
         }
@@ -179,8 +179,8 @@ fn avx2_multiply<K: DotKernel>(simd: Avx2, precision: Precision, kernel: K) -> K
         Precision::F32 => F32(simd).call(kernel),
         Precision::Bf16 => Bf16Fma(simd).call(kernel),
         Precision::Int8 => match AvxVnni::detect(simd) {
-            Some(step) => Int8(step).call(kernel),
-            None => Int8(Avx2Int8(simd)).call(kernel),
+            Some(dot) => dot.call(kernel),
+            None => Avx2Int8(simd).call(kernel),
         },
     }
 }

@@ -16,9 +16,11 @@
 use std::ops::Range;
 
 use crate::dot::{Dot, DotKernel};
+use crate::finish::Finish;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes};
-use crate::tile::{Finish, MAX_ROWS, Panels, TileRun, Upcoming, panels_per_tile};
+use crate::tile::{MAX_ROWS, Panels, TileRun, panels_per_tile};
+use crate::upcoming::Upcoming;
 
 /// Rows, or panels, in as few tiles as possible, of sizes that differ by at most one: first the larger, then the others.
 #[derive(Clone, Copy, Debug)]

@@ -38,7 +38,7 @@
 //! ```
 //!
 //! Public functions take safe slices and check their lengths; a wrong length is a mistake of the
-//! caller and panics with both lengths. `unsafe` stands in `simd/`, `rows.rs`, `tile.rs` and the leaves of `peak.rs` alone.
+//! caller and panics with both lengths. `unsafe` stands in `simd/`, `dot/`, `rows.rs` and `tile.rs` alone.
 
 #![allow(
     clippy::needless_range_loop,
@@ -52,6 +52,7 @@ mod attention_bf16;
 mod dispatch;
 mod dot;
 mod embedding;
+mod finish;
 mod gemm;
 mod layer_norm;
 mod linear;
@@ -69,6 +70,7 @@ mod similarity;
 mod softmax;
 mod tile;
 mod top_k;
+mod upcoming;
 
 pub use activation::{Activation, activate};
 pub use aligned_buffer::AlignedBuffer;

@@ -2,6 +2,7 @@
 
 use crate::activation::Activation;
 use crate::dispatch::Isa;
+use crate::finish::{Finish, Scales};
 use crate::gemm::{Fetch, Product};
 use crate::narrow_rows::Activations;
 use crate::packed_linear::{PackedLinear, WeightColumns};
@@ -9,7 +10,6 @@ use crate::precision::Precision;
 use crate::reference::{INT8_GROUP, RowScale};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::LANES;
-use crate::tile::{Finish, Scales};
 
 /// What [`linear`] makes of each element's sum over k.
 #[derive(Clone, Copy, Debug)]

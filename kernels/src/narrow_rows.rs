@@ -142,14 +142,24 @@ impl DotKernel for Narrow<'_> {
                 }
             }
             Precision::Int8 => {
-                let simd = dot.simd();
-                let mut rows = QuantizedRows { k, words: &mut rows.words, scales: &mut rows.scales };
-                let (whole, rest) = x.split_at(x.len() - x.len() % (ROWS_AT_ONCE * k));
-                for x in whole.chunks_exact(ROWS_AT_ONCE * k) {
-                    rows.quantize::<D::Simd, ROWS_AT_ONCE>(simd, x, factors);
+                let (simd, groups) = (dot.simd(), k.div_ceil(INT8_GROUP));
+                let whole = rows.m - rows.m % ROWS_AT_ONCE;
+                let (x, x_rest) = x.split_at(whole * k);
+                let (words, words_rest) = rows.words.split_at_mut(whole * stride);
+                let (scales, scales_rest) = rows.scales.split_at_mut(whole * groups);
+                let several = x
+                    .chunks_exact(ROWS_AT_ONCE * k)
+                    .zip(words.chunks_exact_mut(ROWS_AT_ONCE * stride))
+                    .zip(scales.chunks_exact_mut(ROWS_AT_ONCE * groups));
+                for ((x, words), scales) in several {
+                    quantize_rows::<D::Simd, ROWS_AT_ONCE>(simd, x, factors, words, scales);
                 }
-                for x in rest.chunks_exact(k) {
-                    rows.quantize::<D::Simd, 1>(simd, x, factors);
+                let single = x_rest
+                    .chunks_exact(k)
+                    .zip(words_rest.chunks_exact_mut(stride))
+                    .zip(scales_rest.chunks_exact_mut(groups));
+                for ((x, words), scales) in single {
+                    quantize_rows::<D::Simd, 1>(simd, x, factors, words, scales);
                 }
             }
         }
@@ -174,36 +184,30 @@ pub(crate) fn bf16_row<D: Dot>(dot: D, x: &[f32], to: &mut [u16]) {
 /// How many rows are quantised at once: a row is a chain of extremes, then divisions, whose latencies the other rows hide.
 const ROWS_AT_ONCE: usize = 4;
 
-/// Rows that are being quantised, from the next on.
-struct QuantizedRows<'a> {
-    k: usize,
-    words: &'a mut [f32],
-    scales: &'a mut [RowScale],
-}
-
-impl QuantizedRows<'_> {
-    /// The next R rows, which are x `[R][k]`, group by group.
-    #[inline(always)]
-    fn quantize<S: Simd, const R: usize>(&mut self, simd: S, x: &[f32], factors: Option<&[f32]>) {
-        let (stride, groups) = (self.k.div_ceil(4), self.k.div_ceil(INT8_GROUP));
-        let (words, later_words) = std::mem::take(&mut self.words).split_at_mut(R * stride);
-        let (scales, later_scales) = std::mem::take(&mut self.scales).split_at_mut(R * groups);
-        (self.words, self.scales) = (later_words, later_scales);
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
-        let mut bytes = bytes.chunks_exact_mut(4 * stride);
-        let mut bytes: [_; R] = std::array::from_fn(|_| bytes.next().expect("R rows"));
-        for group in 0..groups {
-            let inputs = group * INT8_GROUP..self.k.min((group + 1) * INT8_GROUP);
-            let factors = factors.map(|factors| &factors[inputs.clone()]);
-            let x: [_; R] = std::array::from_fn(|r| &x[r * self.k..][inputs.clone()]);
-            let to = bytes.each_mut().map(|bytes| &mut bytes[inputs.start..4 * inputs.end.div_ceil(4)]);
-            let of_group = match factors {
-                Some(factors) => quantize_group(simd, x, Some(factors), to),
-                None => quantize_group(simd, x, None, to),
-            };
-            for r in 0..R {
-                scales[r * groups + group] = of_group[r];
-            }
+/// x `[R][k]` → words `[R][⌈k / 4⌉]` and scales `[R][groups]`, group by group.
+#[inline(always)]
+fn quantize_rows<S: Simd, const R: usize>(
+    simd: S,
+    x: &[f32],
+    factors: Option<&[f32]>,
+    words: &mut [f32],
+    scales: &mut [RowScale],
+) {
+    let (k, stride, groups) = (x.len() / R, words.len() / R, scales.len() / R);
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
+    let mut bytes = bytes.chunks_exact_mut(4 * stride);
+    let mut bytes: [_; R] = std::array::from_fn(|_| bytes.next().expect("R rows"));
+    for group in 0..groups {
+        let inputs = group * INT8_GROUP..k.min((group + 1) * INT8_GROUP);
+        let x: [_; R] = std::array::from_fn(|r| &x[r * k..][inputs.clone()]);
+        let to = bytes.each_mut().map(|bytes| &mut bytes[inputs.start..4 * inputs.end.div_ceil(4)]);
+        // With and without factors apart, so that the loops inside do not ask again and again.
+        let of_group = match factors {
+            Some(factors) => quantize_group(simd, x, Some(&factors[inputs]), to),
+            None => quantize_group(simd, x, None, to),
+        };
+        for r in 0..R {
+            scales[r * groups + group] = of_group[r];
         }
     }
 }

@@ -13,7 +13,7 @@
 use std::hint::black_box;
 
 use crate::dispatch::{Isa, Kernel};
-use crate::dot::{Dot, DotKernel, F32};
+use crate::dot::{Dot, DotKernel, F32, SumKind};
 use crate::precision::Precision;
 use crate::simd::{LANES, Lanes, Simd};
 use crate::tile::panels_per_tile;
@@ -178,7 +178,7 @@ impl DotKernel for Products {
 fn dot_chains<D: Dot, const N: usize>(dot: D, steps: u64) -> u64 {
     let (word, line) = black_box((0u32, Lanes::ZERO));
     let (word, line) = (dot.word(word), dot.line(&line));
-    let mut chains = [dot.zero(); N];
+    let mut chains = [D::SumKind::zero(dot.simd()); N];
     for _ in 0..steps {
         for chain in &mut chains {
             *chain = dot.dot(word, line, *chain);

@@ -29,11 +29,12 @@
 use std::hint::black_box;
 use std::mem::MaybeUninit;
 
-use crate::activation::{ActivateRows, Activation};
-use crate::dot::{ColumnScales, Dot, DotKernel};
-use crate::reference::RowScale;
+use crate::activation::ActivateRows;
+use crate::dot::{Dot, DotKernel, SumKind, Sums};
+use crate::finish::{ChainEnd, Finish};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
+use crate::upcoming::Upcoming;
 
 /// The most rows of a tile on any instruction set.
 pub(crate) const MAX_ROWS: usize = 8;
@@ -56,123 +57,6 @@ impl<'a> Panels<'a> {
     #[inline(always)]
     pub(crate) fn skip(self, panel: usize) -> Panels<'a> {
         Panels { data: &self.data[panel * self.k..], k: self.k }
-    }
-}
-
-/// Weights that will be read soon, to be fetched into L2 a few lines at a time while others are computed with.
-///
-/// Hardware prefetches no further than a page, and memory takes about as long to bring a tile's weights as a tile of
-/// eight rows takes to use them: without this, short texts wait for memory most of the time. Fetching faster than
-/// memory delivers would make the loads of this tile wait, so the lines are spread evenly over all tiles of a product, by
-/// blocks of steps.
-pub(crate) struct Upcoming {
-    /// The next line, how many there are from there on, and where it goes on behind them. Hints: the addresses may be any.
-    next: *const Lanes,
-    left: usize,
-    then: *const Lanes,
-    /// How many lines there are in all, and how many steps of k to fetch them.
-    lines: usize,
-    steps: usize,
-    /// How many lines are behind the average, times `steps`.
-    owed: i64,
-}
-
-impl Upcoming {
-    pub(crate) fn nothing() -> Upcoming {
-        Upcoming::spread(&[], &[], 1)
-    }
-
-    /// The first lines and then the others, in so many steps.
-    #[inline(always)]
-    pub(crate) fn spread(first: &[Lanes], then: &[Lanes], steps: usize) -> Upcoming {
-        let lines = first.len() + then.len();
-        Upcoming { next: first.as_ptr(), left: first.len(), then: then.as_ptr(), lines, steps, owed: 0 }
-    }
-
-    /// How many lines a step of a tile of so many panels fetches in those blocks that do. It reads a line a panel, and
-    /// fetches no more: memory could not deliver more, and what is not fetched costs time and nothing else.
-    #[inline(always)]
-    fn lines_a_step(&self, panels: usize) -> usize {
-        match self.lines {
-            0 => 0,
-            lines if lines <= self.steps => 1,
-            lines if lines <= 2 * self.steps => panels.min(2),
-            lines if lines <= 3 * self.steps => panels.min(3),
-            _ => panels.min(4),
-        }
-    }
-
-    /// Where the next `steps` steps, of `lines` lines each, begin to fetch, if it is their turn. The last of them may lie
-    /// beyond what there is to fetch.
-    #[inline(always)]
-    fn turn(&mut self, steps: usize, lines: usize) -> Option<*const Lanes> {
-        if lines == 0 {
-            return None;
-        }
-        self.owed += steps as i64 * self.lines as i64;
-        if self.owed <= 0 {
-            return None;
-        }
-        self.owed -= (steps * lines) as i64 * self.steps as i64;
-        if self.left == 0 {
-            (self.next, self.left) = (self.then, usize::MAX);
-        }
-        let first = self.next;
-        self.next = first.wrapping_add(steps * lines);
-        self.left = self.left.saturating_sub(steps * lines);
-        Some(first)
-    }
-
-    /// All lines that a tile of k steps and so many panels fetches.
-    #[cfg(test)]
-    pub(crate) fn fetched_by_a_tile<D: Dot>(&mut self, k: usize, panels: usize) -> Vec<*const Lanes> {
-        let lines = self.lines_a_step(panels);
-        let blocks = (0..k).step_by(D::BLOCK).map(|first| D::BLOCK.min(k - first));
-        let turns = blocks.filter_map(|steps| Some((self.turn(steps, lines)?, steps * lines)));
-        turns.flat_map(|(first, lines)| (0..lines).map(move |line| first.wrapping_add(line))).collect()
-    }
-}
-
-/// What becomes of the sums over all k.
-#[derive(Clone, Copy)]
-pub(crate) struct Finish<'a> {
-    /// What makes numbers of the sums, where they are none, from the first tile's rows and panels on.
-    pub(crate) scales: Option<Scales<'a>>,
-    /// Added to each column: sixteen lanes a panel, from the first tile's panels on.
-    pub(crate) bias: Option<&'a [Lanes]>,
-    /// Then added to each element, from the first tile's on.
-    pub(crate) residual: Option<Rows<'a>>,
-    /// Then applied to each element.
-    pub(crate) activation: Option<Activation>,
-}
-
-/// The scales of both factors of a product of integers.
-#[derive(Clone, Copy)]
-pub(crate) struct Scales<'a> {
-    /// `[rows][chains]`
-    pub(crate) rows: &'a [RowScale],
-    /// How many chains there are.
-    pub(crate) chains: usize,
-    pub(crate) columns: ColumnScales<'a>,
-}
-
-impl Finish<'_> {
-    /// The sums are all that is wanted.
-    pub(crate) const NOTHING: Self = Finish { scales: None, bias: None, residual: None, activation: None };
-
-    /// What applies from that row and that panel on.
-    #[inline(always)]
-    pub(crate) fn skip(self, row: usize, panel: usize) -> Self {
-        Finish {
-            scales: self.scales.map(|Scales { rows, chains, columns }| Scales {
-                rows: &rows[row * chains..],
-                chains,
-                columns: columns.skip(panel),
-            }),
-            bias: self.bias.map(|bias| &bias[panel..]),
-            residual: self.residual.map(|residual| residual.skip(row, panel * LANES)),
-            activation: self.activation,
-        }
     }
 }
 
@@ -302,7 +186,7 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
         }
         // Opaque, so that the compiler leaves in memory what waits there, instead of keeping it in registers that the
         // inner loop needs, and does not merge the loads of several rows' activations.
-        let sums: *mut Lanes = black_box(sums.as_mut_ptr()).cast();
+        let sums: *mut [[Lanes; NV]; MR] = black_box(sums.as_mut_ptr());
         let b: [_; NV] = std::array::from_fn(|v| black_box(b.data.as_ptr().wrapping_add(v * k)));
         for row_tile in 0..row_tiles {
             let first_row = row_tile * MR;
@@ -318,7 +202,7 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
             }
             let first_a = a.data.as_ptr().wrapping_add(first_row * a.stride);
             let a: [_; MR] = std::array::from_fn(|r| black_box(first_a.wrapping_add(r * a.stride)));
-            let mut acc = [[dot.zero(); NV]; MR];
+            let mut acc = [[D::SumKind::zero(simd); NV]; MR];
             let mut block = 0;
             loop {
                 let steps = D::BLOCK.min(k - block);
@@ -350,27 +234,24 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
                     break;
                 }
                 if D::CHAINS {
-                    let end =
-                        ChainEnd { finish: &finish, chain: block / D::BLOCK, first_row, first: block == 0 };
-                    // SAFETY: `sums` has MR · NV lanes, lives and is nobody else's, and has been filled, because this is
-                    // not the only chain.
-                    let values = unsafe { end.values(dot, &acc, sums) };
+                    let end = ChainEnd { finish: &finish, chain: block / D::BLOCK, first_row };
+                    // SAFETY: `sums` lives, is nobody else's, and has been filled, because this is not the only chain.
+                    let waiting = unsafe { &mut *sums };
+                    let numbers = end.numbers(dot, &acc, (block > 0).then_some(&*waiting));
                     for r in 0..MR {
                         for v in 0..NV {
-                            // SAFETY: as above.
-                            simd.store(values[r][v], unsafe { &mut (*sums.wrapping_add(r * NV + v)).0 });
-                            acc[r][v] = dot.zero();
+                            simd.store(numbers[r][v], &mut waiting[r][v].0);
+                            acc[r][v] = D::SumKind::zero(simd);
                         }
                     }
                 }
                 block += steps;
             }
-            let first = !D::CHAINS || block == 0;
-            let chain = if first { 0 } else { block / D::BLOCK };
-            let end = ChainEnd { finish: &finish, chain, first_row, first };
-            // SAFETY: as above, if this is not the first chain.
-            let mut values = unsafe { end.values(dot, &acc, sums) };
-            if !D::BIAS_FIRST
+            let chain = if D::CHAINS { block / D::BLOCK } else { 0 };
+            // SAFETY: as above.
+            let before = (chain > 0).then(|| unsafe { &*sums });
+            let mut values = ChainEnd { finish: &finish, chain, first_row }.numbers(dot, &acc, before);
+            if !D::SumKind::BIAS_FIRST
                 && let Some(bias) = finish.bias
             {
                 for v in 0..NV {
@@ -404,66 +285,6 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
     }
 }
 
-/// The end of a chain: what the tile's sums are as numbers, with those of the chains before.
-struct ChainEnd<'a> {
-    finish: &'a Finish<'a>,
-    chain: usize,
-    first_row: usize,
-    /// Whether no chain was before.
-    first: bool,
-}
-
-impl ChainEnd<'_> {
-    /// Loops of few operations each: those of a longer body are not unrolled, and then the compiler keeps the sums in memory
-    /// all the time.
-    ///
-    /// # Safety
-    ///
-    /// If this is not the first chain, `before` are MR · NV lanes that can be read.
-    #[inline(always)]
-    unsafe fn values<D: Dot, const MR: usize, const NV: usize>(
-        &self,
-        dot: D,
-        acc: &[[D::Sums; NV]; MR],
-        before: *const Lanes,
-    ) -> [[<D::Simd as Simd>::F32; NV]; MR] {
-        let (simd, finish) = (dot.simd(), self.finish);
-        let mut row_scales = [RowScale::NONE; MR];
-        if let Some(Scales { rows, chains, .. }) = finish.scales {
-            for r in 0..MR {
-                row_scales[r] = rows[(self.first_row + r) * chains + self.chain];
-            }
-        }
-        let mut columns = [dot.columns(finish.scales.map(|scales| scales.columns), 0, self.chain); NV];
-        for v in 1..NV {
-            columns[v] = dot.columns(finish.scales.map(|scales| scales.columns), v, self.chain);
-        }
-        let mut values = [[simd.splat(0.0); NV]; MR];
-        for v in 0..NV {
-            for r in 0..MR {
-                values[r][v] = dot.numbers(acc[r][v], row_scales[r], columns[v]);
-            }
-        }
-        if !self.first {
-            for v in 0..NV {
-                for r in 0..MR {
-                    // SAFETY: they can be read, says the caller.
-                    let before = simd.load(unsafe { &(*before.wrapping_add(r * NV + v)).0 });
-                    values[r][v] = dot.add_numbers(before, values[r][v], row_scales[r], columns[v]);
-                }
-            }
-        } else if D::BIAS_FIRST {
-            for v in 0..NV {
-                let bias = finish.bias.map_or(simd.splat(0.0), |bias| simd.load(&bias[v].0));
-                for r in 0..MR {
-                    values[r][v] = dot.add_numbers(bias, values[r][v], row_scales[r], columns[v]);
-                }
-            }
-        }
-        values
-    }
-}
-
 /// Asserts that `count` pieces of `len` elements, each beginning `stride` after the one before, lie inside
 /// `available` elements. Checked arithmetic: a product that wraps would let anything pass.
 #[inline(always)]
@@ -486,7 +307,7 @@ unsafe fn step<D: Dot, const MR: usize, const NV: usize>(
     a: &[*const u32; MR],
     b: &[*const Lanes; NV],
     i: usize,
-    acc: &mut [[D::Sums; NV]; MR],
+    acc: &mut [[Sums<D>; NV]; MR],
 ) {
     // SAFETY: element i can be read, says the caller.
     let mut lines = [dot.line(unsafe { &*b[0].add(i) }); NV];

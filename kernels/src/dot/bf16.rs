@@ -9,9 +9,8 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use super::{ColumnScales, Dot, DotKernel};
+use super::{Dot, DotKernel, FloatSums};
 use crate::dispatch::Kernel;
-use crate::reference::RowScale;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Avx512;
 use crate::simd::{Lanes, Simd};
@@ -45,15 +44,13 @@ impl<S: Simd> Dot for Bf16Fma<S> {
     type Simd = S;
     type Line = Pair<S::F32>;
     type Word = Pair<S::F32>;
-    type Sums = S::F32;
-    type Columns = ();
+    type SumKind = FloatSums;
 
     // A pair is two vectors, so fewer sums fit beside it than in f32.
     const TILE_ROWS: usize = S::TILE_ROWS - 2;
     const ACCUMULATORS: usize = S::ACCUMULATORS - S::ACCUMULATORS / 4;
     const BLOCK: usize = 128;
     const CHAINS: bool = false;
-    const BIAS_FIRST: bool = false;
 
     #[inline(always)]
     fn simd(self) -> S {
@@ -63,11 +60,6 @@ impl<S: Simd> Dot for Bf16Fma<S> {
     #[inline(always)]
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
         self.0.call(Inside(kernel))
-    }
-
-    #[inline(always)]
-    fn zero(self) -> S::F32 {
-        self.0.splat(0.0)
     }
 
     #[inline(always)]
@@ -85,19 +77,6 @@ impl<S: Simd> Dot for Bf16Fma<S> {
     #[inline(always)]
     fn dot(self, word: Pair<S::F32>, line: Pair<S::F32>, sums: S::F32) -> S::F32 {
         self.0.mul_add(word.low, line.low, self.0.mul_add(word.high, line.high, sums))
-    }
-
-    #[inline(always)]
-    fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
-
-    #[inline(always)]
-    fn numbers(self, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
-        sums
-    }
-
-    #[inline(always)]
-    fn add_numbers(self, before: S::F32, numbers: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
-        self.0.add(before, numbers)
     }
 }
 
@@ -134,14 +113,12 @@ impl Dot for Avx512Bf16 {
     type Simd = Avx512;
     type Line = __m512;
     type Word = __m512;
-    type Sums = __m512;
-    type Columns = ();
+    type SumKind = FloatSums;
 
     const TILE_ROWS: usize = Avx512::TILE_ROWS;
     const ACCUMULATORS: usize = Avx512::ACCUMULATORS;
     const BLOCK: usize = 128;
     const CHAINS: bool = false;
-    const BIAS_FIRST: bool = false;
 
     #[inline(always)]
     fn simd(self) -> Avx512 {
@@ -152,11 +129,6 @@ impl Dot for Avx512Bf16 {
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
         // SAFETY: `self` is the proof that the machine has these features.
         unsafe { trampoline(self, kernel) }
-    }
-
-    #[inline(always)]
-    fn zero(self) -> __m512 {
-        self.simd.splat(0.0)
     }
 
     #[inline(always)]
@@ -189,18 +161,5 @@ impl Dot for Avx512Bf16 {
             let narrow: __m256i = std::mem::transmute(_mm512_maskz_cvtneps_pbh(kept, v));
             _mm256_storeu_si256(to.as_mut_ptr().cast(), narrow);
         }
-    }
-
-    #[inline(always)]
-    fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
-
-    #[inline(always)]
-    fn numbers(self, sums: __m512, _row: RowScale, _columns: ()) -> __m512 {
-        sums
-    }
-
-    #[inline(always)]
-    fn add_numbers(self, before: __m512, numbers: __m512, _row: RowScale, _columns: ()) -> __m512 {
-        self.simd.add(before, numbers)
     }
 }

@@ -1,8 +1,8 @@
 //! f32 on any instruction set: chains of fused multiply-adds of `K_BLOCK` steps.
 
-use super::{ColumnScales, Dot, DotKernel};
+use super::{Dot, DotKernel, FloatSums};
 use crate::dispatch::Kernel;
-use crate::reference::{K_BLOCK, RowScale};
+use crate::reference::K_BLOCK;
 use crate::simd::{Lanes, Simd};
 
 #[derive(Clone, Copy)]
@@ -24,14 +24,12 @@ impl<S: Simd> Dot for F32<S> {
     type Simd = S;
     type Line = S::F32;
     type Word = S::F32;
-    type Sums = S::F32;
-    type Columns = ();
+    type SumKind = FloatSums;
 
     const TILE_ROWS: usize = S::TILE_ROWS;
     const ACCUMULATORS: usize = S::ACCUMULATORS;
     const BLOCK: usize = K_BLOCK;
     const CHAINS: bool = true;
-    const BIAS_FIRST: bool = false;
 
     #[inline(always)]
     fn simd(self) -> S {
@@ -41,11 +39,6 @@ impl<S: Simd> Dot for F32<S> {
     #[inline(always)]
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
         self.0.call(Inside(kernel))
-    }
-
-    #[inline(always)]
-    fn zero(self) -> S::F32 {
-        self.0.splat(0.0)
     }
 
     #[inline(always)]
@@ -61,18 +54,5 @@ impl<S: Simd> Dot for F32<S> {
     #[inline(always)]
     fn dot(self, word: S::F32, line: S::F32, sums: S::F32) -> S::F32 {
         self.0.mul_add(word, line, sums)
-    }
-
-    #[inline(always)]
-    fn columns(self, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
-
-    #[inline(always)]
-    fn numbers(self, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
-        sums
-    }
-
-    #[inline(always)]
-    fn add_numbers(self, before: S::F32, numbers: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
-        self.0.add(before, numbers)
     }
 }

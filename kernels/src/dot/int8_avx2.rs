@@ -12,8 +12,8 @@
 
 use std::arch::x86_64::*;
 
-use super::int8::Int8Step;
-use super::{DotKernel, Int8};
+use super::{Dot, DotKernel, Int8Sums};
+use crate::reference::INT8_GROUP;
 use crate::simd::{Avx2, I32x16, Lanes, Simd};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) struct Avx2Int8(pub(crate) Avx2);
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn trampoline<K: DotKernel>(token: Avx2Int8, kernel: K) -> K::Output {
-    kernel.run(Int8(token))
+    kernel.run(token)
 }
 
 /// The bytes with even and with odd numbers, as 16 bits each.
@@ -35,14 +35,17 @@ pub(crate) struct EvenOdd<V> {
     odd: V,
 }
 
-impl Int8Step for Avx2Int8 {
+impl Dot for Avx2Int8 {
     type Simd = Avx2;
     type Line = EvenOdd<I32x16>;
     type Word = EvenOdd<__m256i>;
+    type SumKind = Int8Sums;
 
     // 16 ymm registers: 4 rows × 2 sums, 4 of weights, 2 of activations, 2 to spare.
     const TILE_ROWS: usize = 4;
     const ACCUMULATORS: usize = 4;
+    const BLOCK: usize = INT8_GROUP / 4;
+    const CHAINS: bool = true;
 
     #[inline(always)]
     fn simd(self) -> Avx2 {

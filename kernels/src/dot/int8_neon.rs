@@ -8,8 +8,8 @@
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 
-use super::int8::Int8Step;
-use super::{DotKernel, Int8};
+use super::{Dot, DotKernel, Int8Sums};
+use crate::reference::INT8_GROUP;
 use crate::simd::{I32x16, Lanes, Neon, Simd};
 
 /// The highest bit of each of four bytes.
@@ -49,7 +49,7 @@ impl NeonSdot {
 #[inline(never)]
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn sdot_trampoline<K: DotKernel>(token: NeonSdot, kernel: K) -> K::Output {
-    kernel.run(Int8(token))
+    kernel.run(token)
 }
 
 /// The intrinsic is not in stable Rust yet.
@@ -69,13 +69,16 @@ fn sdot(mut sums: int32x4_t, word: int32x4_t, line: int32x4_t) -> int32x4_t {
     sums
 }
 
-impl Int8Step for NeonSdot {
+impl Dot for NeonSdot {
     type Simd = Neon;
     type Line = I32x16;
     type Word = int32x4_t;
+    type SumKind = Int8Sums;
 
     const TILE_ROWS: usize = Neon::TILE_ROWS;
     const ACCUMULATORS: usize = Neon::ACCUMULATORS;
+    const BLOCK: usize = INT8_GROUP / 4;
+    const CHAINS: bool = true;
     const OFFSET: f32 = 128.0;
 
     #[inline(always)]
@@ -115,7 +118,7 @@ pub(crate) struct NeonInt8(pub(crate) Neon);
 #[inline(never)]
 #[target_feature(enable = "neon")]
 unsafe fn trampoline<K: DotKernel>(token: NeonInt8, kernel: K) -> K::Output {
-    kernel.run(Int8(token))
+    kernel.run(token)
 }
 
 /// Products of bytes, in 16 bits; of two neighbours the sum, at most 2 · 128 · 127, fits too; then in 32.
@@ -128,14 +131,17 @@ fn smull(sums: int32x4_t, word: int32x4_t, line: int32x4_t) -> int32x4_t {
     vpadalq_s16(sums, vpaddq_s16(first, second))
 }
 
-impl Int8Step for NeonInt8 {
+impl Dot for NeonInt8 {
     type Simd = Neon;
     type Line = I32x16;
     type Word = int32x4_t;
+    type SumKind = Int8Sums;
 
     // Each product needs two registers for a moment.
     const TILE_ROWS: usize = 5;
     const ACCUMULATORS: usize = 5;
+    const BLOCK: usize = INT8_GROUP / 4;
+    const CHAINS: bool = true;
     const OFFSET: f32 = 128.0;
 
     #[inline(always)]

@@ -1,8 +1,8 @@
 //! int8 in plain Rust.
 
-use super::int8::Int8Step;
-use super::{DotKernel, Int8};
+use super::{Dot, DotKernel, Int8Sums};
 use crate::dispatch::Kernel;
+use crate::reference::INT8_GROUP;
 use crate::simd::{LANES, Lanes, Scalar, Simd};
 
 #[derive(Clone, Copy)]
@@ -16,17 +16,20 @@ impl<K: DotKernel> Kernel for Inside<K> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) -> K::Output {
-        self.0.run(Int8(ScalarInt8))
+        self.0.run(ScalarInt8)
     }
 }
 
-impl Int8Step for ScalarInt8 {
+impl Dot for ScalarInt8 {
     type Simd = Scalar;
     type Line = [[i8; 4]; LANES];
     type Word = [u8; 4];
+    type SumKind = Int8Sums;
 
     const TILE_ROWS: usize = 4;
     const ACCUMULATORS: usize = 4;
+    const BLOCK: usize = INT8_GROUP / 4;
+    const CHAINS: bool = true;
 
     #[inline(always)]
     fn simd(self) -> Scalar {

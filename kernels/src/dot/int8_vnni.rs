@@ -5,8 +5,8 @@
 
 use std::arch::x86_64::*;
 
-use super::int8::Int8Step;
-use super::{DotKernel, Int8};
+use super::{Dot, DotKernel, Int8Sums};
+use crate::reference::INT8_GROUP;
 use crate::simd::{Avx2, Avx512, I32x16, Lanes, Simd};
 
 /// The proof that this machine has AVX-512F and AVX-512 VNNI.
@@ -28,16 +28,19 @@ impl Avx512Vnni {
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn avx512_trampoline<K: DotKernel>(token: Avx512Vnni, kernel: K) -> K::Output {
-    kernel.run(Int8(token))
+    kernel.run(token)
 }
 
-impl Int8Step for Avx512Vnni {
+impl Dot for Avx512Vnni {
     type Simd = Avx512;
     type Line = __m512i;
     type Word = __m512i;
+    type SumKind = Int8Sums;
 
     const TILE_ROWS: usize = Avx512::TILE_ROWS;
     const ACCUMULATORS: usize = Avx512::ACCUMULATORS;
+    const BLOCK: usize = INT8_GROUP / 4;
+    const CHAINS: bool = true;
 
     #[inline(always)]
     fn simd(self) -> Avx512 {
@@ -86,16 +89,19 @@ impl AvxVnni {
 #[inline(never)]
 #[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn avx_trampoline<K: DotKernel>(token: AvxVnni, kernel: K) -> K::Output {
-    kernel.run(Int8(token))
+    kernel.run(token)
 }
 
-impl Int8Step for AvxVnni {
+impl Dot for AvxVnni {
     type Simd = Avx2;
     type Line = I32x16;
     type Word = __m256i;
+    type SumKind = Int8Sums;
 
     const TILE_ROWS: usize = Avx2::TILE_ROWS;
     const ACCUMULATORS: usize = Avx2::ACCUMULATORS;
+    const BLOCK: usize = INT8_GROUP / 4;
+    const CHAINS: bool = true;
 
     #[inline(always)]
     fn simd(self) -> Avx2 {

@@ -12,12 +12,11 @@
 //!
 //! So one tile (`tile.rs`) serves all three, and panels differ in what their lines mean alone. A [`Dot`] is a precision
 //! on an instruction set: `f32.rs` has it for all of them, `bf16.rs` for all by fused multiply-adds of f32 and for
-//! AVX-512 BF16 by its own instruction, `int8.rs` what is common to int8 of all instruction sets, and every other file the
-//! step of one.
+//! AVX-512 BF16 by its own instruction, and every other file int8 of an instruction set. What the sums become is the same on all:
+//! `sums.rs`.
 
 mod bf16;
 mod f32;
-mod int8;
 #[cfg(target_arch = "x86_64")]
 mod int8_avx2;
 #[cfg(target_arch = "aarch64")]
@@ -25,6 +24,7 @@ mod int8_neon;
 mod int8_scalar;
 #[cfg(target_arch = "x86_64")]
 mod int8_vnni;
+mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +32,6 @@ mod tests;
 pub(crate) use bf16::Avx512Bf16;
 pub(crate) use bf16::Bf16Fma;
 pub(crate) use f32::F32;
-pub(crate) use int8::Int8;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use int8_avx2::Avx2Int8;
 #[cfg(target_arch = "aarch64")]
@@ -40,8 +39,8 @@ pub(crate) use int8_neon::{NeonInt8, NeonSdot};
 pub(crate) use int8_scalar::ScalarInt8;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use int8_vnni::{Avx512Vnni, AvxVnni};
+pub(crate) use sums::{ColumnScales, FloatSums, Int8Sums, SumKind};
 
-use crate::reference::RowScale;
 use crate::simd::{LANES, Lanes, Simd};
 
 /// A precision on an instruction set. A value is the proof that the machine has it, as a [`Simd`] is.
@@ -55,11 +54,8 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// A word of activations, in all lanes.
     type Word: Copy;
 
-    /// Sixteen sums.
-    type Sums: Copy;
-
-    /// What [`Dot::numbers`] needs to know of sixteen columns.
-    type Columns: Copy;
+    /// What its steps add to.
+    type SumKind: SumKind<Self::Simd>;
 
     /// The most rows a product tile may have.
     const TILE_ROWS: usize;
@@ -74,24 +70,20 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// Whether a block's sums are a chain of their own, to be added to those before as numbers. Else chains go on.
     const CHAINS: bool;
 
-    /// Whether the bias comes first, and the chains are added to it. Else it comes last, and the first chain is added to
-    /// nothing.
-    const BIAS_FIRST: bool;
+    /// What is subtracted from each activation before it is multiplied.
+    const OFFSET: f32 = 0.0;
 
     fn simd(self) -> Self::Simd;
 
     /// Runs `kernel` as a function of its own, compiled for this instruction set: as [`Simd::call`].
     fn call<K: DotKernel>(self, kernel: K) -> K::Output;
 
-    /// The sums of nothing.
-    fn zero(self) -> Self::Sums;
-
     fn line(self, line: &Lanes) -> Self::Line;
 
     fn word(self, word: u32) -> Self::Word;
 
     /// A step: `sums` and the products of `word` and `line`.
-    fn dot(self, word: Self::Word, line: Self::Line, sums: Self::Sums) -> Self::Sums;
+    fn dot(self, word: Self::Word, line: Self::Line, sums: Sums<Self>) -> Sums<Self>;
 
     /// `to[j]` is lane j as a bf16: see [`reference::bf16_bits`](crate::reference::bf16_bits).
     #[inline(always)]
@@ -99,22 +91,10 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
         let simd = self.simd();
         simd.store_high_halves(simd.round_bf16(v), to);
     }
-
-    /// What is known of the columns of panel `panel` in chain `chain`, if they have scales.
-    fn columns(self, scales: Option<ColumnScales<'_>>, panel: usize, chain: usize) -> Self::Columns;
-
-    /// The sums of a row's chain as numbers, but for their scale. `row` is the scale of the row, if rows have any.
-    fn numbers(self, sums: Self::Sums, row: RowScale, columns: Self::Columns) -> <Self::Simd as Simd>::F32;
-
-    /// `before` and the numbers of a row's chain.
-    fn add_numbers(
-        self,
-        before: <Self::Simd as Simd>::F32,
-        numbers: <Self::Simd as Simd>::F32,
-        row: RowScale,
-        columns: Self::Columns,
-    ) -> <Self::Simd as Simd>::F32;
 }
+
+/// Sixteen sums of a [`Dot`].
+pub(crate) type Sums<D> = <<D as Dot>::SumKind as SumKind<<D as Dot>::Simd>>::Sums;
 
 /// A kernel that multiplies, ready to run in any precision on any instruction set.
 ///
@@ -123,22 +103,4 @@ pub(crate) trait DotKernel {
     type Output;
 
     fn run<D: Dot>(self, dot: D) -> Self::Output;
-}
-
-/// The scales of a weight's columns, sixteen a panel, for each chain.
-#[derive(Clone, Copy)]
-pub(crate) struct ColumnScales<'a> {
-    pub(crate) scales: &'a [Lanes],
-    /// The sum of each column's weights.
-    pub(crate) sums: &'a [Lanes],
-    /// From a chain to the next.
-    pub(crate) stride: usize,
-}
-
-impl ColumnScales<'_> {
-    /// Those from that panel on.
-    #[inline(always)]
-    pub(crate) fn skip(self, panel: usize) -> Self {
-        ColumnScales { scales: &self.scales[panel..], sums: &self.sums[panel..], stride: self.stride }
-    }
 }

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use super::*;
 use crate::dispatch::Isa;
+use crate::finish::{Finish, Scales};
 use crate::gemm::{Fetch, Product};
 use crate::narrow_rows::{Activations, NarrowRows};
 use crate::packed_linear::PackedLinear;
 use crate::precision::Precision;
-use crate::reference::{self, INT8_GROUP};
+use crate::reference::{self, INT8_GROUP, RowScale};
 use crate::rows::{Rows, RowsMut};
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
@@ -17,7 +18,6 @@ use crate::simd::Scalar;
 use crate::simd::narrow_tests::around_every_bf16;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
-use crate::tile::{Finish, Scales};
 
 /// What the kernel comes to on every [`Dot`] of bf16, with their names.
 fn on_every_bf16<K: DotKernel>(kernel: impl Fn() -> K) -> Vec<(&'static str, K::Output)> {
@@ -37,19 +37,19 @@ fn on_every_bf16<K: DotKernel>(kernel: impl Fn() -> K) -> Vec<(&'static str, K::
 
 /// What the kernel comes to on every [`Dot`] of int8, with their names.
 fn on_every_int8<K: DotKernel>(kernel: impl Fn() -> K) -> Vec<(&'static str, K::Output)> {
-    let mut outputs = vec![("ScalarInt8", Int8(ScalarInt8).call(kernel()))];
+    let mut outputs = vec![("ScalarInt8", ScalarInt8.call(kernel()))];
     outputs.extend(on_int8_of_older_machines(&kernel));
     #[cfg(target_arch = "x86_64")]
     {
         let avx = Avx2::detect().and_then(AvxVnni::detect);
-        outputs.extend(avx.map(|step| ("AvxVnni", Int8(step).call(kernel()))));
+        outputs.extend(avx.map(|dot| ("AvxVnni", dot.call(kernel()))));
         let avx512 = Avx512::detect().and_then(Avx512Vnni::detect);
-        outputs.extend(avx512.map(|step| ("Avx512Vnni", Int8(step).call(kernel()))));
+        outputs.extend(avx512.map(|dot| ("Avx512Vnni", dot.call(kernel()))));
     }
     #[cfg(target_arch = "aarch64")]
     {
         let sdot = Neon::detect().and_then(NeonSdot::detect);
-        outputs.extend(sdot.map(|step| ("NeonSdot", Int8(step).call(kernel()))));
+        outputs.extend(sdot.map(|dot| ("NeonSdot", dot.call(kernel()))));
     }
     outputs
 }
@@ -57,9 +57,9 @@ fn on_every_int8<K: DotKernel>(kernel: impl Fn() -> K) -> Vec<(&'static str, K::
 /// On the one that is not chosen where there is a better one, so that no test of an [`Isa`] would meet it.
 fn on_int8_of_older_machines<K: DotKernel>(kernel: impl Fn() -> K) -> Option<(&'static str, K::Output)> {
     #[cfg(target_arch = "x86_64")]
-    let output = Avx2::detect().map(|simd| ("Avx2Int8", Int8(Avx2Int8(simd)).call(kernel())));
+    let output = Avx2::detect().map(|simd| ("Avx2Int8", Avx2Int8(simd).call(kernel())));
     #[cfg(target_arch = "aarch64")]
-    let output = Neon::detect().map(|simd| ("NeonInt8", Int8(NeonInt8(simd)).call(kernel())));
+    let output = Neon::detect().map(|simd| ("NeonInt8", NeonInt8(simd).call(kernel())));
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let output = None;
     output
@@ -87,14 +87,16 @@ impl DotKernel for Chain<'_> {
 
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) -> [f32; LANES] {
-        let mut sums = dot.zero();
+        let simd = dot.simd();
+        let mut sums = D::SumKind::zero(simd);
         for (&word, line) in self.words.iter().zip(self.lines) {
             sums = dot.dot(dot.word(word), dot.line(line), sums);
         }
-        let (simd, columns) = (dot.simd(), dot.columns(self.scales, 0, 0));
-        let mut numbers = dot.numbers(sums, self.row, columns);
+        let columns = D::SumKind::columns(simd, self.scales, 0, 0);
+        let row = RowScale { zero: self.row.zero - D::OFFSET, ..self.row };
+        let mut numbers = D::SumKind::numbers(simd, sums, row, columns);
         if let Some(before) = self.before {
-            numbers = dot.add_numbers(simd.load(&before), numbers, self.row, columns);
+            numbers = D::SumKind::add(simd, simd.load(&before), numbers, row, columns);
         }
         let mut found = [0.0; LANES];
         simd.store(numbers, &mut found);

@@ -1,23 +1,9 @@
 //! Random weights, packed as the encoder packs those of its model.
 
-use std::sync::Arc;
-
-use minilm_kernels::{AlignedBuffer, PackedLinear, Precision};
+use minilm_kernels::{PackedLinear, Precision};
 
 use crate::cases::linear::Layer;
-use crate::{aligned, numbers};
-
-/// Outputs of a panel of packed weights.
-const PANEL: usize = minilm_kernels::reference::LANES;
-
-/// Packed weights, as memory that several may share.
-struct Region(AlignedBuffer);
-
-impl AsRef<[f32]> for Region {
-    fn as_ref(&self) -> &[f32] {
-        &self.0
-    }
-}
+use crate::numbers;
 
 /// That layer's weights, uniform in ± `size` / 2, and its bias in ±½, other ones for each seed. In int8 its inputs have
 /// factors where the encoder's calibration finds some.
@@ -25,20 +11,13 @@ pub fn packed(precision: Precision, layer: Layer, size: f32, seed: u64) -> Packe
     let Layer { n, k, .. } = layer;
     let weight: Vec<f32> = numbers(n * k, seed).iter().map(|w| size * w).collect();
     let bias = numbers(n, seed + 1000);
-    let factors = (precision == Precision::Int8 && layer.evened).then(|| factors(k));
-    let len = PackedLinear::packed_len(precision, n, k).expect("a layer's weights fit into memory");
-    let mut room = aligned(&vec![0.0; len]);
-    let panels = PackedLinear::panels_mut(precision, [n, k], factors.as_deref(), &mut room);
-    let rows: Vec<&[f32]> = weight.chunks_exact(k).collect();
-    for ((panel, rows), biases) in panels.zip(rows.chunks(PANEL)).zip(bias.chunks(PANEL)) {
-        panel.pack(rows, biases);
+    let parts = [(&weight[..], &bias[..])];
+    if precision == Precision::Int8 && layer.follows_layer_norm {
+        // From ½ to 1½; how unlike they are changes no time.
+        let factors: Vec<f32> = numbers(k, 9).iter().map(|x| 1.0 + x).collect();
+        return PackedLinear::pack_with_factors(&parts, &factors);
     }
-    PackedLinear::from_region(precision, Arc::new(Region(room)), 0, n, k)
-}
-
-/// From ½ to 1½: as unlike as those of a calibration.
-fn factors(k: usize) -> Vec<f32> {
-    numbers(k, 9).iter().map(|x| 1.0 + x).collect()
+    PackedLinear::pack(precision, &parts, k)
 }
 
 #[cfg(test)]

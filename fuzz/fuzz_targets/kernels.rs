@@ -30,7 +30,7 @@ enum Operation {
         k: Size<1, 270>,
         split: u8,
         then: Then,
-        precision: Products,
+        precision: Weights,
     },
     /// So long that int8 has several groups of INT8_GROUP inputs.
     LongLinear {
@@ -38,10 +38,10 @@ enum Operation {
         n: Size<1, 40>,
         k: Size<300, 900>,
         then: Then,
-        precision: Products,
+        precision: Weights,
     },
     Attention {
-        precision: Products,
+        precision: Weights,
         heads: Size<1, 4>,
         head_size: Size<1, 40>,
         s: Size<0, 40>,
@@ -49,7 +49,7 @@ enum Operation {
     },
     /// So long that p · v has more than one block of K_BLOCK.
     LongAttention {
-        precision: Products,
+        precision: Weights,
         head_size: Size<1, 20>,
         s: Size<100, 170>,
     },
@@ -102,7 +102,7 @@ enum Operation {
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum Products {
+enum Weights {
     F32,
     Bf16,
     Int8,
@@ -110,12 +110,12 @@ enum Products {
     ScaledInt8,
 }
 
-impl Products {
+impl Weights {
     fn precision(self) -> Precision {
         match self {
-            Products::F32 => Precision::F32,
-            Products::Bf16 => Precision::Bf16,
-            Products::Int8 | Products::ScaledInt8 => Precision::Int8,
+            Weights::F32 => Precision::F32,
+            Weights::Bf16 => Precision::Bf16,
+            Weights::Int8 | Weights::ScaledInt8 => Precision::Int8,
         }
     }
 }
@@ -239,15 +239,6 @@ impl Slice {
                 "{isa}: element {i} is {found:e}, the reference says {expected:e}"
             );
         }
-    }
-}
-
-/// Packed weights that lie in a region.
-struct Room(AlignedBuffer);
-
-impl AsRef<[f32]> for Room {
-    fn as_ref(&self) -> &[f32] {
-        &self.0
     }
 }
 
@@ -383,7 +374,7 @@ impl Case {
     /// what the product with x is.
     fn packed(
         &self,
-        precision: Products,
+        precision: Weights,
         x: &[f32],
         [m, n, k]: [usize; 3],
         split: usize,
@@ -392,26 +383,19 @@ impl Case {
         let parts = [(&weight[..split * k], &bias[..split]), (&weight[split * k..], &bias[split..])];
         let pack = || PackedLinear::pack(precision.precision(), &parts, k);
         match precision {
-            Products::F32 => (pack(), reference::linear(x, &weight, &bias, m, n, k)),
-            Products::Bf16 => (pack(), reference::linear_bf16(x, &weight, &bias, m, n, k)),
-            Products::Int8 => (pack(), reference::linear_int8(x, &weight, &bias, &vec![1.0; k])),
-            Products::ScaledInt8 => {
+            Weights::F32 => (pack(), reference::linear(x, &weight, &bias, m, n, k)),
+            Weights::Bf16 => (pack(), reference::linear_bf16(x, &weight, &bias, m, n, k)),
+            Weights::Int8 => (pack(), reference::linear_int8(x, &weight, &bias, &vec![1.0; k])),
+            Weights::ScaledInt8 => {
                 let factors = self.numbers(4, k);
-                let mut room = AlignedBuffer::default();
-                room.resize(PackedLinear::packed_len(Precision::Int8, n, k).expect("it is small"));
-                let rows: Vec<&[f32]> = weight.chunks(k).collect();
-                let panels = PackedLinear::panels_mut(Precision::Int8, [n, k], Some(&factors), &mut room);
-                for ((panel, rows), bias) in panels.zip(rows.chunks(16)).zip(bias.chunks(16)) {
-                    panel.pack(rows, bias);
-                }
-                let packed = PackedLinear::from_region(Precision::Int8, Arc::new(Room(room)), 0, n, k);
+                let packed = PackedLinear::pack_with_factors(&parts, &factors);
                 (packed, reference::linear_int8(x, &weight, &bias, &factors))
             }
         }
     }
 
     /// Computed as a whole, and by columns in one to five parts.
-    fn linear(&self, precision: Products, [m, n, k]: [usize; 3], split: usize, then: Then) {
+    fn linear(&self, precision: Weights, [m, n, k]: [usize; 3], split: usize, then: Then) {
         let threads = 1 + split % 5;
         let (x, residual) = (self.input(0, m * k), self.input(3, m * n));
         let (packed, biased) = self.packed(precision, x.get(), [m, n, k], split);

@@ -2,6 +2,7 @@
 
 use crate::dispatch::{Isa, Kernel};
 use crate::math::{erf, gelu_polynomial, tanh};
+use crate::precision::Precision;
 use crate::reference::{GELU_CUBIC, SQRT_2_OVER_PI};
 use crate::rows::RowsMut;
 use crate::simd::{LANES, Simd};
@@ -24,6 +25,16 @@ pub enum Activation {
     /// tanh, `torch.nn.Tanh`: what sentence-transformers' `Dense` applies by default. See
     /// [`crate::reference::tanh`].
     Tanh,
+}
+
+impl Activation {
+    /// GELU in the erf form, no more exact than products of that precision need it.
+    pub fn gelu(precision: Precision) -> Activation {
+        match precision {
+            Precision::F32 => Activation::Gelu,
+            Precision::Bf16 | Precision::Int8 => Activation::GeluPolynomial,
+        }
+    }
 }
 
 /// Each element of x, in place.

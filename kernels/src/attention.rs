@@ -44,8 +44,7 @@ pub struct AttentionShape {
     pub heads: usize,
     /// How many components of a query, a key or a value one head has.
     pub head_size: usize,
-    /// What q · k and p · v are computed in. With int8 they are in bf16: a probability has no smallest step, and heads are
-    /// too small for integers to gain.
+    /// What the dense layers are computed in, which decides over attention: see [`Precision::of_attention`].
     pub precision: Precision,
 }
 
@@ -129,11 +128,11 @@ pub fn attention_heads(
         return;
     }
     let heads = first..first + heads;
-    match shape.precision {
+    match shape.precision.of_attention() {
         Precision::F32 => isa.run(Attention { qkv, shape, heads, scratch, out }),
-        Precision::Bf16 | Precision::Int8 => {
+        bf16 => {
             let scratch = &mut scratch.bf16;
-            isa.multiply(Precision::Bf16, AttentionBf16 { qkv, shape, heads, scratch, out });
+            isa.multiply(bf16, AttentionBf16 { qkv, shape, heads, scratch, out });
         }
     }
 }

@@ -89,6 +89,24 @@ impl PackedLinear {
     ///
     /// If k is 0 or a weight's length is not k times its bias's.
     pub fn pack(precision: Precision, parts: &[(&[f32], &[f32])], k: usize) -> PackedLinear {
+        PackedLinear::pack_parts(precision, parts, k, None)
+    }
+
+    /// As [`pack`](Self::pack) in int8, with the factors `[k]` of the inputs.
+    ///
+    /// # Panics
+    ///
+    /// If there are no factors or a weight's length is not k times its bias's.
+    pub fn pack_with_factors(parts: &[(&[f32], &[f32])], factors: &[f32]) -> PackedLinear {
+        PackedLinear::pack_parts(Precision::Int8, parts, factors.len(), Some(factors))
+    }
+
+    fn pack_parts(
+        precision: Precision,
+        parts: &[(&[f32], &[f32])],
+        k: usize,
+        factors: Option<&[f32]>,
+    ) -> PackedLinear {
         assert!(k > 0, "pack: k is 0");
         for (weight, bias) in parts {
             let n = bias.len();
@@ -99,7 +117,8 @@ impl PackedLinear {
         let n = rows.len();
         let len = PackedLinear::packed_len(precision, n, k).expect("as large as its parts");
         let mut packed = vec![Lanes::ZERO; len / LANES];
-        let places = PackedLinear::panels_mut(precision, [n, k], None, bytemuck::cast_slice_mut(&mut packed));
+        let places =
+            PackedLinear::panels_mut(precision, [n, k], factors, bytemuck::cast_slice_mut(&mut packed));
         for ((place, rows), biases) in places.zip(rows.chunks(LANES)).zip(biases.chunks(LANES)) {
             place.pack(rows, biases);
         }

@@ -4,27 +4,29 @@
 //! much it was; the caller takes the time. Divided by that, a kernel's rate becomes a fraction of what is
 //! possible, which can be compared between machines where seconds cannot.
 //!
-//! - [`f32_fma`]: fused multiply-adds in registers, on any instruction set. No product can be faster.
-//! - [`products`]: the same for the steps of products in any precision.
+//! - [`products`]: the steps of products in registers, in any precision on any instruction set. No product can be faster.
 //! - [`read`]: loads of f32 in order. The length of the slice decides which level of the memory answers.
 //! - [`integer_chain`]: a chain of known latency, which measures the core's clock.
 //!
 //! Clocks and neighbours drift: take the time of a peak just before and just after that of the kernel.
+
 use std::hint::black_box;
 
 use crate::dispatch::{Isa, Kernel};
-use crate::dot::{Dot, DotKernel, F32, SumKind};
+use crate::dot::{ColumnScales, Dot, DotKernel, SumKind};
 use crate::precision::Precision;
+use crate::reference::RowScale;
 use crate::simd::{LANES, Lanes, Simd};
 use crate::tile::panels_per_tile;
 
-/// Does `steps` fused multiply-adds on each of enough independent vectors to hide the latency, all in
-/// registers. Returns the number of floating-point operations done, two for each multiply-add of a lane.
+/// Does `steps` steps of products in that precision on each of enough independent sums to hide the latency, all in
+/// registers: fused multiply-adds, `vdpbf16ps`, `vpdpbusd`, or whatever the instruction set has in their place. Returns the
+/// number of operations done, a multiplication or an addition each, of integers in int8.
 ///
-/// The peak of plain Rust is that of the vector instructions which the compiler makes of it: with FMA the
-/// same as AVX2's.
-pub fn f32_fma(isa: Isa, steps: u64) -> u64 {
-    let Chains { sum, operations } = isa.run(F32Fma { steps });
+/// The peak of plain Rust is that of the vector instructions which the compiler makes of it: in f32 with FMA the same as
+/// AVX2's.
+pub fn products(isa: Isa, precision: Precision, steps: u64) -> u64 {
+    let Chains { sum, operations } = isa.multiply(precision, Products { precision, steps });
     black_box(sum);
     operations
 }
@@ -35,38 +37,56 @@ struct Chains {
     operations: u64,
 }
 
-struct F32Fma {
+struct Products {
+    precision: Precision,
     steps: u64,
 }
 
-impl Kernel for F32Fma {
+impl DotKernel for Products {
     type Output = Chains;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Chains {
+    fn run<D: Dot>(self, dot: D) -> Chains {
         // As many as the tallest tile of a product has, which is what the registers hold.
-        match S::TILE_ROWS * panels_per_tile::<F32<S>>(S::TILE_ROWS) {
-            24.. => fma_chains::<S, 24>(simd, self.steps),
-            6.. => fma_chains::<S, 6>(simd, self.steps),
-            _ => fma_chains::<S, 4>(simd, self.steps),
+        match D::TILE_ROWS * panels_per_tile::<D>(D::TILE_ROWS) {
+            24.. => self.chains::<D, 24>(dot),
+            6.. => self.chains::<D, 6>(dot),
+            _ => self.chains::<D, 4>(dot),
         }
     }
 }
 
-/// x ← x / 2 + 1 in N vectors: the numbers stay ordinary, however long it goes on.
-#[inline(always)]
-fn fma_chains<S: Simd, const N: usize>(simd: S, steps: u64) -> Chains {
-    let (factor, addend) = black_box((0.5, 1.0));
-    let (factor, addend) = (simd.splat(factor), simd.splat(addend));
-    let mut chains = [simd.splat(0.0); N];
-    for _ in 0..steps {
-        for chain in &mut chains {
-            *chain = simd.mul_add(*chain, factor, addend);
+impl Products {
+    /// Sums of ones.
+    #[inline(always)]
+    fn chains<D: Dot, const N: usize>(self, dot: D) -> Chains {
+        let Products { precision, steps } = self;
+        let ones = match precision {
+            Precision::F32 => 0x3f80_0000,
+            Precision::Bf16 => 0x3f80_3f80,
+            Precision::Int8 => 0x0101_0101_u32,
+        };
+        let (word, line) = black_box((ones, Lanes([f32::from_bits(ones); LANES])));
+        let (simd, word, line) = (dot.simd(), dot.word(word), dot.line(&line));
+        let mut chains = [D::SumKind::zero(simd); N];
+        for _ in 0..steps {
+            for chain in &mut chains {
+                *chain = dot.dot(word, line, *chain);
+            }
         }
+        // Through memory, so that how plain Rust is vectorised follows the chains and not the final tree.
+        let chains = black_box(chains);
+        let products = steps * precision.steps_a_word() as u64;
+        let lanes = [Lanes([products as f32; LANES])];
+        let scales = ColumnScales { scales: &lanes, sums: &lanes, stride: 1 };
+        let columns = D::SumKind::columns(simd, Some(scales), 0, 0);
+        let row = RowScale { zero: -D::OFFSET, ..RowScale::NONE };
+        let mut sum = simd.splat(0.0);
+        for chain in chains {
+            sum = simd.add(sum, D::SumKind::numbers(simd, chain, row, columns));
+        }
+        Chains { sum: simd.reduce_add(sum), operations: products * (N * LANES * 2) as u64 }
     }
-    // Through memory, so that how plain Rust is vectorised follows the chains and not the final tree.
-    let chains = black_box(chains);
-    Chains { sum: total(simd, &chains), operations: steps * (N * LANES * 2) as u64 }
 }
 
 #[inline(always)]
@@ -147,47 +167,6 @@ pub fn integer_chain(steps: u64) -> u64 {
     rounds * UNROLLED * CYCLES_PER_STEP
 }
 
-/// Like [`f32_fma`], for the steps of products in that precision: `vdpbf16ps`, `vpdpbusd`, or whatever the instruction set
-/// has in their place. An operation is one multiplication or addition, of integers in int8. In f32 it is [`f32_fma`].
-pub fn products(isa: Isa, precision: Precision, steps: u64) -> u64 {
-    if precision == Precision::F32 {
-        return f32_fma(isa, steps);
-    }
-    isa.multiply(precision, Products { steps }) * precision.steps_a_word() as u64
-}
-
-struct Products {
-    steps: u64,
-}
-
-impl DotKernel for Products {
-    type Output = u64;
-
-    #[inline(always)]
-    fn run<D: Dot>(self, dot: D) -> u64 {
-        match D::TILE_ROWS * panels_per_tile::<D>(D::TILE_ROWS) {
-            24.. => dot_chains::<D, 24>(dot, self.steps),
-            6.. => dot_chains::<D, 6>(dot, self.steps),
-            _ => dot_chains::<D, 4>(dot, self.steps),
-        }
-    }
-}
-
-/// Operations, were each word one activation.
-#[inline(always)]
-fn dot_chains<D: Dot, const N: usize>(dot: D, steps: u64) -> u64 {
-    let (word, line) = black_box((0u32, Lanes::ZERO));
-    let (word, line) = (dot.word(word), dot.line(&line));
-    let mut chains = [D::SumKind::zero(dot.simd()); N];
-    for _ in 0..steps {
-        for chain in &mut chains {
-            *chain = dot.dot(word, line, *chain);
-        }
-    }
-    black_box(chains);
-    steps * (N * LANES * 2) as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,13 +174,16 @@ mod tests {
     #[test]
     fn every_counted_multiply_add_is_done() {
         for isa in Isa::available() {
-            // x ← x / 2 + 1 from 0: 1, then 1.5, then 1.75; after 30 steps it is 2, rounded.
-            for (steps, x) in [(1, 1.0), (2, 1.5), (3, 1.75), (30, 2.0)] {
-                let Chains { sum, operations } = isa.run(F32Fma { steps });
-                let lanes = operations / steps / 2;
-                assert_eq!(lanes % LANES as u64, 0, "{isa}");
-                assert_eq!(sum, lanes as f32 * x, "{steps} steps on {isa}");
-                assert_eq!(f32_fma(isa, steps), operations, "{isa}");
+            for precision in Precision::ALL {
+                for steps in [1, 2, 3, 30] {
+                    let Chains { sum, operations } = isa.multiply(precision, Products { precision, steps });
+                    // A product and an addition each, and each product is 1.
+                    assert_eq!(sum, (operations / 2) as f32, "{steps} steps of {precision} on {isa}");
+                    let of_a_vector = steps * (precision.steps_a_word() * LANES * 2) as u64;
+                    assert!(operations >= 4 * of_a_vector, "{steps} steps of {precision} on {isa}");
+                    assert_eq!(operations % of_a_vector, 0, "{steps} steps of {precision} on {isa}");
+                    assert_eq!(products(isa, precision, steps), operations, "{precision} on {isa}");
+                }
             }
         }
     }
@@ -222,16 +204,9 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_counted_by_lanes_and_factors() {
+    fn cycles_of_the_chain_are_two_a_step() {
         assert_eq!(integer_chain(0), 0);
         assert_eq!(integer_chain(16), 32);
         assert_eq!(integer_chain(17), 64);
-        for isa in Isa::available() {
-            for (precision, products) in [(Precision::Bf16, 2), (Precision::Int8, 4)] {
-                let of_a_step = products as u64 * LANES as u64 * 2;
-                let operations = super::products(isa, precision, 3);
-                assert!(operations > 0 && operations.is_multiple_of(3 * of_a_step), "{precision} on {isa}");
-            }
-        }
     }
 }

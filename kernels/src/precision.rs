@@ -3,18 +3,22 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The number format that products with packed weights are computed in. All else is f32.
+/// Bytes of a word of activations.
+const WORD: usize = 4;
+
+/// The number format that products with packed weights are computed in. Beside bf16 and int8, attention's own products are
+/// bf16 and GELU is a shorter polynomial; all else is f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Precision {
     /// f32: as accurate as PyTorch.
     #[default]
     F32,
-    /// Weights and activations rounded to bf16, sums in f32. Twice as fast as f32 where the processor has an instruction for
-    /// it (AVX-512 BF16); elsewhere the same bits, no faster than f32.
+    /// Weights and activations rounded to bf16, sums in f32. Twice the arithmetic of f32 a cycle where the processor has an
+    /// instruction for it (AVX-512 BF16); elsewhere the same bits, and slower than f32.
     Bf16,
-    /// Weights and activations as 8-bit integers with a scale for each column and each row, sums exact. Four times as fast
-    /// as f32 with AVX-512 VNNI, and faster on every instruction set.
+    /// Weights and activations as 8-bit integers, with a scale for each
+    /// [384](crate::reference::INT8_GROUP) numbers of a row or a column, sums exact. Four times the arithmetic of f32 a cycle
+    /// with VNNI.
     Int8,
 }
 
@@ -29,6 +33,20 @@ impl Precision {
             Precision::Bf16 => "bf16",
             Precision::Int8 => "int8",
         }
+    }
+
+    /// What attention's own products, q · k and p · v, are computed in beside dense layers of this precision: with int8 in
+    /// bf16, for a probability has no smallest step, and heads are too small for integers to gain.
+    pub fn of_attention(self) -> Precision {
+        match self {
+            Precision::F32 => Precision::F32,
+            Precision::Bf16 | Precision::Int8 => Precision::Bf16,
+        }
+    }
+
+    /// How many bytes a weight has, or an activation that it is multiplied with.
+    pub fn bytes(self) -> usize {
+        WORD / self.steps_a_word()
     }
 
     /// How many steps of k a word of activations has, four bytes: 1, 2 or 4.

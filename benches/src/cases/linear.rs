@@ -21,7 +21,7 @@ pub struct Layer {
     /// Outputs.
     pub n: usize,
     /// Whether its input comes out of a LayerNorm, whose channels int8 evens out by a factor each.
-    pub evened: bool,
+    pub follows_layer_norm: bool,
     fused: Fused,
 }
 
@@ -33,19 +33,30 @@ enum Fused {
 }
 
 /// Queries, keys and values.
-pub const QKV: Layer = Layer { operation: "qkv", k: HIDDEN, n: 3 * HIDDEN, evened: true, fused: Fused::Bias };
+pub const QKV: Layer =
+    Layer { operation: "qkv", k: HIDDEN, n: 3 * HIDDEN, follows_layer_norm: true, fused: Fused::Bias };
 
 /// Attention's dense layer.
-pub const ATTENTION_OUTPUT: Layer =
-    Layer { operation: "attention output", k: HIDDEN, n: HIDDEN, evened: false, fused: Fused::Bias };
+pub const ATTENTION_OUTPUT: Layer = Layer {
+    operation: "attention output",
+    k: HIDDEN,
+    n: HIDDEN,
+    follows_layer_norm: false,
+    fused: Fused::Bias,
+};
 
 /// The feed-forward's first dense layer.
-pub const FEED_FORWARD_IN: Layer =
-    Layer { operation: "intermediate", k: HIDDEN, n: INTERMEDIATE, evened: true, fused: Fused::Bias };
+pub const FEED_FORWARD_IN: Layer = Layer {
+    operation: "intermediate",
+    k: HIDDEN,
+    n: INTERMEDIATE,
+    follows_layer_norm: true,
+    fused: Fused::Bias,
+};
 
 /// The feed-forward's second dense layer.
 pub const FEED_FORWARD_OUT: Layer =
-    Layer { operation: "output", k: INTERMEDIATE, n: HIDDEN, evened: false, fused: Fused::Bias };
+    Layer { operation: "output", k: INTERMEDIATE, n: HIDDEN, follows_layer_norm: false, fused: Fused::Bias };
 
 /// The product of every dense layer of `BertLayer` with its bias, in the order of the forward pass.
 pub const PRODUCTS: [Layer; 4] = [QKV, ATTENTION_OUTPUT, FEED_FORWARD_IN, FEED_FORWARD_OUT];

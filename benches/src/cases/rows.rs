@@ -33,7 +33,8 @@ pub fn cases(precisions: &[Precision]) -> Vec<Case> {
     for precision in narrow {
         // Its rows are even, or are evened out by factors, in int8 alone.
         let layers = [QKV, ATTENTION_OUTPUT, FEED_FORWARD_OUT];
-        let layers = layers.into_iter().filter(|layer| !layer.evened || precision == Precision::Int8);
+        let layers =
+            layers.into_iter().filter(|layer| !layer.follows_layer_norm || precision == Precision::Int8);
         cases.extend(layers.map(|layer| narrow_case(precision, layer)));
     }
     cases.extend(SOFTMAX_WIDTHS.map(softmax_case));

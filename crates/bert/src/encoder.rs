@@ -2,7 +2,7 @@ use std::fmt;
 
 use std::sync::Arc;
 
-use minilm_kernels::{Activation, Isa, LayerNorm, PackedLinear, Precision, embedding_sum, layer_norm};
+use minilm_kernels::{Isa, LayerNorm, PackedLinear, Precision, embedding_sum, layer_norm};
 use minilm_weights::{FloatType, RegionSlice, WeightsFile};
 
 use crate::profile::{NoProbe, Operation, Probe};
@@ -123,11 +123,6 @@ impl BertEncoder {
             return Err(BertError::TooLong { tokens, max_position_embeddings });
         }
         Ok(&self.position_embeddings[..tokens * h])
-    }
-
-    /// The activation function of the feed-forward network: GELU, no more exact than the products around it.
-    pub(crate) fn activation(&self) -> Activation {
-        if self.precision == Precision::F32 { Activation::Gelu } else { Activation::GeluPolynomial }
     }
 
     /// The config the encoder was loaded with.

@@ -23,8 +23,8 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use minilm_kernels::{
-    AlignedBuffer, AttentionShape, Epilogue, LayerNorm, NarrowRows, PackedLinear, RowsMut, Shares,
-    WeightColumns, attention_heads, layer_norm, linear_columns,
+    Activation, AlignedBuffer, AttentionShape, Epilogue, LayerNorm, NarrowRows, PackedLinear, RowsMut,
+    Shares, WeightColumns, attention_heads, layer_norm, linear_columns,
 };
 
 use crate::arena::{Member, States};
@@ -211,7 +211,7 @@ impl<P: Probe> Pass<'_, P> {
         self.lead.run(threads, |i| {
             let member = &mut *pieces.member(i);
             pieces.copy_normalized(attended, Some(&layer.attention_norm), &mut member.attended);
-            let gelu = Epilogue::Activation(pieces.encoder.activation());
+            let gelu = Epilogue::Activation(Activation::gelu(layer.intermediate.precision()));
             let weights = pieces.share(&layer.intermediate, i);
             let then = pieces.share(&layer.output, i);
             let x = member.narrow.narrow(isa, &member.attended, &layer.intermediate);
@@ -254,7 +254,7 @@ impl<P: Probe> Pieces<'_, P> {
         self.probe.ended(Operation::AttentionOutput);
         layer_norm(isa, attended, attention_norm);
         self.probe.ended(Operation::LayerNorm);
-        let gelu = Epilogue::Activation(self.encoder.activation());
+        let gelu = Epilogue::Activation(Activation::gelu(intermediate.precision()));
         self.product(narrow, attended, [intermediate, output], gelu, RowsMut::new(activated, f));
         self.probe.ended(Operation::Intermediate);
         let residual = Epilogue::Residual(attended);

@@ -201,7 +201,7 @@ impl Trace<'_> {
         let modules = [&module("intermediate.dense")[..]];
         let dense = self.dense(&name("intermediate.dense"), &attended, &layer.intermediate, &modules);
         let mut active = dense.values.clone();
-        let activation = encoder.activation();
+        let activation = Activation::gelu(layer.intermediate.precision());
         activate(encoder.isa, &mut active, activation);
         let columns = encoder.config.intermediate_size;
         let active = self.show(&name("intermediate.activation"), columns, active, |step| {
@@ -262,7 +262,7 @@ impl Trace<'_> {
         let reference = match weight.precision() {
             Precision::Bf16 => "linear_bf16",
             Precision::Int8 => "linear_int8",
-            _ => "linear",
+            Precision::F32 => "linear",
         };
         let factors = weight.factors().map(|factors| self.factors(name, factors));
         self.show(name, weight.n(), out, |step| {

@@ -117,7 +117,6 @@ fn steps_of_layers(precision: Precision) -> usize {
         Precision::Bf16 => 10 + 12,
         // It is one, and two products of a layer have factors.
         Precision::Int8 => 2 * (10 + 2),
-        other => panic!("{other}"),
     }
 }
 

@@ -60,8 +60,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
         None => Budget::Time(Duration::from_secs(arguments.seconds.into())),
     };
     if arguments.profile {
-        let peak = Peak { isa: model.isa(), threads: 1, operations: peak::products_in(precision) };
-        let profiles = profile::profiles(&model, &peak, budget)?;
+        let profiles = profile::profiles(&model, &Peak::of(&model), budget)?;
         return Output::Stdout.write(|to| {
             if arguments.json {
                 serde_json::to_writer(&mut *to, &profiles)?;
@@ -79,7 +78,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
 
     let tokens: Vec<usize> = counts.iter().map(|count| count.used).collect();
     let work = measure::Work { model: &model, texts: &texts, tokens: &tokens };
-    let peak = Peak { isa: model.isa(), threads: model.threads(), operations: peak::products_in(precision) };
+    let peak = Peak::of(&model);
     work.warm_up()?;
     let wants = |figure| arguments.only.is_none_or(|only| only == figure);
     let latency = wants(BenchOnly::Latency).then(|| work.latency(&peak, budget)).transpose()?;

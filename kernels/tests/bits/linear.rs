@@ -1,10 +1,8 @@
 //! Products with packed weights.
 
-use std::sync::Arc;
-
 use minilm_kernels::{
-    Activation, AlignedBuffer, Epilogue, Isa, NarrowRows, PackedLinear, Precision, RowsMut, linear,
-    linear_columns, reference,
+    Activation, Epilogue, Isa, NarrowRows, PackedLinear, Precision, RowsMut, linear, linear_columns,
+    reference,
 };
 
 use crate::activations::ACTIVATIONS;
@@ -21,7 +19,7 @@ pub(crate) fn specified(
     match precision {
         Precision::Bf16 => reference::linear_bf16(x, weight, bias, m, n, k),
         Precision::Int8 => reference::linear_int8(x, weight, bias, &vec![1.0; k]),
-        _ => reference::linear(x, weight, bias, m, n, k),
+        Precision::F32 => reference::linear(x, weight, bias, m, n, k),
     }
 }
 
@@ -81,14 +79,7 @@ fn factors_of_inputs_are_in_both_sides_of_a_product() {
     for (m, n, k) in [(3, 17, 5), (9, 48, 384), (4, 33, 130), (5, 40, 900)] {
         let (x, weight, bias) = (numbers(m * k, 7), numbers(n * k, 8), numbers(n, 9));
         let factors: Vec<f32> = (0..k).map(|i| 0.25 + (i % 7) as f32).collect();
-        let mut room = AlignedBuffer::default();
-        room.resize(PackedLinear::packed_len(Precision::Int8, n, k).unwrap());
-        let rows: Vec<&[f32]> = weight.chunks(k).collect();
-        let panels = PackedLinear::panels_mut(Precision::Int8, [n, k], Some(&factors), &mut room);
-        for ((panel, rows), bias) in panels.zip(rows.chunks(16)).zip(bias.chunks(16)) {
-            panel.pack(rows, bias);
-        }
-        let packed = PackedLinear::from_region(Precision::Int8, Arc::new(Room(room)), 0, n, k);
+        let packed = PackedLinear::pack_with_factors(&[(&weight, &bias)], &factors);
         assert_eq!(packed.factors(), Some(&factors[..]));
         let expected = reference::linear_int8(&x, &weight, &bias, &factors);
         for isa in Isa::available() {
@@ -97,14 +88,6 @@ fn factors_of_inputs_are_in_both_sides_of_a_product() {
             linear(isa, narrow.narrow(isa, &x, &packed), &packed, Epilogue::Bias, &mut y);
             assert_bits(&format!("int8 {m}×{n}×{k} with factors"), isa, &y, &expected);
         }
-    }
-}
-
-struct Room(AlignedBuffer);
-
-impl AsRef<[f32]> for Room {
-    fn as_ref(&self) -> &[f32] {
-        &self.0
     }
 }
 

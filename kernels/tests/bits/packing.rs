@@ -35,7 +35,7 @@ fn packed_naively(precision: Precision, weight: &[f32], bias: &[f32], k: usize) 
     let steps = match precision {
         Precision::Bf16 => 2,
         Precision::Int8 => 4,
-        _ => 1,
+        Precision::F32 => 1,
     };
     let lines = k.div_ceil(steps);
     let mut words = vec![0u32; panels * lines * 16];
@@ -54,7 +54,7 @@ fn packed_naively(precision: Precision, weight: &[f32], bias: &[f32], k: usize) 
             let bits = match precision {
                 Precision::Bf16 => u32::from(reference::bf16_bits(row[step])),
                 Precision::Int8 => u32::from(bytes[step] as u8),
-                _ => row[step].to_bits(),
+                Precision::F32 => row[step].to_bits(),
             };
             words[(column / 16 * lines + step / steps) * 16 + column % 16] |=
                 bits << (32 / steps * (step % steps));

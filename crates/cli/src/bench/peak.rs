@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use minilm::{Isa, Precision};
-use minilm_kernels::peak::products;
+use minilm::SentenceTransformer;
+use minilm_kernels::peak;
 
 use super::measure::median;
 
@@ -20,24 +20,21 @@ const SETTLE: Duration = Duration::from_millis(3);
 /// Steps between two looks at the clock: about ten microseconds.
 const STEPS: u64 = 1 << 10;
 
-/// The steps of products in that precision.
-pub(super) fn products_in(precision: Precision) -> fn(Isa, u64) -> u64 {
-    match precision {
-        Precision::Bf16 => |isa, steps| products(isa, Precision::Bf16, steps),
-        Precision::Int8 => |isa, steps| products(isa, Precision::Int8, steps),
-        _ => |isa, steps| products(isa, Precision::F32, steps),
-    }
-}
-
-/// What as many threads as work uses can do at best, on the same instruction set.
+/// What as many threads as work uses can do at best.
 pub(super) struct Peak {
-    pub(super) isa: Isa,
-    pub(super) threads: usize,
-    /// Does that many steps, and returns how many operations that were: see [`products_in`].
-    pub(super) operations: fn(Isa, u64) -> u64,
+    threads: usize,
+    /// Does that many steps, and returns how many operations that were.
+    operations: Box<dyn Fn(u64) -> u64 + Sync>,
 }
 
 impl Peak {
+    /// Of the products that the model's dense layers consist of: same instruction set, same precision, same threads.
+    pub(super) fn of(model: &SentenceTransformer) -> Peak {
+        let (isa, precision) = (model.isa(), model.precision());
+        let operations = Box::new(move |steps| peak::products(isa, precision, steps));
+        Peak { threads: model.threads(), operations }
+    }
+
     /// Operations a second of all threads at once; of all cores, if there are more threads than cores.
     pub(super) fn sample(&self) -> f64 {
         let cores = thread::available_parallelism().map_or(1, |n| n.get());
@@ -66,7 +63,7 @@ impl Peak {
         let start = Instant::now();
         let mut operations = 0;
         loop {
-            operations += (self.operations)(self.isa, STEPS);
+            operations += (self.operations)(STEPS);
             let taken = start.elapsed();
             if taken >= time {
                 return operations as f64 / taken.as_secs_f64();
@@ -82,13 +79,13 @@ mod tests {
     #[test]
     fn an_interruption_does_not_count() {
         static CALLS: AtomicUsize = AtomicUsize::new(0);
-        fn interrupted(_: Isa, steps: u64) -> u64 {
+        fn interrupted(steps: u64) -> u64 {
             // Every fifth slice, as slow as on a core that others have.
             let pause = if CALLS.fetch_add(1, Ordering::Relaxed) % 5 == 4 { 200 } else { 10 };
             thread::sleep(Duration::from_millis(pause));
             steps
         }
-        let peak = Peak { isa: Isa::best(), threads: 1, operations: interrupted };
+        let peak = Peak { threads: 1, operations: Box::new(interrupted) };
         // The mean would be less than a quarter of this rate.
         let rate = peak.sample();
         assert!(rate > 0.4 * 1e2 * STEPS as f64, "{rate}");
@@ -97,7 +94,7 @@ mod tests {
     #[test]
     fn every_core_takes_its_share_and_no_more_than_there_are() {
         static CALLS: AtomicUsize = AtomicUsize::new(0);
-        fn counted(_: Isa, steps: u64) -> u64 {
+        fn counted(steps: u64) -> u64 {
             CALLS.fetch_add(1, Ordering::Relaxed);
             thread::sleep(SETTLE);
             steps
@@ -105,7 +102,7 @@ mod tests {
         let cores = thread::available_parallelism().map_or(1, |n| n.get());
         for threads in [1, cores, cores + 7] {
             CALLS.store(0, Ordering::Relaxed);
-            let rate = Peak { isa: Isa::best(), threads, operations: counted }.sample();
+            let rate = Peak { threads, operations: Box::new(counted) }.sample();
             // Once to settle and once a slice.
             let slices = CALLS.load(Ordering::Relaxed);
             assert_eq!(slices, threads.min(cores) * (SLICES + 1), "{threads} threads");

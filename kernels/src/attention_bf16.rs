@@ -247,7 +247,8 @@ fn weights_at_once<D: Dot, const R: usize>(
         }
         let e = exp2_of_weights(simd, x);
         for r in 0..R {
-            dot.store_bf16(e[r], &mut weights[r * stride + i]);
+            // 2⁻⁴⁹ or more.
+            dot.store_bf16_not_tiny(e[r], &mut weights[r * stride + i]);
             sums[r] = simd.add(sums[r], e[r]);
         }
     }

@@ -1,6 +1,7 @@
 //! What becomes of a tile's sums: numbers at the end of a chain, then bias, residual and activation.
+
 use crate::activation::Activation;
-use crate::dot::{ColumnScales, Dot, SumKind, Sums};
+use crate::dot::{ColumnScales, Columns, Dot, SumKind, Sums};
 use crate::reference::RowScale;
 use crate::rows::Rows;
 use crate::simd::{LANES, Lanes, Simd};
@@ -21,10 +22,10 @@ pub(crate) struct Finish<'a> {
 /// The scales of both factors of a product of integers.
 #[derive(Clone, Copy)]
 pub(crate) struct Scales<'a> {
-    /// `[rows][chains]`
+    /// `[chains][rows]`
     pub(crate) rows: &'a [RowScale],
-    /// How many chains there are.
-    pub(crate) chains: usize,
+    /// From a chain to the next.
+    pub(crate) stride: usize,
     pub(crate) columns: ColumnScales<'a>,
 }
 
@@ -36,9 +37,9 @@ impl Finish<'_> {
     #[inline(always)]
     pub(crate) fn skip(self, row: usize, panel: usize) -> Self {
         Finish {
-            scales: self.scales.map(|Scales { rows, chains, columns }| Scales {
-                rows: &rows[row * chains..],
-                chains,
+            scales: self.scales.map(|Scales { rows, stride, columns }| Scales {
+                rows: &rows[row..],
+                stride,
                 columns: columns.skip(panel),
             }),
             bias: self.bias.map(|bias| &bias[panel..]),
@@ -48,57 +49,68 @@ impl Finish<'_> {
     }
 }
 
-/// The end of a chain of a tile whose first row is `first_row`.
-pub(crate) struct ChainEnd<'a> {
-    pub(crate) finish: &'a Finish<'a>,
-    pub(crate) chain: usize,
-    pub(crate) first_row: usize,
+/// The end of a chain of a tile of MR rows and NV panels.
+pub(crate) struct ChainEnd<'a, D: Dot, const MR: usize, const NV: usize> {
+    rows: Option<&'a [RowScale; MR]>,
+    columns: [Columns<D>; NV],
+    bias: Option<&'a [Lanes; NV]>,
+    /// What the first chain is added to, where that is the bias.
+    start: &'a [Lanes; NV],
 }
 
-impl ChainEnd<'_> {
-    /// The tile's sums as numbers, with those of the chains before.
+impl<'a, D: Dot, const MR: usize, const NV: usize> ChainEnd<'a, D, MR, NV> {
+    /// That of chain `chain`, in the tile whose first row is `first_row`.
     ///
-    /// In loops of few operations each: those of a longer body are not unrolled, and then the compiler keeps the sums in
-    /// memory all the time.
+    /// # Panics
+    ///
+    /// If there are scales or biases, but not for all of the tile.
     #[inline(always)]
-    pub(crate) fn numbers<D: Dot, const MR: usize, const NV: usize>(
+    pub(crate) fn new(dot: D, finish: &Finish<'a>, chain: usize, first_row: usize) -> Self {
+        let rows = finish.scales.map(|Scales { rows, stride, .. }| {
+            rows[chain * stride + first_row..].first_chunk().expect("a scale for each row")
+        });
+        let columns = D::SumKind::columns(dot.simd(), finish.scales.map(|scales| scales.columns), chain);
+        let bias = finish.bias.map(|bias| bias.first_chunk().expect("a bias for each panel"));
+        ChainEnd { rows, columns, bias, start: bias.unwrap_or(const { &[Lanes::ZERO; NV] }) }
+    }
+
+    /// Row r's sums as numbers, with those of the chains before.
+    #[inline(always)]
+    pub(crate) fn numbers(
         &self,
         dot: D,
-        sums: &[[Sums<D>; NV]; MR],
-        before: Option<&[[Lanes; NV]; MR]>,
-    ) -> [[<D::Simd as Simd>::F32; NV]; MR] {
-        let (simd, finish) = (dot.simd(), self.finish);
-        let mut row_scales = [RowScale::NONE; MR];
-        if let Some(Scales { rows, chains, .. }) = finish.scales {
-            for r in 0..MR {
-                row_scales[r] = rows[(self.first_row + r) * chains + self.chain];
-                row_scales[r].zero -= D::OFFSET;
-            }
-        }
-        let scales = finish.scales.map(|scales| scales.columns);
-        let mut columns = [D::SumKind::columns(simd, scales, 0, self.chain); NV];
-        for v in 1..NV {
-            columns[v] = D::SumKind::columns(simd, scales, v, self.chain);
-        }
-        let mut numbers = [[simd.splat(0.0); NV]; MR];
+        r: usize,
+        sums: [Sums<D>; NV],
+        before: Option<&[Lanes; NV]>,
+    ) -> [<D::Simd as Simd>::F32; NV] {
+        let simd = dot.simd();
+        let mut row = self.rows.map_or(RowScale::NONE, |rows| rows[r]);
+        row.zero -= D::OFFSET;
+        let before = if D::SumKind::BIAS_FIRST { Some(before.unwrap_or(self.start)) } else { before };
+        let mut numbers = [simd.splat(0.0); NV];
         for v in 0..NV {
-            for r in 0..MR {
-                numbers[r][v] = D::SumKind::numbers(simd, sums[r][v], row_scales[r], columns[v]);
+            numbers[v] = D::SumKind::numbers(simd, sums[v], row, self.columns[v]);
+            if let Some(before) = before {
+                let before = simd.load(&before[v].0);
+                numbers[v] = D::SumKind::add(simd, before, numbers[v], row, self.columns[v]);
             }
         }
-        if let Some(before) = before {
+        numbers
+    }
+
+    /// A row's numbers and the bias, where that comes last.
+    #[inline(always)]
+    pub(crate) fn add_bias(
+        &self,
+        dot: D,
+        mut numbers: [<D::Simd as Simd>::F32; NV],
+    ) -> [<D::Simd as Simd>::F32; NV] {
+        let simd = dot.simd();
+        if !D::SumKind::BIAS_FIRST
+            && let Some(bias) = self.bias
+        {
             for v in 0..NV {
-                for r in 0..MR {
-                    let before = simd.load(&before[r][v].0);
-                    numbers[r][v] = D::SumKind::add(simd, before, numbers[r][v], row_scales[r], columns[v]);
-                }
-            }
-        } else if D::SumKind::BIAS_FIRST {
-            for v in 0..NV {
-                let bias = finish.bias.map_or(simd.splat(0.0), |bias| simd.load(&bias[v].0));
-                for r in 0..MR {
-                    numbers[r][v] = D::SumKind::add(simd, bias, numbers[r][v], row_scales[r], columns[v]);
-                }
+                numbers[v] = simd.add(numbers[v], simd.load(&bias[v].0));
             }
         }
         numbers

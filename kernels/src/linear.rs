@@ -7,7 +7,7 @@ use crate::gemm::{Fetch, Product};
 use crate::narrow_rows::Activations;
 use crate::packed_linear::{PackedLinear, WeightColumns};
 use crate::precision::Precision;
-use crate::reference::{INT8_GROUP, RowScale};
+use crate::reference::RowScale;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::LANES;
 
@@ -92,8 +92,7 @@ pub fn linear_columns(
         return;
     }
     let bias = Some(weight.bias());
-    let chains = weight.k.div_ceil(INT8_GROUP);
-    let scales = weight.scales().map(|columns| Scales { rows: row_scales, chains, columns });
+    let scales = weight.scales().map(|columns| Scales { rows: row_scales, stride: m, columns });
     let product = Product {
         a,
         b: columns.panels(),

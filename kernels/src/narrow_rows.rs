@@ -21,7 +21,7 @@ pub struct NarrowRows {
     k: usize,
     /// `[m][⌈k / activations of a word⌉]`
     words: AlignedBuffer,
-    /// `[m][groups]`, in int8.
+    /// `[groups][m]`, in int8.
     scales: Vec<RowScale>,
 }
 
@@ -142,24 +142,20 @@ impl DotKernel for Narrow<'_> {
                 }
             }
             Precision::Int8 => {
-                let (simd, groups) = (dot.simd(), k.div_ceil(INT8_GROUP));
-                let whole = rows.m - rows.m % ROWS_AT_ONCE;
+                let (simd, m) = (dot.simd(), rows.m);
+                let whole = m - m % ROWS_AT_ONCE;
                 let (x, x_rest) = x.split_at(whole * k);
                 let (words, words_rest) = rows.words.split_at_mut(whole * stride);
-                let (scales, scales_rest) = rows.scales.split_at_mut(whole * groups);
-                let several = x
-                    .chunks_exact(ROWS_AT_ONCE * k)
-                    .zip(words.chunks_exact_mut(ROWS_AT_ONCE * stride))
-                    .zip(scales.chunks_exact_mut(ROWS_AT_ONCE * groups));
-                for ((x, words), scales) in several {
-                    quantize_rows::<D::Simd, ROWS_AT_ONCE>(simd, x, factors, words, scales);
+                let firsts = (0..whole).step_by(ROWS_AT_ONCE);
+                let several =
+                    x.chunks_exact(ROWS_AT_ONCE * k).zip(words.chunks_exact_mut(ROWS_AT_ONCE * stride));
+                for (first, (x, words)) in firsts.zip(several) {
+                    let scales = &mut rows.scales[first..];
+                    quantize_rows::<D::Simd, ROWS_AT_ONCE>(simd, x, factors, words, scales, m);
                 }
-                let single = x_rest
-                    .chunks_exact(k)
-                    .zip(words_rest.chunks_exact_mut(stride))
-                    .zip(scales_rest.chunks_exact_mut(groups));
-                for ((x, words), scales) in single {
-                    quantize_rows::<D::Simd, 1>(simd, x, factors, words, scales);
+                let single = x_rest.chunks_exact(k).zip(words_rest.chunks_exact_mut(stride));
+                for (row, (x, words)) in (whole..m).zip(single) {
+                    quantize_rows::<D::Simd, 1>(simd, x, factors, words, &mut rows.scales[row..], m);
                 }
             }
         }
@@ -184,7 +180,8 @@ pub(crate) fn bf16_row<D: Dot>(dot: D, x: &[f32], to: &mut [u16]) {
 /// How many rows are quantised at once: a row is a chain of extremes, then divisions, whose latencies the other rows hide.
 const ROWS_AT_ONCE: usize = 4;
 
-/// x `[R][k]` → words `[R][⌈k / 4⌉]` and scales `[R][groups]`, group by group.
+/// x `[R][k]` → words `[R][⌈k / 4⌉]` and scales, group by group: those of a group begin `scales_stride` after those of the one
+/// before.
 #[inline(always)]
 fn quantize_rows<S: Simd, const R: usize>(
     simd: S,
@@ -192,12 +189,13 @@ fn quantize_rows<S: Simd, const R: usize>(
     factors: Option<&[f32]>,
     words: &mut [f32],
     scales: &mut [RowScale],
+    scales_stride: usize,
 ) {
-    let (k, stride, groups) = (x.len() / R, words.len() / R, scales.len() / R);
+    let (k, stride) = (x.len() / R, words.len() / R);
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
     let mut bytes = bytes.chunks_exact_mut(4 * stride);
     let mut bytes: [_; R] = std::array::from_fn(|_| bytes.next().expect("R rows"));
-    for group in 0..groups {
+    for group in 0..k.div_ceil(INT8_GROUP) {
         let inputs = group * INT8_GROUP..k.min((group + 1) * INT8_GROUP);
         let x: [_; R] = std::array::from_fn(|r| &x[r * k..][inputs.clone()]);
         let to = bytes.each_mut().map(|bytes| &mut bytes[inputs.start..4 * inputs.end.div_ceil(4)]);
@@ -206,9 +204,7 @@ fn quantize_rows<S: Simd, const R: usize>(
             Some(factors) => quantize_group(simd, x, Some(&factors[inputs]), to),
             None => quantize_group(simd, x, None, to),
         };
-        for r in 0..R {
-            scales[r * groups + group] = of_group[r];
-        }
+        scales[group * scales_stride..][..R].copy_from_slice(&of_group);
     }
 }
 

@@ -79,7 +79,7 @@ impl Products {
         let products = steps * precision.steps_a_word() as u64;
         let lanes = [Lanes([products as f32; LANES])];
         let scales = ColumnScales { scales: &lanes, sums: &lanes, stride: 1 };
-        let columns = D::SumKind::columns(simd, Some(scales), 0, 0);
+        let [columns] = D::SumKind::columns(simd, Some(scales), 0);
         let row = RowScale { zero: -D::OFFSET, ..RowScale::NONE };
         let mut sum = simd.splat(0.0);
         for chain in chains {

@@ -96,6 +96,22 @@ const fn smaller(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
 }
 
+/// The body for each row of a tile of `$rows` rows, as straight code. A loop might not be unrolled, and then the sums would
+/// lie in memory all the time.
+macro_rules! each_row {
+    ($r:ident in $rows:expr, $body:block) => {
+        each_row!(@ $r in $rows, $body, 0 1 2 3 4 5 6 7)
+    };
+    (@ $r:ident in $rows:expr, $body:block, $($row:literal)+) => {
+        const { assert!($rows <= MAX_ROWS && MAX_ROWS == 8) };
+        $({
+            #[allow(non_upper_case_globals, reason = "named as a variable")]
+            const $r: usize = $row;
+            if $r < $rows $body
+        })+
+    };
+}
+
 /// A run with its tile shape.
 struct Shaped<'a> {
     run: TileRun<'a>,
@@ -169,11 +185,8 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
             assert!(NV <= bias.len(), "tiles: {NV} panels are outside the bias");
         }
         if let Some(scales) = finish.scales {
-            let (chains, len) = (scales.chains, scales.rows.len());
-            assert!(
-                chains == k.div_ceil(D::BLOCK) && rows * chains <= len,
-                "tiles: {rows} rows of {len} scales"
-            );
+            let chains = k.div_ceil(D::BLOCK);
+            check_bounds("scales of rows", chains, scales.stride, rows, scales.rows.len());
         }
         if let Some(residual) = finish.residual {
             check_bounds("residual", rows, residual.stride, NV * LANES, residual.data.len());
@@ -234,50 +247,41 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
                     break;
                 }
                 if D::CHAINS {
-                    let end = ChainEnd { finish: &finish, chain: block / D::BLOCK, first_row };
+                    let end = ChainEnd::<D, MR, NV>::new(dot, &finish, block / D::BLOCK, first_row);
                     // SAFETY: `sums` lives, is nobody else's, and has been filled, because this is not the only chain.
                     let waiting = unsafe { &mut *sums };
-                    let numbers = end.numbers(dot, &acc, (block > 0).then_some(&*waiting));
-                    for r in 0..MR {
+                    each_row!(r in MR, {
+                        let before = (block > 0).then_some(&waiting[r]);
+                        let numbers = end.numbers(dot, r, acc[r], before);
                         for v in 0..NV {
-                            simd.store(numbers[r][v], &mut waiting[r][v].0);
+                            simd.store(numbers[v], &mut waiting[r][v].0);
                             acc[r][v] = D::SumKind::zero(simd);
                         }
-                    }
+                    });
                 }
                 block += steps;
             }
             let chain = if D::CHAINS { block / D::BLOCK } else { 0 };
+            let end = ChainEnd::<D, MR, NV>::new(dot, &finish, chain, first_row);
             // SAFETY: as above.
             let before = (chain > 0).then(|| unsafe { &*sums });
-            let mut values = ChainEnd { finish: &finish, chain, first_row }.numbers(dot, &acc, before);
-            if !D::SumKind::BIAS_FIRST
-                && let Some(bias) = finish.bias
-            {
-                for v in 0..NV {
-                    let bias = simd.load(&bias[v].0);
-                    for r in 0..MR {
-                        values[r][v] = simd.add(values[r][v], bias);
-                    }
-                }
-            }
-            if let Some(residual) = finish.residual {
-                let tile = residual.data.as_ptr().wrapping_add(first_row * residual.stride);
-                for r in 0..MR {
+            each_row!(r in MR, {
+                let numbers = end.numbers(dot, r, acc[r], before.map(|before| &before[r]));
+                let mut numbers = end.add_bias(dot, numbers);
+                if let Some(residual) = finish.residual {
+                    let row = residual.data.as_ptr().wrapping_add((first_row + r) * residual.stride);
                     for v in 0..NV {
-                        let lanes = tile.wrapping_add(r * residual.stride + v * LANES).cast();
                         // SAFETY: `check_bounds` has found NV · 16 elements in each of these rows of the residual.
-                        values[r][v] = simd.add(values[r][v], simd.load(unsafe { &*lanes }));
+                        let residual = simd.load(unsafe { &*row.wrapping_add(v * LANES).cast() });
+                        numbers[v] = simd.add(numbers[v], residual);
                     }
                 }
-            }
-            for r in 0..MR {
                 for v in 0..NV {
                     let lanes = out.row_ptr(r).wrapping_add(v * LANES).cast();
                     // SAFETY: `out` has MR rows of NV · 16 columns, which nobody else reads or writes.
-                    simd.store(values[r][v], unsafe { &mut *lanes });
+                    simd.store(numbers[v], unsafe { &mut *lanes });
                 }
-            }
+            });
             if let Some(activation) = finish.activation {
                 simd.call(ActivateRows { x: out, activation });
             }

@@ -153,12 +153,19 @@ impl Dot for Avx512Bf16 {
 
     #[inline(always)]
     fn store_bf16(self, v: __m512, to: &mut [u16; LANES]) {
+        // Greater or equal, or NaN, of which the instruction makes a quiet one.
+        // SAFETY: `self` is the proof that the machine has AVX-512; the comparison touches registers alone.
+        let kept = unsafe { _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(v), _mm512_set1_ps(BF16_LEAST)) };
+        // SAFETY: as above.
+        self.store_bf16_not_tiny(unsafe { _mm512_maskz_mov_ps(kept, v) }, to);
+    }
+
+    #[inline(always)]
+    fn store_bf16_not_tiny(self, v: __m512, to: &mut [u16; LANES]) {
         // SAFETY: `self` is the proof that the machine has AVX-512 BF16; sixteen bf16 are 256 bits; the reference is to sixteen
         // writable u16, and the unaligned store asks for no alignment.
         unsafe {
-            // Greater or equal, or NaN, of which the instruction makes a quiet one.
-            let kept = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(v), _mm512_set1_ps(BF16_LEAST));
-            let narrow: __m256i = std::mem::transmute(_mm512_maskz_cvtneps_pbh(kept, v));
+            let narrow: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(v));
             _mm256_storeu_si256(to.as_mut_ptr().cast(), narrow);
         }
     }

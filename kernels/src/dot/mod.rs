@@ -91,10 +91,20 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
         let simd = self.simd();
         simd.store_high_halves(simd.round_bf16(v), to);
     }
+
+    /// As [`store_bf16`](Dot::store_bf16), for lanes that are NaN or not nearer to 0 than
+    /// [`BF16_LEAST`](crate::reference::BF16_LEAST).
+    #[inline(always)]
+    fn store_bf16_not_tiny(self, v: <Self::Simd as Simd>::F32, to: &mut [u16; LANES]) {
+        self.store_bf16(v, to);
+    }
 }
 
 /// Sixteen sums of a [`Dot`].
 pub(crate) type Sums<D> = <<D as Dot>::SumKind as SumKind<<D as Dot>::Simd>>::Sums;
+
+/// What the sums of a [`Dot`] need to know of sixteen columns.
+pub(crate) type Columns<D> = <<D as Dot>::SumKind as SumKind<<D as Dot>::Simd>>::Columns;
 
 /// A kernel that multiplies, ready to run in any precision on any instruction set.
 ///

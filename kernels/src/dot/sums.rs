@@ -18,8 +18,12 @@ pub(crate) trait SumKind<S: Simd> {
     /// The sums of nothing.
     fn zero(simd: S) -> Self::Sums;
 
-    /// What is known of the columns of panel `panel` in chain `chain`, if they have scales.
-    fn columns(simd: S, scales: Option<ColumnScales<'_>>, panel: usize, chain: usize) -> Self::Columns;
+    /// What is known of the columns of the first NV panels in chain `chain`, if they have scales.
+    fn columns<const NV: usize>(
+        simd: S,
+        scales: Option<ColumnScales<'_>>,
+        chain: usize,
+    ) -> [Self::Columns; NV];
 
     /// The sums of a row's chain as numbers, but for their scale. `row` is the scale of the row, if rows have any.
     fn numbers(simd: S, sums: Self::Sums, row: RowScale, columns: Self::Columns) -> S::F32;
@@ -43,7 +47,9 @@ impl<S: Simd> SumKind<S> for FloatSums {
     }
 
     #[inline(always)]
-    fn columns(_simd: S, _scales: Option<ColumnScales<'_>>, _panel: usize, _chain: usize) {}
+    fn columns<const NV: usize>(_simd: S, _scales: Option<ColumnScales<'_>>, _chain: usize) -> [(); NV] {
+        [(); NV]
+    }
 
     #[inline(always)]
     fn numbers(_simd: S, sums: S::F32, _row: RowScale, _columns: ()) -> S::F32 {
@@ -74,8 +80,8 @@ pub(crate) enum Int8Sums {}
 #[derive(Clone, Copy)]
 pub(crate) struct Int8Columns<S: Simd> {
     scales: S::F32,
-    /// Of each column's weights.
-    sums: S::F32,
+    /// −Σ v
+    minus_sums: S::F32,
 }
 
 impl<S: Simd> SumKind<S> for Int8Sums {
@@ -90,17 +96,28 @@ impl<S: Simd> SumKind<S> for Int8Sums {
     }
 
     #[inline(always)]
-    fn columns(simd: S, scales: Option<ColumnScales<'_>>, panel: usize, chain: usize) -> Int8Columns<S> {
+    fn columns<const NV: usize>(
+        simd: S,
+        scales: Option<ColumnScales<'_>>,
+        chain: usize,
+    ) -> [Int8Columns<S>; NV] {
         let ColumnScales { scales, sums, stride } = scales.expect("weights of int8 have scales");
-        let at = chain * stride + panel;
-        Int8Columns { scales: simd.load(&scales[at].0), sums: simd.load(&sums[at].0) }
+        let [scales, sums] = [scales, sums]
+            .map(|all| all[chain * stride..].first_chunk::<NV>().expect("scales and sums of each panel"));
+        let zero = simd.splat(0.0);
+        let mut columns = [Int8Columns { scales: zero, minus_sums: zero }; NV];
+        for v in 0..NV {
+            let minus_sums = simd.sub(zero, simd.load(&sums[v].0));
+            columns[v] = Int8Columns { scales: simd.load(&scales[v].0), minus_sums };
+        }
+        columns
     }
 
     #[inline(always)]
     fn numbers(simd: S, sums: S::I32, row: RowScale, columns: Int8Columns<S>) -> S::F32 {
         // All are integers below 2²⁴, for a group is not longer, so this is their difference, rounded once.
         const { assert!(INT8_GROUP * 255 * 127 < 1 << 24) };
-        simd.mul_add(simd.splat(-row.zero), columns.sums, simd.to_f32(sums))
+        simd.mul_add(simd.splat(row.zero), columns.minus_sums, simd.to_f32(sums))
     }
 
     #[inline(always)]

@@ -92,7 +92,7 @@ impl DotKernel for Chain<'_> {
         for (&word, line) in self.words.iter().zip(self.lines) {
             sums = dot.dot(dot.word(word), dot.line(line), sums);
         }
-        let columns = D::SumKind::columns(simd, self.scales, 0, 0);
+        let [columns] = D::SumKind::columns(simd, self.scales, 0);
         let row = RowScale { zero: self.row.zero - D::OFFSET, ..self.row };
         let mut numbers = D::SumKind::numbers(simd, sums, row, columns);
         if let Some(before) = self.before {
@@ -343,9 +343,9 @@ impl DotKernel for Linear<'_> {
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) -> Vec<f32> {
         let Linear { x, weight, residual } = self;
-        let (n, chains) = (weight.n(), weight.k().div_ceil(INT8_GROUP));
+        let n = weight.n();
         let mut out = vec![f32::NAN; x.m() * n];
-        let scales = weight.scales().map(|columns| Scales { rows: x.scales(), chains, columns });
+        let scales = weight.scales().map(|columns| Scales { rows: x.scales(), stride: x.m(), columns });
         let residual = Some(Rows { data: residual, stride: n });
         let product = Product {
             a: x.words(),

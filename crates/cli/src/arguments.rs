@@ -297,8 +297,9 @@ pub(crate) enum OutputFormat {
 
 #[derive(Args)]
 pub(crate) struct PrecisionArguments {
-    /// What products are computed in: f32 is as accurate as PyTorch; int8 is faster; bf16 is faster with AVX-512 BF16 only.
-    /// Beside int8, too, attention is bf16. The result depends on the precision, but not on threads or instruction set
+    /// What products are computed in: f32 is as accurate as PyTorch, int8 is the fastest, bf16 is faster than f32 with
+    /// AVX-512 BF16 only. In bf16 and int8 attention is bf16 and GELU a polynomial. The result depends on the precision,
+    /// but not on threads or instruction set
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precisions())]
     pub(crate) precision: Precision,
 }

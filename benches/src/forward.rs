@@ -3,19 +3,21 @@
 //! The pass runs the encoder's kernels in the encoder's order on random weights of all six layers (43 MB in f32, which
 //! no L2 holds): all but attention is done for a piece of rows after the other, and each product fetches the weights of the
 //! next, as in `crates/bert/src/forward.rs` by rows on one thread. In bf16 and int8, what goes into a product is narrowed
-//! before it. GELU is fused with a product and softmax with attention, so they cannot be timed inside it: they run by
-//! themselves between the layers, on as many elements as the layer has, in blocks in L1 as the fused kernels see them, and
-//! their time is set in relation to that of the pass around them. The softmax of bf16 is a part of its attention alone.
+//! before it; in bf16 the last layer has queries, keys and values, attention and its output in f32, as the encoder
+//! (`LayerPrecision` in `crates/bert/src/load.rs`). GELU is fused with a product and softmax with attention, so they cannot
+//! be timed inside it: they run by themselves between the layers, on as many elements as the layer has, in blocks in L1 as
+//! the fused kernels see them, and their time is set in relation to that of the pass around them. The softmax of bf16 is a
+//! part of its attention alone; that of the last layer, in f32, is left in its attention as well.
 
 use std::time::Duration;
 
 use minilm_kernels::{
-    AlignedBuffer, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear,
+    Activation, AlignedBuffer, AttentionScratch, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear,
     Precision, RowsMut, attention, embedding_sum, l2_normalize, layer_norm, linear_columns, mean_pool,
 };
 use serde::Serialize;
 
-use crate::cases::linear::{ATTENTION_OUTPUT, FEED_FORWARD_IN, FEED_FORWARD_OUT, QKV, gelu};
+use crate::cases::linear::{ATTENTION_OUTPUT, FEED_FORWARD_IN, FEED_FORWARD_OUT, QKV};
 use crate::cases::{Case, HIDDEN, INTERMEDIATE, LAYERS, PIECE, attention as attention_cases, rows};
 use crate::measure::{median, running};
 use crate::peaks::Reference;
@@ -49,7 +51,8 @@ pub struct Forward {
     pub precision: &'static str,
     /// The median time of a pass.
     pub seconds: f64,
-    /// [`OPERATIONS`] in that time, of the peak of products in that precision, which was taken before and after each pass.
+    /// [`OPERATIONS`] in that time, of the peak of products in that precision, which was taken before and after each pass. In
+    /// bf16 the operations of the last layer's attention, which are f32, are among them.
     pub peak_fraction: f64,
     /// Dense layers; GELU and residuals fused.
     pub linear: f64,
@@ -61,7 +64,7 @@ pub struct Forward {
     pub narrowing: f64,
     /// GELU by itself, a part of the dense layers.
     pub gelu: f64,
-    /// Softmax by itself, a part of attention; `None` where attention has one of its own, in bf16 and int8.
+    /// Softmax by itself, a part of attention; `None` in bf16 and int8, where attention has one of its own.
     pub softmax: Option<f64>,
     /// LayerNorm, narrowing, GELU and, where it is known, softmax.
     pub together: f64,
@@ -182,20 +185,28 @@ impl Products<'_> {
     }
 }
 
+/// What layer i of an encoder of that precision has its queries, keys and values in, and what is made of attention's output.
+fn precision_around_attention(precision: Precision, i: usize) -> Precision {
+    if precision == Precision::Bf16 && i + 1 == LAYERS { Precision::F32 } else { precision }
+}
+
 impl Network {
     fn random(precision: Precision) -> Network {
         let mut seed = 0;
         // Standard deviations near those of trained weights: activations stay of ordinary size.
-        let mut dense = |layer| {
+        let mut dense = |precision, layer| {
             seed += 1;
             weights::packed(precision, layer, 0.15, seed)
         };
         let layers = (0..LAYERS)
-            .map(|_| Layer {
-                qkv: dense(QKV),
-                attention_output: dense(ATTENTION_OUTPUT),
-                intermediate: dense(FEED_FORWARD_IN),
-                output: dense(FEED_FORWARD_OUT),
+            .map(|i| {
+                let attention = precision_around_attention(precision, i);
+                Layer {
+                    qkv: dense(attention, QKV),
+                    attention_output: dense(attention, ATTENTION_OUTPUT),
+                    intermediate: dense(precision, FEED_FORWARD_IN),
+                    output: dense(precision, FEED_FORWARD_OUT),
+                }
             })
             .collect();
         let room = |len| aligned(&vec![0.0; len]);
@@ -220,7 +231,6 @@ impl Network {
 
     fn pass(&mut self, isa: Isa) -> Pass {
         let mut pass = Pass::default();
-        let shape = self.shape();
         let Network { layers, norm, hidden, qkv, context, attended, intermediate, scratch, .. } = self;
         let mut products = Products { isa, narrow: &mut self.narrow };
         let first = &layers[0];
@@ -235,6 +245,7 @@ impl Network {
             products.run(&mut pass, hidden, [&first.qkv, then], Epilogue::Bias, qkv);
         }
         for (i, layer) in layers.iter().enumerate() {
+            let shape = attention_cases::shape(layer.qkv.precision());
             timed(&mut pass.attention, || attention(isa, qkv, shape, scratch, context));
             let next = layers.get(i + 1);
             let context = context.chunks(PIECE * HIDDEN);
@@ -249,7 +260,7 @@ impl Network {
                 let weights = [&layer.attention_output, &layer.intermediate];
                 products.run(&mut pass, context, weights, Epilogue::Residual(hidden), attended);
                 timed(&mut pass.layer_norm, || layer_norm(isa, attended, norm));
-                let gelu = Epilogue::Activation(gelu(self.precision));
+                let gelu = Epilogue::Activation(Activation::gelu(self.precision));
                 let weights = [&layer.intermediate, &layer.output];
                 products.run(&mut pass, attended, weights, gelu, intermediate);
                 let weights = [&layer.output, next.map_or(then, |next| &next.qkv)];
@@ -270,10 +281,6 @@ impl Network {
             l2_normalize(isa, &mut self.vector);
         });
         pass
-    }
-
-    fn shape(&self) -> AttentionShape {
-        attention_cases::shape(self.precision)
     }
 }
 
@@ -316,15 +323,29 @@ mod tests {
         for layer in &network.layers {
             let qkv = dense(&hidden, &layer.qkv, Epilogue::Bias);
             let mut context = vec![0.0; TOKENS * HIDDEN];
-            attention(isa, &qkv, network.shape(), &mut AttentionScratch::default(), &mut context);
+            let shape = attention_cases::shape(layer.qkv.precision());
+            attention(isa, &qkv, shape, &mut AttentionScratch::default(), &mut context);
             let mut attended = dense(&context, &layer.attention_output, Epilogue::Residual(&hidden));
             layer_norm(isa, &mut attended, norm);
-            let gelu = Epilogue::Activation(gelu(network.precision));
+            let gelu = Epilogue::Activation(Activation::gelu(network.precision));
             let activated = dense(&attended, &layer.intermediate, gelu);
             hidden = dense(&activated, &layer.output, Epilogue::Residual(&attended));
             layer_norm(isa, &mut hidden, norm);
         }
         hidden
+    }
+
+    #[test]
+    fn the_last_layer_of_bf16_has_f32_around_its_attention() {
+        for precision in Precision::ALL {
+            for (i, layer) in Network::random(precision).layers.iter().enumerate() {
+                let attention =
+                    if precision == Precision::Bf16 && i == 5 { Precision::F32 } else { precision };
+                let found = [&layer.qkv, &layer.attention_output, &layer.intermediate, &layer.output]
+                    .map(|weight| weight.precision());
+                assert_eq!(found, [attention, attention, precision, precision], "layer {i} in {precision}");
+            }
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct AttentionShape {
     pub heads: usize,
     /// How many components of a query, a key or a value one head has.
     pub head_size: usize,
-    /// What the dense layers are computed in, which decides over attention: see [`Precision::of_attention`].
+    /// What the dense layers are computed in, which determines those of attention: see [`Precision::of_attention`].
     pub precision: Precision,
 }
 

@@ -7,11 +7,11 @@
 //!     values  → panels of sixteen components, pairs of keys   [⌈head_size / 16⌉][⌈s / 2⌉][16][2]
 //!     for some queries:
 //!         scores [·][s]       = queries · key panels, f32
-//!         weights [·][s]      = exp(scaled scores − their maximum) as bf16, and their sum, in f32
+//!         weights [·][s]      = 2^(scaled scores − their maximum), summed in f32, then rounded to bf16
 //!         out [·][head_size]  = weights · value panels / sum
 //! ```
 //!
-//! Dividing at the end takes a pass over head_size numbers a query, and not over s.
+//! Scores are scaled by log₂ e/√head_size. Dividing at the end takes a pass over head_size numbers a query, and not over s.
 
 use std::ops::Range;
 

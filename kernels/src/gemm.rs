@@ -1,14 +1,15 @@
 //! Matrix products, cut into register tiles: `a [m][k]` · panels of `b [k][n]` → `out [m][n]`.
 //!
 //! ```text
-//! for each NV panels:                      their weights, NV · k · 64 bytes, come from memory into L2 …
+//! for each NV panels:                      their weights, lines of 64 bytes, come from memory into L2 …
 //!     for each row tile (MR rows):         … once, and from there for each row tile
 //!         chains over all k, bias, residual, activation             (tile.rs)
 //!         meanwhile weights that are used later are fetched into L2
 //! ```
 //!
-//! A tile reads NV cache lines of weights for MR · NV fused multiply-adds of sixteen lanes each: with eight rows, and one
-//! such multiply-add a cycle, that is 8 bytes a cycle, which L2 delivers at ease. So weights need not stay in L1.
+//! A tile reads NV lines of weights for MR · NV instructions that multiply and add (in f32 fused multiply-adds of sixteen
+//! lanes): with eight rows, and one such instruction a cycle, that is 8 bytes a cycle, which L2 delivers at ease. So weights
+//! need not stay in L1.
 //!
 //! Rows are split evenly (9 rows in tiles of at most 6 are 5 + 4, not 6 + 3), and a tile of few rows takes more
 //! panels, so that enough independent chains hide the latency of the fma.

@@ -13,14 +13,15 @@
 //! [`mod@reference`] is the specification: plain loops, the order of every sum explicit. The kernels
 //! equal it bit for bit, for every shape, on every instruction set:
 //!
-//! 1. Every element of a product is summed over k = 0, 1, 2 … **in that order**: a chain of fused
-//!    multiply-adds from zero for each block of 128, the blocks' chains added one after the other. The
-//!    bias is added last.
+//! 1. Every element of a product is summed over k = 0, 1, 2 … **in that order**. In f32: a chain of fused
+//!    multiply-adds from zero for each block of 128, the blocks' chains added one after the other, the
+//!    bias last. In bf16: one chain over all of k, two steps at a time, the second of them first, the bias last. In int8:
+//!    exact integer sums of groups of 384, scaled and added one after the other to the bias, which is first.
 //! 2. Every other sum, the dot product of two embeddings among them, runs in **sixteen virtual lanes** (but mean
 //!    pooling's, which adds the tokens in order): lane j
 //!    adds elements j, j + 16, j + 32 … in that order, then one fixed tree 16 → 8 → 4 → 2 → 1.
-//! 3. exp, erf and tanh are polynomials of this crate, evaluated by explicit fused multiply-adds. `/` and
-//!    `sqrt` are the exact IEEE operations. No estimates, no library functions.
+//! 3. exp, erf and tanh, and GELU beside products in bf16 and int8, are polynomials of this crate, evaluated by explicit
+//!    fused multiply-adds. `/` and `sqrt` are the exact IEEE operations. No estimates, no library functions.
 //!
 //! # Use
 //!

@@ -1,8 +1,9 @@
-//! exp, erf and tanh over sixteen lanes, and the constants that the reference shares.
+//! exp, erf and tanh over sixteen lanes, for bf16 and int8 the weights of attention and GELU by polynomials, and the
+//! constants that the reference shares.
 //!
-//! They equal [`crate::reference::exp`], [`crate::reference::erf`] and [`crate::reference::tanh`] bit for
-//! bit. Their coefficients come from `fit/polynomials.py`; their errors in ULP are measured by
-//! `tests/ulp.rs`.
+//! They equal [`crate::reference::exp`], [`crate::reference::erf`], [`crate::reference::tanh`],
+//! [`crate::reference::exp2_of_weight`] and [`crate::reference::gelu_polynomial`] bit for bit. Their coefficients come from
+//! `fit/polynomials.py`; their errors are measured by `tests/ulp.rs`.
 
 use crate::simd::Simd;
 

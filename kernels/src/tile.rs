@@ -1,21 +1,24 @@
 //! The register tile of every product: MR rows × NV panels of the output, over all of k.
 //!
-//! Weights lie in *panels* of sixteen output columns, `panels[⌈n / 16⌉][k][16]`, so that one step of k is one
-//! cache line of a panel:
+//! Weights lie in *panels* of sixteen output columns. A panel is lines of 64 bytes, one cache line each: sixteen columns by
+//! one step of k in f32, by two in bf16, by four in int8. A row of activations has a word of 32 bits with as many steps for
+//! each line, and a [`Dot`] multiplies a word by a line. Here `i` counts lines and words, and is called a step:
 //!
 //! ```text
-//!                     panel 0          panel 1     …     panel NV−1
-//!            k:   w[k][0 … 15]     w[k][16 … 31]                          one load each
-//!  row 0   a[k]   acc[0][0] +=     acc[0][1] +=           …
-//!  row 1   a[k]   acc[1][0] +=     acc[1][1] +=           …               one broadcast a row,
-//!    ⋮                                                                    one fma an accumulator
+//!                     panel 0               panel 1          …     panel NV−1
+//!            i:   line[i], 0 … 15       line[i], 16 … 31                     one load each
+//!  row 0   a[i]   acc[0][0] +=          acc[0][1] +=          …
+//!  row 1   a[i]   acc[1][0] +=          acc[1][1] +=          …              one broadcast a row,
+//!    ⋮                                                                       one product an accumulator
 //!  row MR−1
 //! ```
 //!
-//! Lanes are output columns, so each output element has its own chain of fused multiply-adds over k in
-//! order, whatever MR and NV are: the tile shape can follow the machine without changing a bit. A chain ends after
-//! [`Dot::BLOCK`] steps; what the blocks before have come to waits on the stack meanwhile, 1.5 KB that never leave L1.
-//! Then bias, residual and activation follow while the tile is in L1, and the output is written once.
+//! Lanes are output columns, so each output element has its own chains of steps in order, whatever MR and NV are: the
+//! tile shape can follow the machine without changing a bit. Where [`Dot::CHAINS`], a chain ends after [`Dot::BLOCK`] steps,
+//! 128 inputs in f32 and 384 in int8, and what the chains before have come to waits on the stack meanwhile, 1.5 KB that
+//! never leave L1; in bf16 one chain runs over all of k. The bias is added after the last chain; in int8 it comes first,
+//! and each chain's sum, scaled, is added to it ([`SumKind::BIAS_FIRST`]). Then residual and activation follow while
+//! the tile is in L1, and the output is written once.
 //!
 //! Each step also prefetches a little of the weights that come next: [`Upcoming`].
 //!

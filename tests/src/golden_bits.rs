@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use minilm::{DEFAULT_MODEL, LoadOptions, Precision, SentenceTransformer};
+use minilm::{DEFAULT_MODEL, Isa, LoadOptions, Precision, SentenceTransformer};
 use sha2::{Digest, Sha256};
 
 use crate::golden;
@@ -49,10 +49,20 @@ pub fn texts(model: &str) -> Vec<String> {
     golden::texts(file).into_iter().map(|text| text.text).collect()
 }
 
+/// What every test of bits varies.
+pub fn options(precision: Precision, isa: Isa, threads: usize) -> LoadOptions {
+    LoadOptions::default().precision(precision).isa(isa).threads(threads)
+}
+
 /// Loads a model of the file.
 pub fn load(model: &str, options: &LoadOptions) -> SentenceTransformer {
     let path = if model == TINY_MODEL { golden::tiny_bert() } else { model.into() };
     SentenceTransformer::load_with(path, options).expect("the model loads")
+}
+
+/// The bits of a vector's components: what is compared, since −0 = 0 and NaN ≠ NaN.
+pub fn bits(vector: &[f32]) -> Vec<u32> {
+    vector.iter().map(|x| x.to_bits()).collect()
 }
 
 /// SHA-256 of these vectors as little-endian f32.

@@ -2,22 +2,14 @@
 //! in micro-batches of any size, on every instruction set.
 
 use minilm::{
-    DEFAULT_MODEL, EncodeOptions, Isa, LoadOptions, PackedCache, PackedCacheStatus, Precision,
-    SentenceTransformer, cpu_features,
+    DEFAULT_MODEL, EncodeOptions, Isa, PackedCache, PackedCacheStatus, Precision, SentenceTransformer,
+    cpu_features,
 };
 use minilm_tests::golden;
-use minilm_tests::golden_bits::{self, SAMPLE, TINY_MODEL, load};
+use minilm_tests::golden_bits::{self, SAMPLE, TINY_MODEL, bits, load, options};
 
 #[path = "../../kernels/tests/bits/required_isas.rs"]
 mod required_isas;
-
-fn options(precision: Precision, isa: Isa, threads: usize) -> LoadOptions {
-    LoadOptions::default().precision(precision).isa(isa).threads(threads)
-}
-
-fn bits(vector: &[f32]) -> Vec<u32> {
-    vector.iter().map(|x| x.to_bits()).collect()
-}
 
 /// What every other way of encoding is compared with: each text alone, one thread, the fastest
 /// instruction set.
@@ -205,8 +197,12 @@ fn the_real_model_from_a_packed_cache_has_the_golden_bits_for_every_16th_text() 
 /// One model, many callers: `&self` from eight threads at once.
 #[test]
 fn callers_do_not_disturb_each_other() {
-    let expected = Expected::of(TINY_MODEL, Precision::F32, golden_bits::texts(TINY_MODEL));
-    let model = load(TINY_MODEL, &options(Precision::F32, Isa::best(), 2));
+    Precision::ALL.into_iter().for_each(check_callers);
+}
+
+fn check_callers(precision: Precision) {
+    let expected = Expected::of(TINY_MODEL, precision, golden_bits::texts(TINY_MODEL));
+    let model = load(TINY_MODEL, &options(precision, Isa::best(), 2));
     std::thread::scope(|scope| {
         for caller in 0..8 {
             let (model, expected) = (&model, &expected);

@@ -205,7 +205,7 @@ fn weights_of_half_precision_are_read() {
     }
 }
 
-/// Nothing can be said of the vectors, but nothing panics, and no other text suffers.
+/// Nothing can be said of the vectors, but nothing panics, and every text has one.
 #[test]
 fn weights_may_be_any_numbers_in_every_precision() {
     for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN_POSITIVE / 8.0, 0.0] {

@@ -9,6 +9,7 @@ use minilm::{
     SentenceTransformer,
 };
 use minilm_tests::golden;
+use minilm_tests::golden_bits::{self, TINY_MODEL};
 use minilm_tests::model_folder::Folder;
 use tempfile::TempDir;
 
@@ -61,7 +62,7 @@ fn assert_unavailable(model: &SentenceTransformer, says: &str) {
 const TEXT: &str = "the cat sat on the red mat";
 
 fn bits(model: &SentenceTransformer) -> Vec<u32> {
-    model.encode(TEXT).unwrap().iter().map(|x| x.to_bits()).collect()
+    golden_bits::bits(&model.encode(TEXT).unwrap())
 }
 
 /// A folder, an empty cache directory, and the bits of the folder's model in a precision.
@@ -431,21 +432,19 @@ fn weights_of_16_bits_are_kept_as_they_are_decoded() {
 }
 
 /// All golden texts on every instruction set: built, used, and without a cache.
-fn check_bits(model: &Path, precision: Precision, texts: &[String]) {
-    let cache = tempfile::tempdir().unwrap();
-    let options = |isa| LoadOptions::default().precision(precision).isa(isa);
+fn check_bits(precision: Precision) {
+    let (texts, cache) = (golden_bits::texts(TINY_MODEL), tempfile::tempdir().unwrap());
     let encode = |options: &LoadOptions| {
-        let model = SentenceTransformer::load_with(model, options).unwrap();
-        let vectors = model.encode_batch(texts, &EncodeOptions::default()).unwrap();
-        let bits: Vec<u32> = vectors.as_slice().iter().map(|x| x.to_bits()).collect();
-        (bits, model.packed_cache().clone())
+        let model = golden_bits::load(TINY_MODEL, options);
+        let vectors = model.encode_batch(&texts, &EncodeOptions::default()).unwrap();
+        (golden_bits::bits(vectors.as_slice()), model.packed_cache().clone())
     };
     for (i, isa) in Isa::available().into_iter().enumerate() {
-        let (expected, _) = encode(&options(isa).packed_cache(PackedCache::Off));
+        let (expected, _) = encode(&golden_bits::options(precision, isa, 0).packed_cache(PackedCache::Off));
         for threads in [1, 3] {
-            let cached = options(isa).threads(threads);
-            let cached = cached.packed_cache(PackedCache::Directory(cache.path().to_owned()));
-            let (found, status) = encode(&cached);
+            let directory = PackedCache::Directory(cache.path().to_owned());
+            let (found, status) =
+                encode(&golden_bits::options(precision, isa, threads).packed_cache(directory));
             assert!(
                 found == expected,
                 "other bits in {precision} on {isa} with {threads} threads, {status:?}"
@@ -459,8 +458,5 @@ fn check_bits(model: &Path, precision: Precision, texts: &[String]) {
 
 #[test]
 fn the_tiny_model_has_the_same_bits_with_a_cache() {
-    let texts: Vec<String> = golden::texts("tiny-bert").into_iter().map(|t| t.text).collect();
-    for precision in Precision::ALL {
-        check_bits(&golden::tiny_bert(), precision, &texts);
-    }
+    Precision::ALL.into_iter().for_each(check_bits);
 }

@@ -1,27 +1,22 @@
 //! The threads of a model share a single text: by rows or by columns, as its length and their number say, and alone
 //! where another caller has them. The bits are those of one thread.
 
-use minilm::{DEFAULT_MODEL, Isa, LoadOptions, Precision, SentenceTransformer};
-use minilm_tests::{golden, sized_texts::text_of};
+use minilm::{DEFAULT_MODEL, Isa, Precision, SentenceTransformer};
+use minilm_tests::golden_bits::{TINY_MODEL, bits, load, options};
+use minilm_tests::sized_texts::text_of;
 
 /// On both sides of where a tile of rows is full, where columns are shared no more (48 rows for two threads, 72 for
 /// three) and where a thread has another piece of rows.
 const TOKENS: [usize; 21] =
     [2, 3, 8, 9, 10, 12, 16, 17, 33, 47, 48, 49, 64, 65, 71, 72, 73, 128, 130, 192, 256];
 
-fn load(name: &str, precision: Precision, isa: Isa, threads: usize) -> SentenceTransformer {
-    let path = if name == "tiny-bert" { golden::tiny_bert() } else { name.into() };
-    let options = LoadOptions::default().precision(precision).isa(isa).threads(threads);
-    SentenceTransformer::load_with(path, &options).expect("the model loads")
-}
-
 fn encode(model: &SentenceTransformer, text: &str) -> Vec<u32> {
-    model.encode(text).unwrap().iter().map(|x| x.to_bits()).collect()
+    bits(&model.encode(text).unwrap())
 }
 
 /// Texts of these lengths, cut to the model's limit, with the bits that one thread gives them.
 fn expected(name: &str, precision: Precision, isa: Isa, lengths: &[usize]) -> Vec<(String, Vec<u32>)> {
-    let model = load(name, precision, isa, 1);
+    let model = load(name, &options(precision, isa, 1));
     lengths
         .iter()
         .map(|&tokens| {
@@ -39,7 +34,7 @@ fn check_threads(name: &str, precision: Precision, lengths: &[usize]) {
     for isa in Isa::available() {
         let expected = expected(name, precision, isa, lengths);
         for threads in [1, 2, 3, 16] {
-            let model = load(name, precision, isa, threads);
+            let model = load(name, &options(precision, isa, threads));
             // Then the longer ones first, so that what one leaves behind in the scratch memory would show.
             for (text, bits) in expected.iter().chain(expected.iter().rev()) {
                 let found = encode(&model, text);
@@ -52,7 +47,8 @@ fn check_threads(name: &str, precision: Precision, lengths: &[usize]) {
 /// Of six callers one at a time has the second thread.
 fn check_callers(name: &str, precision: Precision) {
     let isa = Isa::best();
-    let (expected, model) = (expected(name, precision, isa, &TOKENS), load(name, precision, isa, 2));
+    let expected = expected(name, precision, isa, &TOKENS);
+    let model = load(name, &options(precision, isa, 2));
     std::thread::scope(|scope| {
         for caller in 0..6 {
             let (expected, model) = (&expected, &model);
@@ -72,7 +68,7 @@ fn check_callers(name: &str, precision: Precision) {
 #[test]
 fn the_tiny_model_on_any_number_of_threads() {
     for precision in Precision::ALL {
-        check_threads("tiny-bert", precision, &TOKENS);
+        check_threads(TINY_MODEL, precision, &TOKENS);
     }
 }
 
@@ -92,7 +88,7 @@ fn the_real_model_on_any_number_of_threads_in_bf16_and_int8() {
 #[test]
 fn callers_of_the_tiny_model_share_its_threads() {
     for precision in Precision::ALL {
-        check_callers("tiny-bert", precision);
+        check_callers(TINY_MODEL, precision);
     }
 }
 

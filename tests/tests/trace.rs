@@ -4,11 +4,8 @@ use std::collections::HashSet;
 
 use minilm::{DEFAULT_MODEL, LoadOptions, Precision, SentenceTransformer, Tap, TraceValues};
 use minilm_tests::golden;
+use minilm_tests::golden_bits::{TINY_MODEL, bits, load};
 use minilm_tests::model_folder::Folder;
-
-fn bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|x| x.to_bits()).collect()
-}
 
 /// Every tap and the vector have the bits of `hidden_states` and `encode`.
 #[track_caller]
@@ -35,24 +32,23 @@ fn check(model: &SentenceTransformer, text: &str) {
     assert!(bits(&vector) == expected && bits(&last) == expected, "the vector of {text:?}");
     assert_eq!(model.tokenize(text).unwrap().1, count);
 
-    let modules = 1 + usize::from(model.normalizes());
-    let fewer = match model.precision() {
-        Precision::F32 => 0,
-        // One step of attention in the place of three, but in the last layer.
-        Precision::Bf16 => 2 * (model.config().num_hidden_layers - 1),
-        // In all of them; but factors for two of four products.
-        _ => 0,
+    let (layers, modules) = (model.config().num_hidden_layers, 1 + usize::from(model.normalizes()));
+    let steps_of_layers = match model.precision() {
+        Precision::F32 => 12 * layers,
+        // Attention is one step in the place of three, but in the last layer.
+        Precision::Bf16 => 10 * (layers - 1) + 12,
+        // In all layers; and two products of each have factors.
+        Precision::Int8 => (10 + 2) * layers,
     };
-    assert_eq!(names.len(), 4 + 12 * model.config().num_hidden_layers - fewer + modules);
+    assert_eq!(names.len(), 4 + steps_of_layers + modules);
     assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "a name occurs twice");
 }
 
 #[test]
 fn all_texts_of_the_tiny_model() {
     for precision in Precision::ALL {
-        let options = LoadOptions::default().precision(precision);
-        let model = SentenceTransformer::load_with(golden::tiny_bert(), &options).unwrap();
-        for text in golden::texts("tiny-bert") {
+        let model = load(TINY_MODEL, &LoadOptions::default().precision(precision));
+        for text in golden::texts(TINY_MODEL) {
             check(&model, &text.text);
         }
     }
@@ -68,8 +64,7 @@ fn texts_of_every_kind_of_the_real_model() {
     assert!(texts.len() >= 20, "{} categories", texts.len());
     texts.sort_by_key(|text| text.tokens);
     for precision in Precision::ALL {
-        let options = LoadOptions::default().precision(precision);
-        let model = SentenceTransformer::load_with(DEFAULT_MODEL, &options).expect("the model loads");
+        let model = load(DEFAULT_MODEL, &LoadOptions::default().precision(precision));
         let count = if precision == Precision::F32 { texts.len() } else { texts.len() / 2 };
         texts[..count].iter().for_each(|text| check(&model, &text.text));
     }

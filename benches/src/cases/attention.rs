@@ -16,11 +16,11 @@ pub fn shape(precision: Precision) -> AttentionShape {
     AttentionShape { heads: 12, head_size: 32, precision }
 }
 
-/// What attention's own products are computed in beside dense layers of these precisions, each once: int8 has it in bf16.
+/// What attention's own products are computed in beside dense layers of these precisions, each once.
 pub fn precisions(of_dense_layers: &[Precision]) -> Vec<Precision> {
     let mut precisions = Vec::new();
     for &precision in of_dense_layers {
-        let own = if precision == Precision::Int8 { Precision::Bf16 } else { precision };
+        let own = precision.of_attention();
         if !precisions.contains(&own) {
             precisions.push(own);
         }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use minilm_kernels::{Activation, Activations, Epilogue, Isa, NarrowRows, Precision, linear};
 
-use super::{Case, HIDDEN, INTERMEDIATE, Work, bytes, width};
+use super::{Case, HIDDEN, INTERMEDIATE, Work, bytes};
 use crate::measure::batch;
 use crate::{aligned, numbers, weights};
 
@@ -68,11 +68,6 @@ pub const FUSED: [Layer; 3] = [
     Layer { operation: "output + residual", fused: Fused::Residual, ..FEED_FORWARD_OUT },
 ];
 
-/// The GELU that the encoder takes beside products of that precision.
-pub fn gelu(precision: Precision) -> Activation {
-    if precision == Precision::F32 { Activation::Gelu } else { Activation::GeluPolynomial }
-}
-
 /// That layer for `m` tokens, whose activations are in that precision already.
 pub fn case(precision: Precision, layer: Layer, m: usize) -> Case {
     let Layer { operation, k, n, fused, .. } = layer;
@@ -94,7 +89,7 @@ pub fn case(precision: Precision, layer: Layer, m: usize) -> Case {
             batch(calls, || {
                 let epilogue = match fused {
                     Fused::Bias => Epilogue::Bias,
-                    Fused::Gelu => Epilogue::Activation(gelu(precision)),
+                    Fused::Gelu => Epilogue::Activation(Activation::gelu(precision)),
                     Fused::Residual => Epilogue::Residual(&residual),
                 };
                 linear(isa, black_box::<Activations<'_>>(x), &packed, epilogue, black_box(&mut out));
@@ -108,7 +103,7 @@ fn work(precision: Precision, Layer { k, n, fused, .. }: Layer, m: usize) -> Wor
     let residual = if fused == Fused::Residual { m * n } else { 0 };
     Work {
         operations: Some((2 * m * n * k) as u64),
-        bytes: ((m * k + n * k) * width(precision)) as u64 + bytes(n + residual + m * n),
+        bytes: ((m * k + n * k) * precision.bytes()) as u64 + bytes(n + residual + m * n),
         elements: (m * n) as u64,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use minilm_kernels::{Isa, Precision};
+use minilm_kernels::Isa;
 
 pub mod attention;
 pub mod linear;
@@ -58,15 +58,6 @@ impl Case {
     /// How long that many calls take on that instruction set.
     pub fn run(&mut self, isa: Isa, calls: u64) -> Duration {
         (self.run)(isa, calls)
-    }
-}
-
-/// The bytes of a factor of products in that precision.
-fn width(precision: Precision) -> usize {
-    match precision {
-        Precision::Bf16 => 2,
-        Precision::Int8 => 1,
-        _ => size_of::<f32>(),
     }
 }
 

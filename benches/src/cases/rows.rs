@@ -4,12 +4,12 @@
 use std::hint::black_box;
 
 use minilm_kernels::{
-    Isa, LayerNorm, NarrowRows, Precision, activate, embedding_sum, l2_normalize, layer_norm, mean_pool,
-    softmax,
+    Activation, Isa, LayerNorm, NarrowRows, Precision, activate, embedding_sum, l2_normalize, layer_norm,
+    mean_pool, softmax,
 };
 
-use super::linear::{ATTENTION_OUTPUT, FEED_FORWARD_OUT, Layer, QKV, gelu};
-use super::{Case, HIDDEN, INTERMEDIATE, PIECE, Work, bytes, width};
+use super::linear::{ATTENTION_OUTPUT, FEED_FORWARD_OUT, Layer, QKV};
+use super::{Case, HIDDEN, INTERMEDIATE, PIECE, Work, bytes};
 use crate::measure::{batch, each};
 use crate::{aligned, numbers, weights};
 
@@ -72,7 +72,9 @@ fn in_place(
 /// GELU of two rows of an intermediate layer, as beside products of that precision.
 pub fn gelu_case(precision: Precision) -> Case {
     let operation = if precision == Precision::F32 { "GELU" } else { "GELU by a polynomial" };
-    in_place(operation, (2, INTERMEDIATE), (None, 0), move |isa, x| activate(isa, x, gelu(precision)))
+    in_place(operation, (2, INTERMEDIATE), (None, 0), move |isa, x| {
+        activate(isa, x, Activation::gelu(precision))
+    })
 }
 
 /// A piece's rows of activations in that precision, as that layer wants them: what lies before each of its products.
@@ -92,7 +94,7 @@ fn narrow_case(precision: Precision, layer: Layer) -> Case {
         // How many operations rounding takes, the instruction set decides.
         work: Work {
             operations: None,
-            bytes: bytes(PIECE * k + factors) + (PIECE * k * width(precision)) as u64,
+            bytes: bytes(PIECE * k + factors) + (PIECE * k * precision.bytes()) as u64,
             elements: (PIECE * k) as u64,
         },
         run: Box::new(move |isa, calls| {

@@ -2,10 +2,12 @@
 //!
 //! A row is quantised with one step for all of its channels, and after a LayerNorm some channels are ten times as large as the
 //! others. An exact rewrite evens them out: activations are multiplied by a factor a channel, the weights of that channel
-//! divided by it. The factor is rms to the power of −½ for the feed-forward layer, and −¾ for queries, keys and values,
-//! whose input is less even: between 0, which leaves channels as they are, and −1, which makes all equal at the expense of the
-//! weights. SmoothQuant does the same (Xiao et al., <https://arxiv.org/abs/2211.10438>) with the weights' own sizes in it, which
-//! are even here.
+//! divided by it. A channel's size is the root of the sum of its squares over all calibration tokens, √Σx²; the factor is
+//! (√Σx²)^−½ for the feed-forward layer, and (√Σx²)^−¾ for queries, keys and values, whose input is less even, within
+//! 10⁻³ … 10³. A power of 0 would leave channels as they are, −1 make all equal at the expense of the weights. The root mean
+//! square would do as well, for a factor that all channels share changes no byte but by rounding; nothing is divided here.
+//! SmoothQuant does the same (Xiao et al., <https://arxiv.org/abs/2211.10438>) with the weights' own sizes in it, which are even
+//! here.
 
 use crate::{BertEncoder, BertError, TraceStep, TraceValues};
 
@@ -70,4 +72,77 @@ fn add_squares(rows: &[f32], squares: &mut Squares) {
 fn factor(size: f64) -> f32 {
     let factor = 1.0 / size.sqrt();
     if factor.is_nan() { 1.0 } else { factor.clamp(1e-3, 1e3) as f32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    use minilm_kernels::{Isa, Precision};
+    use minilm_weights::WeightsFile;
+
+    use super::*;
+    use crate::{BertConfig, EncoderOptions, Workers};
+
+    fn tiny_bert(precision: Precision, calibration: &[Vec<u32>]) -> BertEncoder {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
+        let config = BertConfig::from_file(folder.join("config.json")).unwrap();
+        let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
+        let workers = Workers::new(1).unwrap();
+        let options = EncoderOptions::new(Isa::best(), &workers).precision(precision);
+        BertEncoder::load(config, weights, &options.calibration(calibration.to_vec())).unwrap()
+    }
+
+    /// Every tensor of the sequences in f32, and the names of what each is computed from.
+    fn traced(sequences: &[Vec<u32>]) -> (HashMap<String, Vec<f32>>, HashMap<String, Vec<String>>) {
+        let encoder = tiny_bert(Precision::F32, &[]);
+        let mut tensors: HashMap<String, Vec<f32>> = HashMap::new();
+        let mut inputs = HashMap::new();
+        for ids in sequences {
+            encoder
+                .trace(ids, &mut |step| {
+                    if let TraceValues::F32(values) = step.values {
+                        tensors.entry(step.name.clone()).or_default().extend(values);
+                    }
+                    inputs.insert(step.name.clone(), step.inputs.clone());
+                })
+                .unwrap();
+        }
+        (tensors, inputs)
+    }
+
+    #[test]
+    fn an_int8_encoder_has_the_factors_of_what_goes_into_its_products() {
+        let sequences = [vec![1, 7, 200, 2], (30..77).collect(), vec![5]];
+        let encoder = tiny_bert(Precision::Int8, &sequences);
+        let (tensors, inputs) = traced(&sequences);
+        let h = encoder.config().hidden_size;
+        for (i, layer) in encoder.layers.iter().enumerate() {
+            for (product, weight, power) in
+                [("attention.qkv", &layer.qkv, -0.75), ("intermediate.dense", &layer.intermediate, -0.5)]
+            {
+                let input = &tensors[&inputs[&format!("layer.{i}.{product}")][0]];
+                assert_eq!(input.len(), 52 * h);
+                let found = weight.factors().expect("calibration has found some");
+                assert_eq!(found.len(), h);
+                for (channel, &found) in found.iter().enumerate() {
+                    let of_channel = input.iter().skip(channel).step_by(h);
+                    let squares: f64 = of_channel.map(|&x| f64::from(x).powi(2)).sum();
+                    let expected = squares.sqrt().powf(power).clamp(1e-3, 1e3);
+                    let error = (f64::from(found) / expected - 1.0).abs();
+                    assert!(error < 1e-7, "layer {i}, {product}, channel {channel}: {found}, not {expected}");
+                }
+            }
+            assert!(layer.attention_output.factors().is_none() && layer.output.factors().is_none());
+        }
+    }
+
+    #[test]
+    fn a_factor_is_a_number_within_bounds_whatever_a_channel_is() {
+        assert_eq!(factor(0.0), 1e3);
+        assert_eq!(factor(f64::INFINITY), 1e-3);
+        assert_eq!(factor(f64::NAN), 1.0);
+        assert_eq!(factor(0.25), 2.0);
+    }
 }

@@ -95,9 +95,10 @@ impl BertEncoder {
     /// Tensor names are those of `BertModel`, with or without the prefix `bert.`.
     ///
     /// In int8, some channels of what goes into a layer are ten times as large as the others, and would leave these a few
-    /// of 255 steps. With sequences to calibrate with, a forward pass in f32 finds the channels' sizes, and each is
-    /// divided by the root of its size, as the weights it is multiplied with are multiplied by it. The sequences decide over
-    /// accuracy, and so over the bits.
+    /// of 254 steps. With sequences to calibrate with, the weights are packed in f32 first, and a forward pass finds the
+    /// channels' sizes. Then each channel is divided by a power of its size, ¾ for queries, keys and values, ½ for the
+    /// feed-forward layer, and its weights are multiplied by the same, before both are quantised. The sequences determine
+    /// how accurate vectors are, and their bits.
     ///
     /// With a directory for cache files: if it has the packed weights of this weights file, they are mapped
     /// from there; otherwise they are packed, and written there for the next time. The bits are the same.

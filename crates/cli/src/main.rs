@@ -9,6 +9,7 @@ mod info;
 mod input;
 mod model;
 mod output;
+mod percentile;
 mod progress;
 mod pull;
 mod trace;

@@ -22,19 +22,24 @@ const NUMERICS: &str = "Each step has the bits that its function of kernels/src/
 const OTHER_NUMERICS: &str = "Other sums run in sixteen lanes and end in one tree; exp, erf and GELU are polynomials, \
     their coefficients in kernels/src/math.rs. The bits of a NaN are not specified.";
 
-/// How products are computed in a precision, in a line or two.
+/// How products, attention and GELU are computed in a precision, in a few lines.
 fn products(precision: Precision) -> &'static str {
     match precision {
+        Precision::F32 => {
+            "Products (linear, attention_scores, attention_context) are sums over k in order, fused multiply-adds in blocks \
+             of 128, the bias last."
+        }
         Precision::Bf16 => {
-            "Functions of bf16 are in kernels/src/reference/narrow.rs: both factors are rounded to bf16; products are one \
-             chain of fused multiply-adds over k, two steps at a time, the second of them first."
+            "Products are linear_bf16 and attention_bf16 of kernels/src/reference/narrow.rs: both factors are rounded to \
+             bf16; a sum is one chain of fused multiply-adds over k, two steps at a time, the second of them first, the bias \
+             last. GELU is gelu_polynomial. In the last layer attention.qkv, attention itself and attention.dense are in f32: \
+             linear, attention_scores, softmax and attention_context, sums over k in order, in blocks of 128."
         }
         Precision::Int8 => {
-            "Functions of int8 and bf16 are in kernels/src/reference/narrow.rs: inputs are multiplied by their factors and \
-             quantised row by row, weights divided by them and quantised column by column, in groups of 384 steps; sums \
-             are exact integers. Attention is in bf16."
+            "Products are linear_int8 of kernels/src/reference/narrow.rs: inputs are multiplied by their factors and quantised \
+             row by row, weights divided by them and quantised column by column, in groups of 384 inputs; a group's sum is \
+             an exact integer, and is added to the bias. Attention is attention_bf16 there, GELU gelu_polynomial."
         }
-        _ => "Products are sums over k in order, fused multiply-adds in blocks of 128.",
     }
 }
 

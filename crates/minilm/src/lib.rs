@@ -1,7 +1,9 @@
 //! Sentence embeddings on the CPU, written from scratch: all-MiniLM-L6-v2 and its kin.
 //!
 //! The same text gives **the same bits** on every instruction set, alone or in any batch, with any number
-//! of threads; and the vector that sentence-transformers computes, to 1e-6.
+//! of threads; and in f32, the default, the vector that sentence-transformers computes, to 1e-6. With
+//! [`Precision::Bf16`] and [`Precision::Int8`] bits are the same everywhere too, but vectors are other ones: the cosine to those
+//! of f32 is 0.99999 and 0.9995 in the mean, over the sentences of the STS benchmark (`minilm eval sts` measures it).
 //!
 //! ```no_run
 //! use minilm::{EncodeOptions, SentenceTransformer};

@@ -27,8 +27,8 @@ pub struct LoadOptions {
     /// The instruction set to run on; `None` (the default) for the one that `MINILM_ISA` names, or the
     /// fastest. The bits do not depend on it.
     pub isa: Option<Isa>,
-    /// What products are computed in: [`Precision::F32`] by default. It decides over the bits, and how close the vectors are to
-    /// those of sentence-transformers.
+    /// What products are computed in: [`Precision::F32`] by default. It determines the bits, and how close the vectors are
+    /// to those of sentence-transformers.
     pub precision: Precision,
     /// Whether packed weights are kept in a file between starts; by default only if `MINILM_PACKED_CACHE` says so.
     pub packed_cache: PackedCache,

@@ -12,7 +12,7 @@ pub const PACKED_CACHE_VARIABLE: &str = "MINILM_PACKED_CACHE";
 /// There is a file for each [`Precision`](crate::Precision), as large as the weights without the word embeddings are in it:
 /// for all-MiniLM-L6-v2 43 MB in f32, 23 in bf16, 11 in int8. It is made by the
 /// first load and replaced when the model's weights, the shapes in its config or the format change. In int8, whatever else
-/// decides over the calibration (the tokenizer, other settings in the config) makes it another file. If it is
+/// determines the calibration (the tokenizer, other settings in the config) makes it another file. If it is
 /// damaged, or cannot be read or written, weights are packed as without it, and
 /// [`SentenceTransformer::packed_cache`](crate::SentenceTransformer::packed_cache) says so. Processes may share a
 /// directory.

@@ -110,7 +110,7 @@ pub struct PackedFile {
 
 impl PackedFile {
     /// The file in `directory` that belongs to these weights, packed as `label` says: a few letters for people to read, and
-    /// for what else decides over the content, `salt`. Its name comes from that, from where the weights are, so another model
+    /// for what else determines the content, `salt`. Its name comes from that, from where the weights are, so another model
     /// has another file, and from the format's version.
     pub fn of(weights: &WeightsFile, directory: &Path, label: &str, salt: &[u8]) -> PackedFile {
         let mut place = canonical_path(weights.path()).as_os_str().as_encoded_bytes().to_vec();

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::cost;
 use super::peak::Peak;
+use crate::percentile::nearest_rank;
 
 /// How long to warm up, unless all texts have been encoded before that.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -110,9 +111,9 @@ impl Work<'_> {
         }
         seconds.sort_by(f64::total_cmp);
         let latency = Latency {
-            p50: 1e3 * percentile(&seconds, 50),
-            p90: 1e3 * percentile(&seconds, 90),
-            p99: 1e3 * percentile(&seconds, 99),
+            p50: 1e3 * nearest_rank(&seconds, 50),
+            p90: 1e3 * nearest_rank(&seconds, 90),
+            p99: 1e3 * nearest_rank(&seconds, 99),
             mean: 1e3 * seconds.iter().sum::<f64>() / seconds.len() as f64,
         };
         Ok((latency, median(&mut shares)))
@@ -144,11 +145,6 @@ impl Work<'_> {
     }
 }
 
-/// The smallest value that at least `percent` of the sorted values do not exceed.
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    sorted[(percent * sorted.len()).div_ceil(100).max(1) - 1]
-}
-
 /// The middle value, or the mean of the two in the middle.
 pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -159,14 +155,6 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn percentiles_are_values_that_occurred() {
-        let values: Vec<f64> = (1..=200).map(f64::from).collect();
-        assert_eq!([50, 90, 99, 100].map(|p| percentile(&values, p)), [100.0, 180.0, 198.0, 200.0]);
-        assert_eq!([50, 90, 99].map(|p| percentile(&[1.0, 2.0, 3.0], p)), [2.0, 3.0, 3.0]);
-        assert_eq!(percentile(&[7.0], 1), 7.0);
-    }
 
     #[test]
     fn the_median_is_in_the_middle() {

@@ -1,12 +1,14 @@
-//! Statistics by the definitions of `scipy.stats` and numpy, in f64. Numbers are finite.
+//! Statistics in f64; correlations by the definitions of `scipy.stats`. Numbers are finite.
 
 use serde::Serialize;
+
+use crate::percentile::nearest_rank;
 
 /// Of the cosines of vectors with those of the same texts in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Agreement {
     pub(super) mean: f64,
-    /// The first percentile.
+    /// The first percentile, by nearest rank.
     pub(super) p1: f64,
     pub(super) min: f64,
 }
@@ -23,7 +25,7 @@ impl Agreement {
         cosines.sort_by(f64::total_cmp);
         Agreement {
             mean: cosines.iter().sum::<f64>() / cosines.len() as f64,
-            p1: percentile(&cosines, 1.0),
+            p1: nearest_rank(&cosines, 1),
             min: cosines[0],
         }
     }
@@ -76,15 +78,6 @@ fn ranks(values: &[f64]) -> Vec<f64> {
         before += equal.len();
     }
     ranks
-}
-
-/// Of at least one value: between two of them, linearly, as numpy's default.
-fn percentile(sorted: &[f64], percent: f64) -> f64 {
-    let place = percent / 100.0 * (sorted.len() - 1) as f64;
-    let (low, share) = (sorted[place.floor() as usize], place.fract());
-    let high = sorted[place.ceil() as usize];
-    // From the nearer one, so that the result is never outside of the two.
-    if share < 0.5 { low + (high - low) * share } else { high - (high - low) * (1.0 - share) }
 }
 
 #[cfg(test)]

@@ -202,6 +202,37 @@ fn traces_in_bf16_and_int8() {
     }
 }
 
+/// Whether a function of the specification is a product, attention or GELU of some precision.
+fn depends_on_the_precision(function: &str) -> bool {
+    let definition = format!("pub fn {function}(");
+    ["linear", "attention_", "gelu_"].iter().any(|start| function.starts_with(start))
+        && REFERENCE.iter().any(|file| file.contains(&definition))
+}
+
+#[test]
+fn numerics_are_those_of_the_precision_and_name_the_functions_of_its_steps() {
+    let files = Files::new();
+    let mut seen = HashSet::new();
+    for precision in ["f32", "bf16", "int8"] {
+        let directory = files.path(precision);
+        let mut command = trace("the cat sat", &tiny(), &directory);
+        command.args(["--precision", precision]);
+        stdout(command);
+        let index = index(&directory);
+        let numerics = index["numerics"].as_str().unwrap();
+        assert!(seen.insert(numerics.to_owned()), "{precision} has the numerics of another: {numerics}");
+        let words = numerics.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named: HashSet<&str> = words.filter(|word| depends_on_the_precision(word)).collect();
+        let steps = index["steps"].as_array().unwrap().iter();
+        let functions = steps.filter_map(|step| step["reference"].as_str());
+        let used: HashSet<&str> = functions.filter(|function| depends_on_the_precision(function)).collect();
+        assert_eq!(named, used, "{precision}: {numerics}");
+        // In bf16 as well: the last layer's attention is f32.
+        assert_eq!(numerics.contains("blocks of 128"), precision != "int8", "{numerics}");
+        assert_eq!(numerics.contains("groups of 384 inputs"), precision == "int8", "{numerics}");
+    }
+}
+
 #[test]
 fn every_instruction_set_gives_the_same_index() {
     let files = Files::new();

@@ -71,22 +71,12 @@ pub(crate) struct EmbedArguments {
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,
 
-    #[command(flatten)]
-    pub(crate) precision: PrecisionArguments,
-
     /// How many threads to use; 0 for as many as there are. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
 
-    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
-    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
-    pub(crate) model: PathBuf,
-
     #[command(flatten)]
-    pub(crate) packed_cache: PackedCacheArguments,
-
-    #[command(flatten)]
-    pub(crate) source: SourceArguments,
+    pub(crate) model: ModelArguments,
 }
 
 #[derive(Args)]
@@ -125,14 +115,7 @@ pub(crate) struct TraceArguments {
     pub(crate) output: PathBuf,
 
     #[command(flatten)]
-    pub(crate) precision: PrecisionArguments,
-
-    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
-    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
-    pub(crate) model: PathBuf,
-
-    #[command(flatten)]
-    pub(crate) source: SourceArguments,
+    pub(crate) model: ModelArguments,
 }
 
 #[derive(Args)]
@@ -152,9 +135,6 @@ pub(crate) struct BenchArguments {
     /// How many threads to use; 0 for as many as there are
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
-
-    #[command(flatten)]
-    pub(crate) precision: PrecisionArguments,
 
     /// Measure this alone: latency is of every text alone, throughput of all texts in one call
     #[arg(long, value_name = "FIGURE")]
@@ -176,12 +156,8 @@ pub(crate) struct BenchArguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
-    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
-    pub(crate) model: PathBuf,
-
     #[command(flatten)]
-    pub(crate) source: SourceArguments,
+    pub(crate) model: ModelArguments,
 }
 
 #[derive(Args)]
@@ -200,6 +176,33 @@ pub(crate) enum Evaluation {
 
 #[derive(Args)]
 pub(crate) struct StsArguments {
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+
+    /// The column of the scores: numbers of any scale, greater for what is more similar
+    #[arg(long, value_name = "NAME", default_value = "score")]
+    pub(crate) score: String,
+
+    /// Take only the rows with this value in the column `split` [default: test if there is such a column, else
+    /// all rows]
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) split: Option<String>,
+
+    /// How many threads to use; 0 for as many as there are. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+}
+
+/// Pairs of sentences in a file.
+#[derive(Args)]
+pub(crate) struct TableArguments {
     /// Read pairs from a file, or from standard input if it is `-`: a table with a header, separated by tabs (read
     /// without quoting) if there is one in the header, else by commas; plain or gzip
     #[arg(long, value_name = "FILE")]
@@ -213,47 +216,30 @@ pub(crate) struct StsArguments {
     #[arg(long, value_name = "NAME", default_value = "sentence2")]
     pub(crate) sentence2: String,
 
-    /// The column of the scores: numbers of any scale, greater for what is more similar
-    #[arg(long, value_name = "NAME", default_value = "score")]
-    pub(crate) score: String,
-
-    /// Take only the rows with this value in the column `split` [default: test if there is such a column, else
-    /// all rows]
-    #[arg(long, value_name = "VALUE")]
-    pub(crate) split: Option<String>,
-
     /// Take all rows, whatever a column `split` says
     #[arg(long, conflicts_with = "split")]
     pub(crate) all_splits: bool,
-
-    #[command(flatten)]
-    pub(crate) precision: PrecisionArguments,
-
-    /// How many threads to use; 0 for as many as there are. The result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) threads: usize,
-
-    /// Print one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
-    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
-    pub(crate) model: PathBuf,
-
-    #[command(flatten)]
-    pub(crate) packed_cache: PackedCacheArguments,
-
-    #[command(flatten)]
-    pub(crate) source: SourceArguments,
 }
 
+/// A model to be loaded: which, in what precision, and from where.
 #[derive(Args)]
-pub(crate) struct PackedCacheArguments {
+pub(crate) struct ModelArguments {
+    /// What to compute in: f32 is as accurate as PyTorch, bf16 and int8 are faster. The result depends on it, and on
+    /// nothing else
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precisions())]
+    pub(crate) precision: Precision,
+
+    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
+    #[arg(short = 'm', long = "model", value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
+    pub(crate) name_or_path: PathBuf,
+
     /// Keep packed weights in a file, which the next start maps: in DIR, or without it in the user's cache
     /// directory. The result does not depend on it [default: as MINILM_PACKED_CACHE says, else not]
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     pub(crate) packed_cache: Option<Option<PathBuf>>,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
 }
 
 #[derive(Args)]
@@ -293,14 +279,6 @@ pub(crate) enum OutputFormat {
     Json,
     Jsonl,
     Npy,
-}
-
-#[derive(Args)]
-pub(crate) struct PrecisionArguments {
-    /// What to compute in: f32 is as accurate as PyTorch, bf16 and int8 are faster. The result depends on it, and on
-    /// nothing else
-    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precisions())]
-    pub(crate) precision: Precision,
 }
 
 fn precisions() -> impl TypedValueParser<Value = Precision> {

@@ -119,7 +119,7 @@ fn the_vector_comes_from_what_its_steps_are_patched_with() {
         model.trace_patched("a few words", patch).unwrap().0
     };
     // The states of another text of as many tokens make it that text.
-    let (text, other) = ("a few words", "some new words");
+    let (text, other) = ("a few words", "words a few");
     assert_eq!(model.tokenize(text).unwrap().0.len(), model.tokenize(other).unwrap().0.len());
     let (_, states) = model.hidden_states(other).unwrap().pop().unwrap();
     let expected = model.encode(other).unwrap();

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -14,6 +15,7 @@ Examples:
   minilm trace \"I like programming\" -o trace
   minilm bench -i texts.txt --threads 1
   minilm eval sts --data stsbenchmark.tsv.gz
+  minilm eval layers --data stsbenchmark.tsv.gz --precision int8
 
 Exit status: 0 if all went well, 1 for an error (its message is on standard error), 2 for wrong arguments.";
 
@@ -172,6 +174,13 @@ pub(crate) enum Evaluation {
     ///
     /// Prints Spearman's and Pearson's correlation, and how close the vectors are to those computed in f32.
     Sts(StsArguments),
+    /// Where a precision loses accuracy: the error of every product of every layer, compared with f32
+    ///
+    /// Of each step of the network, three figures. Its own error, which it makes from the inputs that it has in f32. The
+    /// error that has accumulated there in the whole pass. And the loss that its own error alone causes: 1 − cosine of the
+    /// vector, with all other steps in f32. Errors are relative: the norm of the difference over the norm in f32, of all
+    /// tokens of all texts together.
+    Layers(LayersArguments),
 }
 
 #[derive(Args)]
@@ -189,6 +198,34 @@ pub(crate) struct StsArguments {
     pub(crate) split: Option<String>,
 
     /// How many threads to use; 0 for as many as there are. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+}
+
+#[derive(Args)]
+// Without a default: f32 compared with itself says nothing.
+#[command(mut_arg("precision", |precision| precision.default_value(None).required(true)))]
+pub(crate) struct LayersArguments {
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+
+    /// Take only the rows with this value in the column `split` [default: dev if there is such a column, else
+    /// all rows]
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) split: Option<String>,
+
+    /// How many texts to compare: so many of the first distinct sentences
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub(crate) texts: NonZeroUsize,
+
+    /// How many threads to use, each for a text of its own; 0 for as many as there are. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
 

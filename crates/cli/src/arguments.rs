@@ -221,7 +221,7 @@ pub(crate) struct LayersArguments {
     #[arg(long, value_name = "VALUE")]
     pub(crate) split: Option<String>,
 
-    /// How many texts to compare: so many of the first distinct sentences
+    /// How many texts to compare: so many of the distinct sentences, in even distances
     #[arg(long, value_name = "N", default_value = "64")]
     pub(crate) texts: NonZeroUsize,
 

@@ -75,8 +75,7 @@ pub(super) fn run(arguments: &LayersArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
     let selection = Selection::of(&arguments.table, None, arguments.split.as_deref(), DEFAULT_SPLIT);
     let pairs = Pairs::read(&arguments.table.data, &selection)?;
-    let mut texts = pairs.sentences().distinct;
-    texts.truncate(arguments.texts.get());
+    let texts = spread(&pairs.sentences().distinct, arguments.texts.get());
 
     let model = load(&arguments.model, arguments.threads)?;
     let in_f32 = (model.precision() != Precision::F32)
@@ -113,6 +112,12 @@ pub(super) fn run(arguments: &LayersArguments) -> Result<(), CliError> {
         loss: 1.0 - cosine.mean,
     };
     Output::Stdout.report(arguments.json, &report, Report::print)
+}
+
+/// So many of the sentences, or all, in even distances: a table often has one kind of them behind the other.
+fn spread<'a>(sentences: &[&'a str], count: usize) -> Vec<&'a str> {
+    let count = count.min(sentences.len());
+    (0..count).map(|i| sentences[i * sentences.len() / count]).collect()
 }
 
 /// Those of all texts together.

@@ -24,6 +24,9 @@ const SENTENCES: [&str; 5] = [
     "Stocks fell sharply on Monday.",
 ];
 
+/// Which of five sentences are two in even distances.
+const COMPARED: [usize; 2] = [0, 2];
+
 /// As a trace calls them; those with errors of their own, and the LayerNorms.
 const STEPS: [&str; 8] = [
     "attention.qkv",
@@ -94,7 +97,7 @@ fn figures_are_those_of_traces_and_vectors() {
         let files = Files::new();
         let data = files.write("pairs.tsv", TABLE);
         let found = report(layers(&data, precision, &["--texts", "2"]));
-        let traces = [0, 1].map(|text| [precision, "f32"].map(|precision| traced(&files, text, precision)));
+        let traces = COMPARED.map(|text| [precision, "f32"].map(|precision| traced(&files, text, precision)));
         let accumulated = |name: &str| {
             relative(traces.iter().flat_map(|[narrow, in_f32]| narrow[name].iter().zip(&in_f32[name])))
         };
@@ -109,7 +112,7 @@ fn figures_are_those_of_traces_and_vectors() {
         assert_eq!(steps(&found)[0]["own"], steps(&found)[0]["accumulated"]);
 
         let vectors = ["f32", precision].map(|precision| {
-            let arguments = [&SENTENCES[..2], &["--precision", precision]].concat();
+            let arguments = [&COMPARED.map(|text| SENTENCES[text])[..], &["--precision", precision]].concat();
             // Printed are as many digits as lead back to the f32.
             let numbers = |record: &Value| -> Vec<f64> {
                 record["embedding"]

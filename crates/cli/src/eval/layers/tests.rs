@@ -1,6 +1,17 @@
 use super::*;
 
 #[test]
+fn texts_are_spread_over_all_sentences() {
+    let sentences = ["a", "b", "c", "d", "e", "f", "g"];
+    assert_eq!(spread(&sentences, 1), ["a"]);
+    assert_eq!(spread(&sentences, 2), ["a", "d"]);
+    assert_eq!(spread(&sentences, 3), ["a", "c", "e"]);
+    assert_eq!(spread(&sentences, 6), ["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(spread(&sentences, 7), sentences);
+    assert_eq!(spread(&sentences, usize::MAX), sentences);
+}
+
+#[test]
 fn a_table_of_layers_and_steps() {
     let step = |place: usize, own, loss_alone| Step {
         layer: place / STEPS.len(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use minilm::{DEFAULT_MODEL, LoadOptions, Precision, SentenceTransformer, Tap, TraceValues};
+use minilm::{DEFAULT_MODEL, LoadOptions, Precision, SentenceTransformer, Tap, TraceStep, TraceValues};
 use minilm_tests::golden;
 use minilm_tests::golden_bits::{TINY_MODEL, bits, load};
 use minilm_tests::model_folder::Folder;
@@ -103,4 +103,37 @@ fn weights_are_named_as_in_the_file() {
     folder.load().trace("words", &mut |step| names.extend(step.weights.clone())).unwrap();
     assert_eq!(names.len(), 1 + 2 + 2 + 2 * (6 + 2 + 2 + 2 + 2 + 2));
     assert!(names.iter().all(|name| name.starts_with("bert.")), "{names:?}");
+}
+
+#[test]
+fn the_vector_comes_from_what_its_steps_are_patched_with() {
+    let folder = Folder::new();
+    let model = folder.load();
+    let with = |name: &str, values: &[f32]| {
+        let patch = &mut |step: &TraceStep<'_>| (step.name == name).then(|| values.to_vec());
+        model.trace_patched("a few words", patch).unwrap().0
+    };
+    // The states of another text of as many tokens make it that text.
+    let (text, other) = ("a few words", "words a few");
+    assert_eq!(model.tokenize(text).unwrap().0.len(), model.tokenize(other).unwrap().0.len());
+    let (_, states) = model.hidden_states(other).unwrap().pop().unwrap();
+    let expected = model.encode(other).unwrap();
+    assert_ne!(bits(&model.encode(text).unwrap()), bits(&expected));
+    assert_eq!(bits(&with("layer.1.output.layer_norm", &states)), bits(&expected));
+
+    let mut doubled = vec![0.0; model.dimension()];
+    doubled[3] = 2.0;
+    let mut unit = doubled.clone();
+    unit[3] = 1.0;
+    assert_eq!(with("pooled", &doubled), unit);
+    assert_eq!(with("normalized", &doubled), doubled);
+    // No step has that name, and nothing changes.
+    assert_eq!(bits(&with("nothing", &[])), bits(&model.encode("a few words").unwrap()));
+}
+
+#[test]
+#[should_panic(expected = "pooled has 40 elements, and 41 cannot replace them")]
+fn a_patch_of_the_vector_has_as_many_components() {
+    let patch = &mut |step: &TraceStep<'_>| (step.name == "pooled").then(|| vec![0.0; 41]);
+    let _ = Folder::new().load().trace_patched("a few words", patch);
 }

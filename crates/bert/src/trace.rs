@@ -2,6 +2,7 @@
 //!
 //! For those who port the model. [`BertEncoder::forward`] fuses steps and keeps no tensor longer than it
 //! must; here each step is an operation of its own, computed from the same weights, and the bits are the same.
+//! And for those who work on accuracy: a tensor can be replaced by another, and the pass goes on with that.
 
 use minilm_kernels::{
     Activation, Epilogue, LayerNorm, NarrowRows, PackedLinear, Precision, activate, embedding_sum,
@@ -95,7 +96,30 @@ impl BertEncoder {
     ///
     /// As [`BertEncoder::forward`], before anything is shown.
     pub fn trace(&self, ids: &[u32], observe: &mut dyn FnMut(&TraceStep<'_>)) -> Result<Vec<f32>, BertError> {
-        let mut trace = Trace { encoder: self, s: ids.len(), observe };
+        self.trace_patched(ids, &mut |step| {
+            observe(step);
+            None
+        })
+    }
+
+    /// As [`BertEncoder::trace`], but what `patch` gives back takes the place of the tensor it was shown, in all steps that
+    /// are computed from that (activation patching). So a step can be computed from the inputs that it has in another
+    /// encoder's pass, and the effect of a single step's error on all that follows can be seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`BertEncoder::trace`].
+    ///
+    /// # Panics
+    ///
+    /// If `patch` gives back another number of elements than the tensor has, or anything for a step that is not computed: the
+    /// ids and the factors of int8.
+    pub fn trace_patched(
+        &self,
+        ids: &[u32],
+        patch: &mut dyn FnMut(&TraceStep<'_>) -> Option<Vec<f32>>,
+    ) -> Result<Vec<f32>, BertError> {
+        let mut trace = Trace { encoder: self, s: ids.len(), patch };
         let mut hidden = trace.embeddings(ids)?;
         for i in 0..self.layers.len() {
             hidden = trace.layer(i, hidden);
@@ -109,7 +133,8 @@ struct Trace<'a> {
     encoder: &'a BertEncoder,
     /// The tokens of the sequence.
     s: usize,
-    observe: &'a mut dyn FnMut(&TraceStep<'_>),
+    /// Is shown every tensor, and may give back what is to take its place.
+    patch: &'a mut dyn FnMut(&TraceStep<'_>) -> Option<Vec<f32>>,
 }
 
 /// A tensor that steps are computed from.
@@ -137,8 +162,21 @@ impl Trace<'_> {
         values: Vec<f32>,
         describe: impl FnOnce(TraceStep<'_>) -> TraceStep<'_>,
     ) -> Traced {
-        (self.observe)(&describe(TraceStep::new(name, shape, TraceValues::F32(&values))));
-        Traced { name: name.to_owned(), values }
+        let patch = (self.patch)(&describe(TraceStep::new(name, shape, TraceValues::F32(&values))));
+        if let Some(patch) = &patch {
+            let (found, expected) = (patch.len(), values.len());
+            assert_eq!(
+                found, expected,
+                "trace: {name} has {expected} elements, and {found} cannot replace them"
+            );
+        }
+        Traced { name: name.to_owned(), values: patch.unwrap_or(values) }
+    }
+
+    /// Shows a tensor that the pass begins with.
+    fn show_given(&mut self, step: &TraceStep<'_>) {
+        let patch = (self.patch)(step);
+        assert!(patch.is_none(), "trace: {} is not computed and cannot be replaced", step.name);
     }
 
     /// The names in the weights file of these tensors of `BertModel`.
@@ -163,7 +201,8 @@ impl Trace<'_> {
         let positions = encoder.positions(self.s)?;
 
         let step = TraceStep::new("input_ids", &[self.s], TraceValues::Ids(ids));
-        (self.observe)(&step.description("the text's token ids, special tokens included, cut to the limit"));
+        let what = "the text's token ids, special tokens included, cut to the limit";
+        self.show_given(&step.description(what));
 
         let weights = self.weights(&[WORD_EMBEDDINGS]);
         let words = self.show("embeddings.word", h, words, |step| {
@@ -264,13 +303,13 @@ impl Trace<'_> {
             Precision::Int8 => "linear_int8",
             Precision::F32 => "linear",
         };
-        let factors = weight.factors().map(|factors| self.factors(name, factors));
+        let factors = weight.factors().map(|factors| self.show_factors(name, factors));
         self.show(name, weight.n(), out, |step| {
             let mut what = "input · weightᵀ + bias".to_owned();
             let mut inputs = vec![&x.name[..]];
             if let Some(factors) = &factors {
                 what = "(input · factors) · (weight / factors)ᵀ + bias".to_owned();
-                inputs.push(&factors.name);
+                inputs.push(factors);
             }
             if modules.len() > 1 {
                 what += ", the weights (and biases) one below the other";
@@ -280,12 +319,13 @@ impl Trace<'_> {
     }
 
     /// What the inputs of a product are multiplied with before they are quantised. It comes from calibration when the model
-    /// is loaded, and not from this sequence.
-    fn factors(&mut self, product: &str, factors: &[f32]) -> Traced {
+    /// is loaded, and not from this sequence. Gives back the step's name.
+    fn show_factors(&mut self, product: &str, factors: &[f32]) -> String {
         let name = format!("{product}.factors");
-        self.show_shape(&name, &[factors.len()], factors.to_vec(), |step| {
-            step.description("what calibration found for each input; where a product has none, all are 1")
-        })
+        let step = TraceStep::new(&name[..], &[factors.len()], TraceValues::F32(factors));
+        let what = "what calibration found for each input; where a product has none, all are 1";
+        self.show_given(&step.description(what));
+        name
     }
 
     fn residual(&mut self, name: &str, x: &Traced, residual: &Traced) -> Traced {

@@ -238,3 +238,102 @@ fn nothing_is_shown_of_a_sequence_that_is_refused() {
     let error = encoder.trace(&[9, 301], never).unwrap_err();
     assert!(matches!(error, BertError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
 }
+
+/// The tensors of a trace by their names.
+fn tensors(encoder: &BertEncoder, ids: &[u32]) -> HashMap<String, Vec<f32>> {
+    let mut tensors = HashMap::new();
+    encoder
+        .trace(ids, &mut |step| {
+            if let TraceValues::F32(values) = step.values {
+                tensors.insert(step.name.clone(), values.to_vec());
+            }
+        })
+        .unwrap();
+    tensors
+}
+
+#[test]
+fn what_precisions_have_in_common_has_the_same_names_and_sizes() {
+    let ids: Vec<u32> = (5..25).collect();
+    let in_f32 = tensors(&tiny_bert(Isa::best(), Precision::F32), &ids);
+    for precision in [Precision::Bf16, Precision::Int8] {
+        let narrow = tensors(&tiny_bert(Isa::best(), precision), &ids);
+        for (name, values) in &narrow {
+            let expected = in_f32.get(name).map(Vec::len);
+            assert!(expected == Some(values.len()) || name.ends_with(".factors"), "{name} in {precision}");
+        }
+        for name in in_f32.keys().filter(|name| !narrow.contains_key(*name)) {
+            let inside_attention = ["attention.scores", "attention.probabilities"];
+            assert!(inside_attention.iter().any(|end| name.ends_with(end)), "{name} in {precision}");
+        }
+    }
+}
+
+/// With the tensors of another pass in the place of its own, a step is what it says of itself, computed from those.
+#[test]
+fn steps_are_computed_from_what_they_are_patched_with() {
+    for precision in Precision::ALL {
+        let encoder = tiny_bert(Isa::best(), precision);
+        for ids in sequences() {
+            // Nowhere near the pass of the ids themselves.
+            let others: Vec<u32> = ids.iter().map(|id| (id * 7 + 11) % 301).collect();
+            let patches = tensors(&tiny_bert(Isa::best(), Precision::F32), &others);
+            let mut before: HashMap<String, Vec<f32>> = HashMap::new();
+            let states = encoder.trace_patched(&ids, &mut |step| {
+                let TraceValues::F32(found) = step.values else { return None };
+                let is_factors = step.name.ends_with(".factors");
+                if !is_factors {
+                    let expected = recompute(step, &ids, &before, &encoder);
+                    assert!(bits(found) == bits(&expected), "{} in {precision}", step.name);
+                }
+                let patch = if is_factors { None } else { patches.get(&step.name).cloned() };
+                before.insert(step.name.clone(), patch.clone().unwrap_or_else(|| found.to_vec()));
+                patch
+            });
+            assert_eq!(bits(&states.unwrap()), bits(&patches["layer.1.output.layer_norm"]), "{precision}");
+        }
+    }
+}
+
+/// One tensor alone: nothing changes before it, and after it the pass is that of another.
+#[test]
+fn a_patch_leads_into_another_pass() {
+    let encoder = tiny_bert(Isa::best(), Precision::F32);
+    let [ids, others] = [5, 105].map(|first| (first..first + 20).collect::<Vec<u32>>());
+    let [own, other] = [&ids, &others].map(|ids| tensors(&encoder, ids));
+    let name = "layer.0.output.layer_norm";
+    let mut patched = false;
+    let states = encoder.trace_patched(&ids, &mut |step| {
+        let TraceValues::F32(found) = step.values else { return None };
+        let expected = if patched { &other } else { &own };
+        assert!(bits(found) == bits(&expected[&step.name]), "{}", step.name);
+        patched |= step.name == name;
+        (step.name == name).then(|| other[name].clone())
+    });
+    assert_eq!(bits(&states.unwrap()), bits(&other["layer.1.output.layer_norm"]));
+}
+
+/// Patches every step of that name with so many zeros.
+fn patch_with_zeros(name: &str, len: usize) {
+    let encoder = tiny_bert(Isa::best(), Precision::Int8);
+    let zeros = &mut |step: &TraceStep<'_>| (step.name == name).then(|| vec![0.0; len]);
+    encoder.trace_patched(&[5, 6, 7], zeros).unwrap();
+}
+
+#[test]
+#[should_panic(expected = "layer.1.attention.context has 120 elements, and 119 cannot replace them")]
+fn a_patch_has_as_many_elements_as_the_step() {
+    patch_with_zeros("layer.1.attention.context", 119);
+}
+
+#[test]
+#[should_panic(expected = "input_ids is not computed and cannot be replaced")]
+fn ids_cannot_be_patched() {
+    patch_with_zeros("input_ids", 3);
+}
+
+#[test]
+#[should_panic(expected = "layer.0.attention.qkv.factors is not computed and cannot be replaced")]
+fn factors_cannot_be_patched() {
+    patch_with_zeros("layer.0.attention.qkv.factors", 40);
+}

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -14,6 +15,7 @@ Examples:
   minilm trace \"I like programming\" -o trace
   minilm bench -i texts.txt --threads 1
   minilm eval sts --data stsbenchmark.tsv.gz
+  minilm eval layers --data stsbenchmark.tsv.gz --precision int8
 
 Exit status: 0 if all went well, 1 for an error (its message is on standard error), 2 for wrong arguments.";
 
@@ -71,22 +73,12 @@ pub(crate) struct EmbedArguments {
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,
 
-    #[command(flatten)]
-    pub(crate) precision: PrecisionArguments,
-
     /// How many threads to use; 0 for as many as there are. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
 
-    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
-    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
-    pub(crate) model: PathBuf,
-
     #[command(flatten)]
-    pub(crate) packed_cache: PackedCacheArguments,
-
-    #[command(flatten)]
-    pub(crate) source: SourceArguments,
+    pub(crate) model: ModelArguments,
 }
 
 #[derive(Args)]
@@ -125,14 +117,7 @@ pub(crate) struct TraceArguments {
     pub(crate) output: PathBuf,
 
     #[command(flatten)]
-    pub(crate) precision: PrecisionArguments,
-
-    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
-    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
-    pub(crate) model: PathBuf,
-
-    #[command(flatten)]
-    pub(crate) source: SourceArguments,
+    pub(crate) model: ModelArguments,
 }
 
 #[derive(Args)]
@@ -152,9 +137,6 @@ pub(crate) struct BenchArguments {
     /// How many threads to use; 0 for as many as there are
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
-
-    #[command(flatten)]
-    pub(crate) precision: PrecisionArguments,
 
     /// Measure this alone: latency is of every text alone, throughput of all texts in one call
     #[arg(long, value_name = "FIGURE")]
@@ -176,12 +158,8 @@ pub(crate) struct BenchArguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
-    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
-    pub(crate) model: PathBuf,
-
     #[command(flatten)]
-    pub(crate) source: SourceArguments,
+    pub(crate) model: ModelArguments,
 }
 
 #[derive(Args)]
@@ -196,10 +174,72 @@ pub(crate) enum Evaluation {
     ///
     /// Prints Spearman's and Pearson's correlation, and how close the vectors are to those computed in f32.
     Sts(StsArguments),
+    /// Where a precision loses accuracy: the error of every product of every layer, compared with f32
+    ///
+    /// Of each step of the network, three figures. Its own error, which it makes from the inputs that it has in f32. The
+    /// error that has accumulated there in the whole pass. And the loss that its own error alone causes: 1 − cosine of the
+    /// vector, with all other steps in f32. Errors are relative: the norm of the difference over the norm in f32, of all
+    /// tokens of all texts together.
+    Layers(LayersArguments),
 }
 
 #[derive(Args)]
 pub(crate) struct StsArguments {
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+
+    /// The column of the scores: numbers of any scale, greater for what is more similar
+    #[arg(long, value_name = "NAME", default_value = "score")]
+    pub(crate) score: String,
+
+    /// Take only the rows with this value in the column `split` [default: test if there is such a column, else
+    /// all rows]
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) split: Option<String>,
+
+    /// How many threads to use; 0 for as many as there are. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+}
+
+#[derive(Args)]
+// Without a default: f32 compared with itself says nothing.
+#[command(mut_arg("precision", |precision| precision.default_value(None).required(true)))]
+pub(crate) struct LayersArguments {
+    #[command(flatten)]
+    pub(crate) table: TableArguments,
+
+    /// Take only the rows with this value in the column `split` [default: dev if there is such a column, else
+    /// all rows]
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) split: Option<String>,
+
+    /// How many texts to compare: so many of the distinct sentences, in even distances
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub(crate) texts: NonZeroUsize,
+
+    /// How many threads to use, each for a text of its own; 0 for as many as there are. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+}
+
+/// Pairs of sentences in a file.
+#[derive(Args)]
+pub(crate) struct TableArguments {
     /// Read pairs from a file, or from standard input if it is `-`: a table with a header, separated by tabs (read
     /// without quoting) if there is one in the header, else by commas; plain or gzip
     #[arg(long, value_name = "FILE")]
@@ -213,47 +253,31 @@ pub(crate) struct StsArguments {
     #[arg(long, value_name = "NAME", default_value = "sentence2")]
     pub(crate) sentence2: String,
 
-    /// The column of the scores: numbers of any scale, greater for what is more similar
-    #[arg(long, value_name = "NAME", default_value = "score")]
-    pub(crate) score: String,
-
-    /// Take only the rows with this value in the column `split` [default: test if there is such a column, else
-    /// all rows]
-    #[arg(long, value_name = "VALUE")]
-    pub(crate) split: Option<String>,
-
     /// Take all rows, whatever a column `split` says
     #[arg(long, conflicts_with = "split")]
     pub(crate) all_splits: bool,
-
-    #[command(flatten)]
-    pub(crate) precision: PrecisionArguments,
-
-    /// How many threads to use; 0 for as many as there are. The result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) threads: usize,
-
-    /// Print one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
-    #[arg(short, long, value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
-    pub(crate) model: PathBuf,
-
-    #[command(flatten)]
-    pub(crate) packed_cache: PackedCacheArguments,
-
-    #[command(flatten)]
-    pub(crate) source: SourceArguments,
 }
 
+/// A model to be loaded: which, in what precision, and from where.
 #[derive(Args)]
-pub(crate) struct PackedCacheArguments {
+pub(crate) struct ModelArguments {
+    /// What products are computed in: f32 is as accurate as PyTorch, int8 is the fastest, bf16 is faster than f32 with
+    /// AVX-512 BF16 only. In bf16 and int8 attention is bf16 and GELU a polynomial. The result depends on the precision,
+    /// but not on threads or instruction set
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precisions())]
+    pub(crate) precision: Precision,
+
+    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
+    #[arg(short = 'm', long = "model", value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
+    pub(crate) name_or_path: PathBuf,
+
     /// Keep packed weights in a file, which the next start maps: in DIR, or without it in the user's cache
     /// directory. The result does not depend on it [default: as MINILM_PACKED_CACHE says, else not]
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     pub(crate) packed_cache: Option<Option<PathBuf>>,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
 }
 
 #[derive(Args)]
@@ -293,15 +317,6 @@ pub(crate) enum OutputFormat {
     Json,
     Jsonl,
     Npy,
-}
-
-#[derive(Args)]
-pub(crate) struct PrecisionArguments {
-    /// What products are computed in: f32 is as accurate as PyTorch, int8 is the fastest, bf16 is faster than f32 with
-    /// AVX-512 BF16 only. In bf16 and int8 attention is bf16 and GELU a polynomial. The result depends on the precision,
-    /// but not on threads or instruction set
-    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precisions())]
-    pub(crate) precision: Precision,
 }
 
 fn precisions() -> impl TypedValueParser<Value = Precision> {

@@ -8,13 +8,12 @@ mod profile;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use minilm::{LoadOptions, SentenceTransformer};
 use serde::Serialize;
 
 use crate::arguments::{BenchArguments, BenchOnly};
 use crate::error::CliError;
 use crate::input::{Input, Problem, place_of};
-use crate::model::{resolve_options, warn_of_truncated_texts};
+use crate::model::{load, warn_of_truncated_texts};
 use crate::output::Output;
 use measure::{Budget, Latency, Throughput};
 use peak::Peak;
@@ -42,13 +41,8 @@ struct Report {
 pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
     let texts = texts(arguments)?;
-    let precision = arguments.precision.precision;
     let threads = if arguments.profile { 1 } else { arguments.threads };
-    let options = LoadOptions::default()
-        .resolve(resolve_options(&arguments.source))
-        .threads(threads)
-        .precision(precision);
-    let model = SentenceTransformer::load_with(&arguments.model, &options)?;
+    let model = load(&arguments.model, threads)?;
 
     if cfg!(debug_assertions) {
         eprintln!(
@@ -61,13 +55,8 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
     };
     if arguments.profile {
         let profiles = profile::profiles(&model, &Peak::of(&model), budget)?;
-        return Output::Stdout.write(|to| {
-            if arguments.json {
-                serde_json::to_writer(&mut *to, &profiles)?;
-                writeln!(to)
-            } else {
-                profiles.iter().try_for_each(|profile| profile.print(to))
-            }
+        return Output::Stdout.report(arguments.json, &profiles, |profiles, to| {
+            profiles.iter().try_for_each(|profile| profile.print(to))
         });
     }
 
@@ -88,7 +77,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
     let (throughput, of_throughput) = throughput.unzip();
     let report = Report {
         isa: model.isa().name(),
-        precision: precision.name(),
+        precision: model.precision().name(),
         threads: model.threads(),
         texts: texts.len(),
         tokens_mean: tokens.iter().sum::<usize>() as f64 / texts.len() as f64,
@@ -96,14 +85,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
         throughput,
         peak_fraction: of_throughput.or(of_latency).unwrap_or_default(),
     };
-    Output::Stdout.write(|to| {
-        if arguments.json {
-            serde_json::to_writer(&mut *to, &report)?;
-            writeln!(to)
-        } else {
-            report.print(to)
-        }
-    })
+    Output::Stdout.report(arguments.json, &report, Report::print)
 }
 
 /// The file's texts, or the built-in ones; never none.

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use minilm::{EncodeOptions, LoadOptions, SentenceTransformer, StreamError};
+use minilm::{EncodeOptions, StreamError};
 
 use crate::arguments::{EmbedArguments, OutputFormat};
 use crate::error::CliError;
 use crate::input::Input;
-use crate::model::{packed_cache, resolve_options, warn_of_truncated_texts, warn_of_unavailable_cache};
+use crate::model::{load, warn_of_truncated_texts};
 use crate::output::{EmbeddingWriter, Output, format_of};
 use crate::progress::EmbedBar;
 
@@ -31,15 +31,9 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
     // A wrong format or a wrong field is wrong in the first text already.
     let first = texts.next().transpose()?;
     // Where the vectors themselves are shown, a bar would be drawn over them.
-    let bar_wanted = !arguments.source.quiet && !output.is_terminal();
+    let bar_wanted = !arguments.model.source.quiet && !output.is_terminal();
 
-    let options = LoadOptions::default()
-        .resolve(resolve_options(&arguments.source))
-        .threads(arguments.threads)
-        .precision(arguments.precision.precision)
-        .packed_cache(packed_cache(&arguments.packed_cache));
-    let model = SentenceTransformer::load_with(&arguments.model, &options)?;
-    warn_of_unavailable_cache(&model);
+    let model = load(&arguments.model, arguments.threads)?;
 
     let mut options = EncodeOptions::default();
     let bar = position.filter(|_| bar_wanted).and_then(EmbedBar::of_input).map(Arc::new);

@@ -1,5 +1,6 @@
 //! `minilm eval`: how good vectors are.
 
+mod layers;
 mod pairs;
 mod statistics;
 mod sts;
@@ -10,5 +11,6 @@ use crate::error::CliError;
 pub(crate) fn run(arguments: &EvalArguments) -> Result<(), CliError> {
     match &arguments.evaluation {
         Evaluation::Sts(arguments) => sts::run(arguments),
+        Evaluation::Layers(arguments) => layers::run(arguments),
     }
 }

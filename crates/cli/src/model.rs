@@ -1,13 +1,47 @@
-//! How the subcommands find a model, and the bars that show its download.
+//! How the subcommands find and load a model, and the bars that show its download.
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use minilm::resolve::{Progress, ResolveOptions};
-use minilm::{PackedCache, PackedCacheStatus, SentenceTransformer};
+use minilm::{LoadOptions, PackedCache, PackedCacheStatus, Precision, SentenceTransformer};
 
-use crate::arguments::{CacheArguments, PackedCacheArguments, SourceArguments};
+use crate::arguments::{CacheArguments, ModelArguments, SourceArguments};
+use crate::error::CliError;
+
+/// The model that the arguments ask for.
+pub(crate) fn load(arguments: &ModelArguments, threads: usize) -> Result<SentenceTransformer, CliError> {
+    load_in(arguments.precision, arguments, threads)
+}
+
+/// The same model in a precision that may be another than the arguments', to compare with.
+pub(crate) fn load_in(
+    precision: Precision,
+    arguments: &ModelArguments,
+    threads: usize,
+) -> Result<SentenceTransformer, CliError> {
+    let options = LoadOptions::default()
+        .resolve(resolve_options(&arguments.source))
+        .threads(threads)
+        .precision(precision)
+        .packed_cache(packed_cache(arguments));
+    let model = SentenceTransformer::load_with(&arguments.name_or_path, &options)?;
+    // Nobody who asked for a cache should wonder why every start is slow.
+    if let PackedCacheStatus::Unavailable { reason } = model.packed_cache() {
+        eprintln!("minilm: warning: packed weights cannot be kept: {reason}");
+    }
+    Ok(model)
+}
+
+/// The model's name, or its directory.
+pub(crate) fn name_of(model: &SentenceTransformer) -> String {
+    let resolved = model.resolved();
+    match resolved.name() {
+        Some(name) => name.to_owned(),
+        None => resolved.directory().display().to_string(),
+    }
+}
 
 pub(crate) fn resolve_options(arguments: &SourceArguments) -> ResolveOptions {
     let mut options = cache_options(&arguments.cache);
@@ -31,18 +65,11 @@ pub(crate) fn cache_options(arguments: &CacheArguments) -> ResolveOptions {
     options
 }
 
-pub(crate) fn packed_cache(arguments: &PackedCacheArguments) -> PackedCache {
+fn packed_cache(arguments: &ModelArguments) -> PackedCache {
     match &arguments.packed_cache {
         None => PackedCache::Environment,
         Some(None) => PackedCache::Platform,
         Some(Some(directory)) => PackedCache::Directory(directory.clone()),
-    }
-}
-
-/// Says so if a cache of packed weights was asked for and is of no use.
-pub(crate) fn warn_of_unavailable_cache(model: &SentenceTransformer) {
-    if let PackedCacheStatus::Unavailable { reason } = model.packed_cache() {
-        eprintln!("minilm: warning: packed weights cannot be kept: {reason}");
     }
 }
 

@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use minilm::{LoadOptions, Precision, SentenceTransformer, TokenCount, TraceStep, TraceValues};
+use minilm::{Precision, SentenceTransformer, TokenCount, TraceStep, TraceValues};
 use npyz::{DType, WriteOptions, WriterBuilder};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::arguments::TraceArguments;
 use crate::error::CliError;
-use crate::model::resolve_options;
+use crate::model::load;
 use crate::output::OutputDirectory;
 
 const INDEX: &str = "index.json";
@@ -99,11 +99,7 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
     let output = OutputDirectory::open(&arguments.output)?;
     // A trace is one text on the caller's thread.
-    let options = LoadOptions::default()
-        .resolve(resolve_options(&arguments.source))
-        .threads(1)
-        .precision(arguments.precision.precision);
-    let model = SentenceTransformer::load_with(&arguments.model, &options)?;
+    let model = load(&arguments.model, 1)?;
 
     // Nobody can stop the pass, so the first failure is kept until its end.
     let mut steps = Ok(Vec::new());

@@ -238,11 +238,36 @@ impl SentenceTransformer {
         text: &str,
         observe: &mut dyn FnMut(&TraceStep<'_>),
     ) -> Result<(Vec<f32>, TokenCount), Error> {
+        self.trace_patched(text, &mut |step| {
+            observe(step);
+            None
+        })
+    }
+
+    /// As [`trace`](Self::trace), but what `patch` gives back takes the place of the tensor it was shown, in all steps that
+    /// are computed from that (activation patching).
+    ///
+    /// For those who work on accuracy: with the tensors of another model's pass, a step is computed from the inputs that it
+    /// has there, so that its own error is seen; with one tensor alone, what that error does to the vector.
+    ///
+    /// # Errors
+    ///
+    /// As [`SentenceTransformer::encode`], before anything is shown.
+    ///
+    /// # Panics
+    ///
+    /// If `patch` gives back another number of elements than the tensor has, or anything for a step that is not computed: the
+    /// ids and the factors of int8.
+    pub fn trace_patched(
+        &self,
+        text: &str,
+        patch: &mut dyn FnMut(&TraceStep<'_>) -> Option<Vec<f32>>,
+    ) -> Result<(Vec<f32>, TokenCount), Error> {
         let tokens = self.tokenizer.encode(text)?;
         let mut last = String::new();
-        let states = self.encoder.trace(&tokens.ids, &mut |step| {
+        let states = self.encoder.trace_patched(&tokens.ids, &mut |step| {
             last.clone_from(&step.name);
-            observe(step);
+            patch(step)
         })?;
 
         let mut vector = vec![0.0; self.dimension()];
@@ -256,13 +281,13 @@ impl SentenceTransformer {
         let step = TraceStep::new("pooled", &shape, TraceValues::F32(&vector));
         let mut step = step.description(description).inputs(&[&last]);
         step.reference = reference;
-        observe(&step);
+        vector = patched("pooled", patch(&step), vector);
 
         if self.normalize {
             l2_normalize(self.encoder.isa(), &mut vector);
             let step = TraceStep::new("normalized", &shape, TraceValues::F32(&vector));
             let step = step.description("scaled to unit length").inputs(&["pooled"]);
-            observe(&step.reference("l2_normalize"));
+            vector = patched("normalized", patch(&step.reference("l2_normalize")), vector);
         }
         Ok((vector, TokenCount::new(tokens.total, tokens.ids.len())))
     }
@@ -369,4 +394,12 @@ impl SentenceTransformer {
     pub fn resolved(&self) -> &ResolvedModel {
         &self.resolved
     }
+}
+
+/// What the pass goes on with: the patch of a step, if there is one.
+fn patched(step: &str, patch: Option<Vec<f32>>, values: Vec<f32>) -> Vec<f32> {
+    let Some(patch) = patch else { return values };
+    let (found, expected) = (patch.len(), values.len());
+    assert_eq!(found, expected, "trace: {step} has {expected} elements, and {found} cannot replace them");
+    patch
 }

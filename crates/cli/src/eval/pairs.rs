@@ -1,12 +1,13 @@
-//! Pairs of sentences with a score, out of a table.
+//! Pairs of sentences, with a score or without, out of a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
+use std::path::Path;
 
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 use flate2::read::MultiGzDecoder;
 
-use crate::arguments::StsArguments;
+use crate::arguments::TableArguments;
 use crate::error::CliError;
 use crate::input::{BYTE_ORDER_MARK, Problem, Source};
 
@@ -14,16 +15,17 @@ use crate::input::{BYTE_ORDER_MARK, Problem, Source};
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
 const SPLIT_COLUMN: &str = "split";
-const DEFAULT_SPLIT: &str = "test";
 
 /// How many names a message lists, and how many characters of each.
 const LISTED: usize = 20;
 const SHOWN: usize = 60;
 
-/// At least two pairs, whose scores are not all the same.
+/// At least one pair; with scores at least two, whose scores are not all the same.
 #[derive(Debug, PartialEq)]
 pub(super) struct Pairs {
     pub(super) pairs: Vec<Pair>,
+    /// Finite, one a pair; none if they were not asked for.
+    pub(super) scores: Vec<f64>,
     /// Whose they are; `None` if all rows were taken.
     pub(super) split: Option<String>,
 }
@@ -32,15 +34,20 @@ pub(super) struct Pairs {
 pub(super) struct Pair {
     pub(super) sentence1: String,
     pub(super) sentence2: String,
-    /// Finite.
-    pub(super) score: f64,
+}
+
+/// Every sentence once, and which two of them each pair has.
+pub(super) struct Sentences<'a> {
+    pub(super) distinct: Vec<&'a str>,
+    pub(super) of_pairs: Vec<[usize; 2]>,
 }
 
 /// What to take out of the table.
-struct Selection<'a> {
+pub(super) struct Selection<'a> {
     sentence1: &'a str,
     sentence2: &'a str,
-    score: &'a str,
+    /// `None` if no scores are needed.
+    score: Option<&'a str>,
     rows: Rows<'a>,
 }
 
@@ -48,8 +55,8 @@ struct Selection<'a> {
 enum Rows<'a> {
     All,
     Split(&'a str),
-    /// [`DEFAULT_SPLIT`] if there are splits.
-    Default,
+    /// This split if there are splits.
+    Default(&'a str),
 }
 
 /// A table as text, with the reader of its records.
@@ -70,29 +77,35 @@ enum Separator {
 struct Columns {
     sentence1: usize,
     sentence2: usize,
-    score: usize,
+    score: Option<usize>,
     split: Option<usize>,
+}
+
+impl<'a> Selection<'a> {
+    /// The rows of the split, else of the default one if there are splits.
+    pub(super) fn of(
+        table: &'a TableArguments,
+        score: Option<&'a str>,
+        split: Option<&'a str>,
+        default_split: &'a str,
+    ) -> Selection<'a> {
+        let rows = match split {
+            _ if table.all_splits => Rows::All,
+            Some(split) => Rows::Split(split),
+            None => Rows::Default(default_split),
+        };
+        Selection { sentence1: &table.sentence1, sentence2: &table.sentence2, score, rows }
+    }
 }
 
 impl Pairs {
     /// Reads the whole file: the table is small beside the vectors that will be computed of it.
-    pub(super) fn read(arguments: &StsArguments) -> Result<Pairs, CliError> {
-        let rows = match &arguments.split {
-            _ if arguments.all_splits => Rows::All,
-            Some(split) => Rows::Split(split),
-            None => Rows::Default,
-        };
-        let selection = Selection {
-            sentence1: &arguments.sentence1,
-            sentence2: &arguments.sentence2,
-            score: &arguments.score,
-            rows,
-        };
-        let Source { mut read, place, .. } = Source::open(&arguments.data)?;
+    pub(super) fn read(file: &Path, selection: &Selection<'_>) -> Result<Pairs, CliError> {
+        let Source { mut read, place, .. } = Source::open(file)?;
         let mut bytes = Vec::new();
         read.read_to_end(&mut bytes)
             .map_err(|e| Problem::read(&e))
-            .and_then(|_| Pairs::parse(bytes, &selection))
+            .and_then(|_| Pairs::parse(bytes, selection))
             .map_err(|problem| problem.within(&place))
     }
 
@@ -104,11 +117,11 @@ impl Pairs {
         let columns = table.columns(selection)?;
         let split = match selection.rows {
             Rows::Split(split) => Some(split),
-            Rows::Default => columns.split.map(|_| DEFAULT_SPLIT),
+            Rows::Default(split) => columns.split.map(|_| split),
             Rows::All => None,
         };
 
-        let mut pairs = Vec::new();
+        let (mut pairs, mut scores) = (Vec::new(), Vec::new());
         let mut others: BTreeMap<String, usize> = BTreeMap::new();
         let mut record = StringRecord::new();
         while table.next(&mut record)? {
@@ -120,34 +133,54 @@ impl Pairs {
             pairs.push(Pair {
                 sentence1: record[columns.sentence1].to_owned(),
                 sentence2: record[columns.sentence2].to_owned(),
-                score: table.score(&record, columns.score, selection.score)?,
             });
+            if let Some(column) = columns.score {
+                scores.push(table.score(&record, column)?);
+            }
         }
-        let pairs = Pairs { pairs, split: split.map(str::to_owned) };
-        pairs.check(&others)?;
+        let pairs = Pairs { pairs, scores, split: split.map(str::to_owned) };
+        pairs.check(selection.score.is_some(), &others)?;
         Ok(pairs)
     }
 
-    /// Whether a correlation with the scores is defined; `others` are the splits that were left out.
-    fn check(&self, others: &BTreeMap<String, usize>) -> Result<(), Problem> {
+    /// Whether there are enough of them, with scores for a correlation; `others` are the splits that were left out.
+    fn check(&self, with_scores: bool, others: &BTreeMap<String, usize>) -> Result<(), Problem> {
         let found = self.pairs.len();
         let of_split = self.split.as_ref().map(|split| format!(" of the split {}", shown(split)));
-        if found < 2 {
-            let mut reason =
-                format!("expected at least 2 pairs{}, found {found}", of_split.unwrap_or_default());
+        let of_split = of_split.unwrap_or_default();
+        let (least, pairs) = if with_scores { (2, "pairs") } else { (1, "pair") };
+        if found < least {
+            let mut reason = format!("expected at least {least} {pairs}{of_split}, found {found}");
             if !others.is_empty() {
                 let others = listed(others.iter().map(|(split, rows)| format!("{rows} of {}", shown(split))));
                 reason += &format!("; rows of other splits (--split, --all-splits): {others}");
             }
             return Err(Problem::anywhere(reason));
         }
-        let score = self.pairs[0].score;
-        if self.pairs.iter().all(|pair| pair.score == score) {
-            let of_split = of_split.unwrap_or_default();
-            let reason = format!("the correlation is undefined: all {found} scores{of_split} are {score}");
-            return Err(Problem::anywhere(reason));
+        match self.scores.first() {
+            Some(first) if self.scores.iter().all(|score| score == first) => {
+                let reason =
+                    format!("the correlation is undefined: all {found} scores{of_split} are {first}");
+                Err(Problem::anywhere(reason))
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The sentences in the order in which they come first.
+    pub(super) fn sentences(&self) -> Sentences<'_> {
+        let mut distinct = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let of_pairs = self.pairs.iter().map(|pair| {
+            [&pair.sentence1[..], &pair.sentence2].map(|sentence| {
+                *places.entry(sentence).or_insert_with(|| {
+                    distinct.push(sentence);
+                    distinct.len() - 1
+                })
+            })
+        });
+        let of_pairs = of_pairs.collect();
+        Sentences { distinct, of_pairs }
     }
 }
 
@@ -179,7 +212,7 @@ impl<'a> Table<'a> {
         };
         let split = match selection.rows {
             Rows::All => None,
-            Rows::Default => self.column(SPLIT_COLUMN)?,
+            Rows::Default(_) => self.column(SPLIT_COLUMN)?,
             Rows::Split(_) => match self.column(SPLIT_COLUMN)? {
                 None => return Err(self.missing(SPLIT_COLUMN, "--split needs it")),
                 found => found,
@@ -188,7 +221,7 @@ impl<'a> Table<'a> {
         Ok(Columns {
             sentence1: column(selection.sentence1, "--sentence1")?,
             sentence2: column(selection.sentence2, "--sentence2")?,
-            score: column(selection.score, "--score")?,
+            score: selection.score.map(|score| column(score, "--score")).transpose()?,
             split,
         })
     }
@@ -221,8 +254,8 @@ impl<'a> Table<'a> {
         })
     }
 
-    fn score(&self, record: &StringRecord, column: usize, name: &str) -> Result<f64, Problem> {
-        let found = &record[column];
+    fn score(&self, record: &StringRecord, column: usize) -> Result<f64, Problem> {
+        let (name, found) = (&self.header[column], &record[column]);
         match found.trim().parse::<f64>() {
             Ok(score) if score.is_finite() => Ok(score),
             _ => {

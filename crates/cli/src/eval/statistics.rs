@@ -1,5 +1,7 @@
 //! Statistics in f64; correlations by the definitions of `scipy.stats`. Numbers are finite.
 
+use std::iter::Sum;
+
 use serde::Serialize;
 
 use crate::percentile::nearest_rank;
@@ -19,15 +21,55 @@ impl Agreement {
         vectors: impl Iterator<Item = &'a [f32]>,
         in_f32: impl Iterator<Item = &'a [f32]>,
     ) -> Agreement {
-        // Two vectors of zeros have no angle, but nothing has been lost.
-        let cosine = |(a, b)| if a == b { 1.0 } else { cosine(a, b) };
-        let mut cosines: Vec<f64> = vectors.zip(in_f32).map(cosine).collect();
+        let mut cosines: Vec<f64> = vectors.zip(in_f32).map(|(a, b)| Agreement::of_two(a, b)).collect();
         cosines.sort_by(f64::total_cmp);
         Agreement {
             mean: cosines.iter().sum::<f64>() / cosines.len() as f64,
             p1: nearest_rank(&cosines, 1),
             min: cosines[0],
         }
+    }
+
+    /// The cosine of two vectors. Two of zeros have no angle, but nothing has been lost.
+    pub(super) fn of_two(a: &[f32], b: &[f32]) -> f64 {
+        if a == b { 1.0 } else { cosine(a, b) }
+    }
+}
+
+/// How far numbers are from what they should be, of any number of tensors together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Deviation {
+    /// Of the differences.
+    squares: f64,
+    /// Of what should be.
+    squares_expected: f64,
+}
+
+impl Deviation {
+    /// Of tensors of the same length.
+    pub(super) fn of(found: &[f32], expected: &[f32]) -> Deviation {
+        let mut deviation = Deviation::default();
+        for (&found, &expected) in found.iter().zip(expected) {
+            let (found, expected) = (f64::from(found), f64::from(expected));
+            deviation.squares += (found - expected).powi(2);
+            deviation.squares_expected += expected.powi(2);
+        }
+        deviation
+    }
+
+    /// The norm of the differences over the norm of what should be. Infinite if that is 0 and was not found.
+    pub(super) fn relative(self) -> f64 {
+        if self.squares == 0.0 { 0.0 } else { (self.squares / self.squares_expected).sqrt() }
+    }
+}
+
+impl Sum for Deviation {
+    /// Of all the tensors as if they were one.
+    fn sum<I: Iterator<Item = Deviation>>(deviations: I) -> Deviation {
+        deviations.fold(Deviation::default(), |sum, deviation| Deviation {
+            squares: sum.squares + deviation.squares,
+            squares_expected: sum.squares_expected + deviation.squares_expected,
+        })
     }
 }
 

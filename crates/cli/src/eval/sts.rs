@@ -1,19 +1,20 @@
 //! `minilm eval sts`: how well similarities of sentences agree with people's scores.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use minilm::{Embeddings, EncodeOptions, LoadOptions, Precision, SentenceTransformer};
+use minilm::{Embeddings, EncodeOptions, Precision};
 use serde::Serialize;
 
-use super::pairs::{Pair, Pairs, shown};
+use super::pairs::{Pairs, Selection, Sentences, shown};
 use super::statistics::{Agreement, cosine, pearson, spearman};
 use crate::arguments::StsArguments;
 use crate::error::CliError;
-use crate::model::{packed_cache, resolve_options, warn_of_truncated_texts, warn_of_unavailable_cache};
+use crate::model::{load_in, name_of, warn_of_truncated_texts};
 use crate::output::Output;
 use crate::progress::EmbedBar;
+
+const DEFAULT_SPLIT: &str = "test";
 
 /// What `eval sts --json` prints.
 #[derive(Serialize)]
@@ -41,12 +42,6 @@ struct Correlations {
     pearson: f64,
 }
 
-/// Every sentence once, and which two of them each pair has.
-struct Sentences<'a> {
-    distinct: Vec<&'a str>,
-    of_pairs: Vec<[usize; 2]>,
-}
-
 /// Vectors in some precision.
 struct Encoded {
     vectors: Embeddings,
@@ -57,9 +52,11 @@ struct Encoded {
 
 pub(super) fn run(arguments: &StsArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
-    let Pairs { pairs, split } = Pairs::read(arguments)?;
-    let sentences = Sentences::of(&pairs);
-    let precision = arguments.precision.precision;
+    let score = Some(&arguments.score[..]);
+    let selection = Selection::of(&arguments.table, score, arguments.split.as_deref(), DEFAULT_SPLIT);
+    let pairs = Pairs::read(&arguments.table.data, &selection)?;
+    let sentences = pairs.sentences();
+    let precision = arguments.model.precision;
 
     let encoded = encode(arguments, precision, &sentences.distinct)?;
     let encoded_f32 = (precision != Precision::F32)
@@ -73,37 +70,19 @@ pub(super) fn run(arguments: &StsArguments) -> Result<(), CliError> {
         precision: precision.name(),
         isa: encoded.isa,
         model: encoded.model.clone(),
-        split,
-        pairs: pairs.len(),
+        split: pairs.split.clone(),
+        pairs: pairs.pairs.len(),
         sentences: sentences.distinct.len(),
     };
-    Output::Stdout.write(|to| {
-        if arguments.json {
-            serde_json::to_writer(&mut *to, &report)?;
-            writeln!(to)
-        } else {
-            report.print(to)
-        }
-    })
-}
-
-/// The model in this precision.
-fn load(arguments: &StsArguments, precision: Precision) -> Result<SentenceTransformer, CliError> {
-    let options = LoadOptions::default()
-        .resolve(resolve_options(&arguments.source))
-        .threads(arguments.threads)
-        .precision(precision)
-        .packed_cache(packed_cache(&arguments.packed_cache));
-    let model = SentenceTransformer::load_with(&arguments.model, &options)?;
-    warn_of_unavailable_cache(&model);
-    Ok(model)
+    Output::Stdout.report(arguments.json, &report, Report::print)
 }
 
 /// The sentences' vectors. The model is gone afterwards, so that there is never more than one.
 fn encode(arguments: &StsArguments, precision: Precision, sentences: &[&str]) -> Result<Encoded, CliError> {
-    let model = load(arguments, precision)?;
+    let model = load_in(precision, &arguments.model, arguments.threads)?;
     let mut options = EncodeOptions::default();
-    let bar = if arguments.source.quiet { None } else { EmbedBar::of_texts(sentences.len()).map(Arc::new) };
+    let bar =
+        if arguments.model.source.quiet { None } else { EmbedBar::of_texts(sentences.len()).map(Arc::new) };
     if let Some(bar) = &bar {
         options = options.progress(bar.clone());
     }
@@ -112,47 +91,26 @@ fn encode(arguments: &StsArguments, precision: Precision, sentences: &[&str]) ->
         bar.finish();
     }
     let vectors = vectors?;
-    if precision == arguments.precision.precision {
+    if precision == arguments.model.precision {
         let cut = vectors.token_counts().iter().filter(|count| count.truncated()).count();
         warn_of_truncated_texts(&model, cut, sentences.len());
     }
-    let resolved = model.resolved();
-    let name = match resolved.name() {
-        Some(name) => name.to_owned(),
-        None => resolved.directory().display().to_string(),
-    };
-    Ok(Encoded { vectors, model: name, isa: model.isa().name() })
-}
-
-impl<'a> Sentences<'a> {
-    fn of(pairs: &'a [Pair]) -> Sentences<'a> {
-        let mut distinct = Vec::new();
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        let mut place = |sentence: &'a str| {
-            *places.entry(sentence).or_insert_with(|| {
-                distinct.push(sentence);
-                distinct.len() - 1
-            })
-        };
-        let of_pairs = pairs.iter().map(|pair| [place(&pair.sentence1), place(&pair.sentence2)]).collect();
-        Sentences { distinct, of_pairs }
-    }
+    Ok(Encoded { vectors, model: name_of(&model), isa: model.isa().name() })
 }
 
 impl Correlations {
-    fn of(pairs: &[Pair], sentences: &Sentences<'_>, encoded: &Encoded) -> Result<Correlations, CliError> {
+    fn of(pairs: &Pairs, sentences: &Sentences<'_>, encoded: &Encoded) -> Result<Correlations, CliError> {
         let Encoded { vectors, model, .. } = encoded;
         let refused = |reason| CliError::Input { place: model.clone(), reason };
         let similarities: Vec<f64> =
             sentences.of_pairs.iter().map(|&[a, b]| cosine(vectors.row(a), vectors.row(b))).collect();
         if let Some(pair) = similarities.iter().position(|similarity| !similarity.is_finite()) {
-            let [a, b] = [&pairs[pair].sentence1, &pairs[pair].sentence2].map(|sentence| shown(sentence));
+            let [a, b] = sentences.of_pairs[pair].map(|place| shown(sentences.distinct[place]));
             return Err(refused(format!(
                 "its vectors of {a} and {b} have no similarity: they are not finite"
             )));
         }
-        let scores: Vec<f64> = pairs.iter().map(|pair| pair.score).collect();
-        match (spearman(&similarities, &scores), pearson(&similarities, &scores)) {
+        match (spearman(&similarities, &pairs.scores), pearson(&similarities, &pairs.scores)) {
             (Some(spearman), Some(pearson)) => Ok(Correlations { spearman, pearson }),
             _ => {
                 let (all, similarity) = (similarities.len(), similarities[0]);

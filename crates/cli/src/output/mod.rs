@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Seek, SeekFrom, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::error::CliError;
@@ -65,6 +66,22 @@ impl Output {
         let mut writer = self.start();
         content(&mut writer.to).map_err(|e| writer.failed(e))?;
         writer.finish()
+    }
+
+    /// Writes one JSON object on a line, or what `print` makes of the value for people.
+    pub(crate) fn report<T: Serialize>(
+        self,
+        json: bool,
+        value: &T,
+        print: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), CliError> {
+        self.write(|to| {
+            if !json {
+                return print(value, to);
+            }
+            serde_json::to_writer(&mut *to, value)?;
+            writeln!(to)
+        })
     }
 
     /// Begins to write piece by piece.

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use super::{Files, minilm, refuses, run, stdout, tiny_bert};
+use super::{Files, copy_with_nan_weights, minilm, refuses, run, stdout, tiny_bert};
 
 /// Quotes that have no partner, ties among the scores, sentences that occur twice, a pair of equal ones.
 const TABLE: &str = "split\tscore\tsentence1\tsentence2\r\n\
@@ -231,28 +231,9 @@ fn similarities_that_have_no_correlation_are_refused() {
     let same = files.write("same.csv", "sentence1,sentence2,score\na,a,1\nb,b,2\n");
     refuses(sts(&same, &[]), &["tiny-bert", "the correlation is undefined: all 2 similarities are 1"]);
 
-    // A model whose weights are not numbers.
     let model = files.path("model");
-    copy(&tiny_bert(), model.as_ref());
-    let path = format!("{model}/model.safetensors");
-    let mut weights = std::fs::read(&path).unwrap();
-    let header = 8 + u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
-    weights[header..].chunks_exact_mut(4).for_each(|weight| weight.copy_from_slice(&f32::NAN.to_le_bytes()));
-    std::fs::write(&path, weights).unwrap();
+    copy_with_nan_weights(&tiny_bert(), model.as_ref());
     let data = files.write("pairs.tsv", TABLE);
     let command = minilm(&["eval", "sts", "--model", &model, "--data", &data]);
     refuses(command, &["model: its vectors of \"A cat sleeps on the sofa.\"", "they are not finite"]);
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

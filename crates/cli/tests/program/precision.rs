@@ -97,6 +97,7 @@ fn an_unknown_precision_is_refused_with_those_that_are_known() {
         &["embed", "x"][..],
         &["bench"],
         &["eval", "sts", "--data", "pairs.tsv"],
+        &["eval", "layers", "--data", "pairs.tsv"],
         &["trace", "x", "-o", "directory"],
     ] {
         for name in ["int4", "F32", ""] {

@@ -9,7 +9,9 @@ use proptest::sample::select;
 use super::*;
 
 const NAMES: Selection<'static> =
-    Selection { sentence1: "sentence1", sentence2: "sentence2", score: "score", rows: Rows::Default };
+    Selection { sentence1: "sentence1", sentence2: "sentence2", score: Some("score"), rows: DEFAULT };
+
+const DEFAULT: Rows<'static> = Rows::Default("test");
 
 fn parse(bytes: impl AsRef<[u8]>, rows: Rows<'_>) -> Result<Pairs, Problem> {
     Pairs::parse(bytes.as_ref().to_vec(), &Selection { rows, ..NAMES })
@@ -18,9 +20,9 @@ fn parse(bytes: impl AsRef<[u8]>, rows: Rows<'_>) -> Result<Pairs, Problem> {
 /// Of a table that has no splits.
 #[track_caller]
 fn pairs(bytes: impl AsRef<[u8]>) -> Vec<(String, String, f64)> {
-    let Pairs { pairs, split } = parse(bytes, Rows::Default).unwrap();
-    assert_eq!(split, None);
-    pairs.into_iter().map(|pair| (pair.sentence1, pair.sentence2, pair.score)).collect()
+    let Pairs { pairs, scores, split } = parse(bytes, DEFAULT).unwrap();
+    assert_eq!((split, scores.len()), (None, pairs.len()));
+    pairs.into_iter().zip(scores).map(|(pair, score)| (pair.sentence1, pair.sentence2, score)).collect()
 }
 
 fn owned(pairs: &[(&str, &str, f64)]) -> Vec<(String, String, f64)> {
@@ -77,33 +79,35 @@ fn gzip_is_known_by_its_content() {
     let members = [gzip(first), gzip(second)].concat();
     assert_eq!(pairs(&members), expected);
 
-    refuses(&members[..members.len() - 12], Rows::Default, None, &["cannot decompress it as gzip"]);
+    refuses(&members[..members.len() - 12], DEFAULT, None, &["cannot decompress it as gzip"]);
     let mut damaged = members.clone();
     damaged[20] ^= 0x55;
-    refuses(damaged, Rows::Default, None, &["cannot decompress it as gzip"]);
-    refuses(GZIP, Rows::Default, None, &["cannot decompress it as gzip"]);
+    refuses(damaged, DEFAULT, None, &["cannot decompress it as gzip"]);
+    refuses(GZIP, DEFAULT, None, &["cannot decompress it as gzip"]);
 }
 
 #[test]
 fn columns_are_found_by_their_names() {
-    let selection = Selection { sentence1: "left", sentence2: "right side", score: "split", rows: Rows::All };
+    let selection =
+        Selection { sentence1: "left", sentence2: "right side", score: Some("split"), rows: Rows::All };
     let found = Pairs::parse(b"split,x,right side,left\n1,2,b,a\n2,2,d,c\n".to_vec(), &selection).unwrap();
-    let pair = |sentence1: &str, sentence2: &str, score| Pair {
+    let pair = |sentence1: &str, sentence2: &str| Pair {
         sentence1: sentence1.to_owned(),
         sentence2: sentence2.to_owned(),
-        score,
     };
-    assert_eq!(found, Pairs { pairs: vec![pair("a", "b", 1.0), pair("c", "d", 2.0)], split: None });
+    let pairs = vec![pair("a", "b"), pair("c", "d")];
+    assert_eq!(found, Pairs { pairs, scores: vec![1.0, 2.0], split: None });
 }
 
 #[test]
-fn the_split_is_test_unless_another_is_asked_for() {
+fn the_split_is_the_default_unless_another_is_asked_for() {
     let found = |rows| {
-        let Pairs { pairs, split } = parse(TABLE, rows).unwrap();
+        let Pairs { pairs, split, .. } = parse(TABLE, rows).unwrap();
         (split, pairs.into_iter().map(|pair| pair.sentence1).collect::<Vec<_>>().join(" "))
     };
-    assert_eq!(found(Rows::Default), (Some("test".to_owned()), "a1 a2".to_owned()));
-    assert_eq!(found(Rows::Split("test")), found(Rows::Default));
+    assert_eq!(found(DEFAULT), (Some("test".to_owned()), "a1 a2".to_owned()));
+    assert_eq!(found(Rows::Split("test")), found(DEFAULT));
+    assert_eq!(found(Rows::Split("train")), found(Rows::Default("train")));
     assert_eq!(found(Rows::Split("train")), (Some("train".to_owned()), "a0 a3".to_owned()));
     assert_eq!(found(Rows::All), (None, "a0 a1 a2 a3".to_owned()));
 }
@@ -111,7 +115,7 @@ fn the_split_is_test_unless_another_is_asked_for() {
 #[test]
 fn scores_of_other_splits_may_be_missing() {
     let table = "sentence1,sentence2,score,split\na,b,,train\na,b,1,test\nc,d,2,test\n";
-    assert_eq!(parse(table, Rows::Default).unwrap().pairs.len(), 2);
+    assert_eq!(parse(table, DEFAULT).unwrap().pairs.len(), 2);
     refuses(table, Rows::All, Some(2), &["expected a number in the column \"score\", found \"\""]);
 }
 
@@ -128,16 +132,16 @@ fn a_missing_column_is_named_and_those_found_too() {
         ("\n\r\n", &["expected a table with a header, found nothing"]),
         ("sentence1,sentence2,score,score\n", &["several columns \"score\""]),
     ] {
-        refuses(table, Rows::Default, None, says);
+        refuses(table, DEFAULT, None, says);
     }
     let table = "sentence1,sentence2,score\na,b,1\nc,d,2\n";
     refuses(table, Rows::Split("test"), None, &["no column \"split\" (--split needs it)", "\"score\""]);
 
     // A text that is no table does not fill the screen.
     let prose = format!("{}\n", "many words, ".repeat(10_000));
-    let problem = parse(prose, Rows::Default).unwrap_err();
+    let problem = parse(prose, DEFAULT).unwrap_err();
     assert!(problem.reason.contains(" and 9981 more") && problem.reason.len() < 1_000, "{}", problem.reason);
-    let problem = parse("é".repeat(10_000), Rows::Default).unwrap_err();
+    let problem = parse("é".repeat(10_000), DEFAULT).unwrap_err();
     assert!(problem.reason.ends_with("é\"…") && problem.reason.len() < 300, "{}", problem.reason);
 }
 
@@ -155,15 +159,15 @@ fn lines_are_those_of_the_file() {
             (["a,b,1", "\"never closed,d,2", "e,f,2"], 3, "found 1"),
         ] {
             let table = format!("sentence1,sentence2,score{end}{}{end}", rows.join(end));
-            refuses(table, Rows::Default, Some(line), &[says]);
+            refuses(table, DEFAULT, Some(line), &[says]);
         }
         let tabs = format!("sentence1\tsentence2\tscore{end}a\tb\t1{end}{end}c\td{end}");
-        refuses(tabs, Rows::Default, Some(4), &["expected 3 fields between tabs, as in the header, found 2"]);
+        refuses(tabs, DEFAULT, Some(4), &["expected 3 fields between tabs, as in the header, found 2"]);
         let mut invalid = format!("sentence1\tsentence2\tscore{end}a\tb\t1{end}").into_bytes();
         invalid.extend(b"c\tno\xff\t2");
-        refuses(invalid, Rows::Default, Some(3), &["invalid UTF-8 at byte 5 of the line"]);
+        refuses(invalid, DEFAULT, Some(3), &["invalid UTF-8 at byte 5 of the line"]);
     }
-    refuses(b"\xef\xbb\xbf\xff", Rows::Default, Some(1), &["invalid UTF-8 at byte 1 of the line"]);
+    refuses(b"\xef\xbb\xbf\xff", DEFAULT, Some(1), &["invalid UTF-8 at byte 1 of the line"]);
 }
 
 #[test]
@@ -175,7 +179,7 @@ fn a_correlation_needs_two_pairs_and_two_scores() {
         ("a,b,1\nc,d,1.0\ne,f,1e0\n", "the correlation is undefined: all 3 scores are 1"),
         ("a,b,0\nc,d,-0\n", "the correlation is undefined: all 2 scores are 0"),
     ] {
-        refuses(format!("{header}{rows}"), Rows::Default, None, &[says]);
+        refuses(format!("{header}{rows}"), DEFAULT, None, &[says]);
     }
     let says = [
         "expected at least 2 pairs of the split \"dev\", found 0",
@@ -186,7 +190,38 @@ fn a_correlation_needs_two_pairs_and_two_scores() {
     ];
     refuses(TABLE, Rows::Split("dev"), None, &says);
     let constant = TABLE.replace("\t0\tb2", "\t2.5\tb2");
-    refuses(constant, Rows::Default, None, &["all 2 scores of the split \"test\" are 2.5"]);
+    refuses(constant, DEFAULT, None, &["all 2 scores of the split \"test\" are 2.5"]);
+}
+
+#[test]
+fn without_scores_one_pair_will_do() {
+    let parse = |table: &str, rows| {
+        Pairs::parse(table.as_bytes().to_vec(), &Selection { score: None, rows, ..NAMES })
+    };
+    let found = parse("sentence1,sentence2\na,b\n", DEFAULT).unwrap();
+    assert_eq!((found.pairs.len(), &found.scores[..]), (1, &[][..]));
+    // What else the table has does not matter.
+    assert_eq!(parse("sentence1,sentence2,score\na,b,none\n", DEFAULT).unwrap().pairs.len(), 1);
+    for (table, rows, says) in [
+        ("sentence1,sentence2\n", DEFAULT, "expected at least 1 pair, found 0"),
+        (
+            TABLE,
+            Rows::Default("dev"),
+            "expected at least 1 pair of the split \"dev\", found 0; rows of other splits",
+        ),
+        ("sentence1,score\na,1\n", DEFAULT, "no column \"sentence2\""),
+    ] {
+        let problem = parse(table, rows).unwrap_err();
+        assert!(problem.reason.contains(says), "{}", problem.reason);
+    }
+}
+
+#[test]
+fn sentences_are_distinct_and_in_order() {
+    let pairs = parse("sentence1,sentence2,score\nb,a,1\na,c,2\nb,b,3\n", DEFAULT).unwrap();
+    let Sentences { distinct, of_pairs } = pairs.sentences();
+    assert_eq!(distinct, ["b", "a", "c"]);
+    assert_eq!(of_pairs, [[0, 1], [1, 2], [0, 0]]);
 }
 
 /// Pieces of tables, right and wrong.
@@ -231,15 +266,16 @@ proptest! {
     fn any_bytes_are_pairs_or_an_error(
         header in select(HEADERS),
         pieces in vec(select(PIECES), 0..12),
-        rows in select(&[Rows::All, Rows::Default, Rows::Split("test")][..]),
+        rows in select(&[Rows::All, DEFAULT, Rows::Split("test")][..]),
         compressed in proptest::bool::weighted(0.1),
     ) {
         let table = [header, &pieces.concat()].concat();
         let bytes = if compressed { gzip(&table) } else { table.clone() };
         match parse(bytes, rows) {
-            Ok(Pairs { pairs, .. }) => {
-                prop_assert!(pairs.len() >= 2 && pairs.iter().all(|pair| pair.score.is_finite()));
-                prop_assert!(pairs.iter().any(|pair| pair.score != pairs[0].score));
+            Ok(Pairs { pairs, scores, .. }) => {
+                prop_assert!(pairs.len() >= 2 && pairs.len() == scores.len());
+                prop_assert!(scores.iter().all(|score| score.is_finite()));
+                prop_assert!(scores.iter().any(|score| *score != scores[0]));
             }
             Err(Problem { line: Some(line), reason }) => {
                 prop_assert!((1..=line_of(&table, table.len())).contains(&line), "{line}: {reason}");

@@ -99,6 +99,32 @@ fn cosines() {
     assert!(cosine(&[f32::INFINITY, 1.0], &[1.0, 0.0]).is_nan());
 }
 
+#[test]
+fn nothing_is_lost_of_equal_vectors() {
+    assert_eq!(Agreement::of_two(&[0.0, 0.0], &[0.0, 0.0]), 1.0);
+    assert_eq!(Agreement::of_two(&[0.1, 0.7], &[0.1, 0.7]), 1.0);
+    assert_eq!(Agreement::of_two(&[0.0, 0.0], &[1.0, 0.0]), 0.0);
+    is_close(Some(Agreement::of_two(&[4.0, 3.0], &[7.0, 0.0])), 0.8);
+    assert!(Agreement::of_two(&[f32::NAN], &[f32::NAN]).is_nan());
+}
+
+#[test]
+fn deviations_are_relative_to_what_should_be() {
+    let of = |found: &[f32], expected: &[f32]| Deviation::of(found, expected);
+    is_close(Some(of(&[3.0, 4.5, -1.0], &[3.0, 4.0, 0.0]).relative()), 1.25_f64.sqrt() / 5.0);
+    // All tensors count as one: not the mean of 0 and 0.5.
+    let sum: Deviation = [of(&[3.0, 4.0], &[3.0, 4.0]), of(&[5.0], &[10.0])].into_iter().sum();
+    is_close(Some(sum.relative()), 5.0 / 125.0_f64.sqrt());
+    // In f64: these squares are no f32, and a rounding of the last bit is seen.
+    is_close(Some(of(&[2e38, 0.0], &[1e38, 0.0]).relative()), 1.0);
+    assert_eq!(of(&[1.0 + f32::EPSILON], &[1.0]).relative(), f64::from(f32::EPSILON));
+
+    assert_eq!(of(&[], &[]).relative(), 0.0);
+    assert_eq!(of(&[0.0], &[0.0]).relative(), 0.0);
+    assert_eq!(of(&[1.0], &[0.0]).relative(), f64::INFINITY);
+    assert!(of(&[f32::NAN], &[1.0]).relative().is_nan());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

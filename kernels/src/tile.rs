@@ -159,7 +159,11 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
 
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
-        const { assert!(D::STEPS == 1 || UNROLL.is_multiple_of(D::STEPS) && D::CHAINS) };
+        // Steps fetch ahead one by one, and sums that are settled begin anew.
+        const {
+            let several = UNROLL.is_multiple_of(D::STEPS) && D::CHAINS && !D::Simd::PREFETCHES;
+            assert!(D::STEPS == 1 || several, "steps at once");
+        }
         let simd = dot.simd();
         let TileRun { a, b, mut out, row_tiles, finish, upcoming } = self.0;
         let (rows, k) = (row_tiles * MR, b.k);

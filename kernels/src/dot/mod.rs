@@ -71,7 +71,8 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// How many steps lie between two looks at what is to be fetched.
     const BLOCK: usize;
 
-    /// How many steps of a tile [`steps`](Dot::steps) takes at once. If not 1, blocks are chains of their own.
+    /// How many steps of a tile [`steps`](Dot::steps) takes at once. If not 1, blocks are chains of their own, and nothing
+    /// is fetched ahead.
     const STEPS: usize = 1;
 
     /// Whether a block's sums are a chain of their own, to be added to those before as numbers. Else chains go on.

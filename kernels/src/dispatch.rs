@@ -6,7 +6,7 @@ use std::fmt;
 use crate::dot::{Avx2Int8, Avx512Bf16, Avx512Vnni, AvxVnni};
 use crate::dot::{Bf16Fma, Dot, DotKernel, F32, ScalarInt8};
 #[cfg(target_arch = "aarch64")]
-use crate::dot::{NeonInt8, NeonSdot};
+use crate::dot::{NeonI8mm, NeonInt8, NeonSdot};
 use crate::precision::Precision;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
@@ -162,9 +162,10 @@ impl Isa {
             Detected::Neon(simd) => match precision {
                 Precision::F32 => F32(simd).call(kernel),
                 Precision::Bf16 => Bf16Fma(simd).call(kernel),
-                Precision::Int8 => match NeonSdot::detect(simd) {
-                    Some(dot) => dot.call(kernel),
-                    None => NeonInt8(simd).call(kernel),
+                Precision::Int8 => match (NeonI8mm::detect(simd), NeonSdot::detect(simd)) {
+                    (Some(dot), _) => dot.call(kernel),
+                    (None, Some(dot)) => dot.call(kernel),
+                    (None, None) => NeonInt8(simd).call(kernel),
                 },
             },
         }

@@ -19,9 +19,10 @@ use crate::reference::RowScale;
 use crate::simd::{LANES, Lanes, Simd};
 use crate::tile::panels_per_tile;
 
-/// Does `steps` steps of products in that precision on each of enough independent sums to hide the latency, all in
-/// registers: fused multiply-adds, `vdpbf16ps`, `vpdpbusd`, or whatever the instruction set has in their place. Returns the
-/// number of operations done, a multiplication or an addition each, of integers in int8.
+/// Does `steps` steps of products in that precision, or twice as many where instructions take two at once (`usmmla`), on
+/// each of enough independent sums to hide the latency, all in registers: fused multiply-adds, `vdpbf16ps`, `vpdpbusd`, or
+/// whatever the instruction set has in their place. Returns the number of operations done, a multiplication or an addition
+/// each, of integers in int8.
 ///
 /// The peak of plain Rust is that of the vector instructions which the compiler makes of it: in f32 with FMA the same as
 /// AVX2's.
@@ -71,12 +72,12 @@ impl Products {
         let mut chains = [D::SumKind::zero(simd); N];
         for _ in 0..steps {
             for chain in &mut chains {
-                *chain = dot.dot(word, line, *chain);
+                *chain = dot.dot_steps(word, line, *chain);
             }
         }
         // Through memory, so that how plain Rust is vectorised follows the chains and not the final tree.
         let chains = black_box(chains);
-        let products = steps * precision.steps_a_word() as u64;
+        let products = steps * (D::STEPS * precision.steps_a_word()) as u64;
         let lanes = [Lanes([products as f32; LANES])];
         let scales = ColumnScales { scales: &lanes, sums: &lanes, stride: 1 };
         let [columns] = D::SumKind::columns(simd, Some(scales), 0);

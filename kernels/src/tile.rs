@@ -33,7 +33,7 @@ use std::hint::black_box;
 use std::mem::MaybeUninit;
 
 use crate::activation::ActivateRows;
-use crate::dot::{Dot, DotKernel, SumKind, Sums};
+use crate::dot::{Dot, DotKernel, SumKind};
 use crate::finish::{ChainEnd, Finish};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
@@ -178,6 +178,11 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
 
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
+        // Steps fetch ahead one by one, and sums that are settled begin anew.
+        const {
+            let several = UNROLL.is_multiple_of(D::STEPS) && D::CHAINS && !D::Simd::PREFETCHES;
+            assert!(D::STEPS == 1 || several, "steps at once");
+        }
         let simd = dot.simd();
         let TileRun { a, b, mut out, row_tiles, finish, upcoming } = self.0;
         let (rows, k) = (row_tiles * MR, b.k);
@@ -230,20 +235,21 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
                 let unrolled = block + (steps - steps % UNROLL);
                 let mut i = block;
                 while i < unrolled {
-                    for _ in 0..UNROLL {
+                    for _ in 0..UNROLL / D::STEPS {
                         for line in 0..LINES {
                             simd.prefetch_l2(fetch.wrapping_add(line).cast());
                         }
                         fetch = fetch.wrapping_add(fetch_step);
-                        // SAFETY: `check_bounds` has found k elements from each pointer on, and i < unrolled ≤ k, for
-                        // there is a multiple of UNROLL steps from `block` to `unrolled`.
-                        unsafe { step(dot, &a, &b, i, &mut acc) };
-                        i += 1;
+                        // SAFETY: `check_bounds` has found k elements from each pointer on, and i + STEPS ≤ unrolled ≤ k,
+                        // for there is a multiple of UNROLL steps from `block` to `unrolled`, and STEPS divides it.
+                        unsafe { dot.steps(&a, &b, i, &mut acc) };
+                        i += D::STEPS;
                     }
                 }
+                dot.settle(&mut acc);
                 while i < block + steps {
                     // SAFETY: as above, with i < block + steps ≤ k.
-                    unsafe { step(dot, &a, &b, i, &mut acc) };
+                    unsafe { dot.step(&a, &b, i, &mut acc) };
                     i += 1;
                 }
                 if block + steps == k {
@@ -301,32 +307,4 @@ fn check_bounds(what: &str, count: usize, stride: usize, len: usize, available: 
         count == 0 || end.is_some_and(|end| end <= available),
         "tiles: {count} times {len} elements, {stride} apart, are outside the {what} ({available} elements)"
     );
-}
-
-/// Step `i` of every chain.
-///
-/// # Safety
-///
-/// From each pointer on, more than `i` elements can be read.
-#[inline(always)]
-unsafe fn step<D: Dot, const MR: usize, const NV: usize>(
-    dot: D,
-    a: &[*const u32; MR],
-    b: &[*const Lanes; NV],
-    i: usize,
-    acc: &mut [[Sums<D>; NV]; MR],
-) {
-    // SAFETY: element i can be read, says the caller.
-    let mut lines = [dot.line(unsafe { &*b[0].add(i) }); NV];
-    for v in 1..NV {
-        // SAFETY: as above.
-        lines[v] = dot.line(unsafe { &*b[v].add(i) });
-    }
-    for r in 0..MR {
-        // SAFETY: element i can be read, says the caller.
-        let word = dot.word(unsafe { *a[r].add(i) });
-        for v in 0..NV {
-            acc[r][v] = dot.dot(word, lines[v], acc[r][v]);
-        }
-    }
 }

@@ -20,6 +20,8 @@ mod f32;
 #[cfg(target_arch = "x86_64")]
 mod int8_avx2;
 #[cfg(target_arch = "aarch64")]
+mod int8_i8mm;
+#[cfg(target_arch = "aarch64")]
 mod int8_neon;
 mod int8_scalar;
 #[cfg(target_arch = "x86_64")]
@@ -34,6 +36,8 @@ pub(crate) use bf16::Bf16Fma;
 pub(crate) use f32::F32;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use int8_avx2::Avx2Int8;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use int8_i8mm::NeonI8mm;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use int8_neon::{NeonInt8, NeonSdot};
 pub(crate) use int8_scalar::ScalarInt8;
@@ -67,6 +71,10 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// How many steps lie between two looks at what is to be fetched.
     const BLOCK: usize;
 
+    /// How many steps of a tile [`steps`](Dot::steps) takes at once. If not 1, blocks are chains of their own, and nothing
+    /// is fetched ahead.
+    const STEPS: usize = 1;
+
     /// Whether a block's sums are a chain of their own, to be added to those before as numbers. Else chains go on.
     const CHAINS: bool;
 
@@ -84,6 +92,67 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
 
     /// A step: `sums` and the products of `word` and `line`.
     fn dot(self, word: Self::Word, line: Self::Line, sums: Sums<Self>) -> Sums<Self>;
+
+    /// Step `i` of every chain of a tile.
+    ///
+    /// # Safety
+    ///
+    /// From each pointer on, more than `i` elements can be read.
+    #[allow(unsafe_code, reason = "a tile reads by pointer, after one check of the bounds")]
+    #[inline(always)]
+    unsafe fn step<const MR: usize, const NV: usize>(
+        self,
+        a: &[*const u32; MR],
+        b: &[*const Lanes; NV],
+        i: usize,
+        acc: &mut [[Sums<Self>; NV]; MR],
+    ) {
+        // SAFETY: element i can be read, says the caller.
+        let mut lines = [self.line(unsafe { &*b[0].add(i) }); NV];
+        for v in 1..NV {
+            // SAFETY: as above.
+            lines[v] = self.line(unsafe { &*b[v].add(i) });
+        }
+        for r in 0..MR {
+            // SAFETY: element i can be read, says the caller.
+            let word = self.word(unsafe { *a[r].add(i) });
+            for v in 0..NV {
+                acc[r][v] = self.dot(word, lines[v], acc[r][v]);
+            }
+        }
+    }
+
+    /// [`STEPS`](Dot::STEPS) steps of every chain of a tile, from step `i` on. The sums need not lie in their rows and
+    /// columns until [`settle`](Dot::settle) is called; before it no [`step`](Dot::step) is.
+    ///
+    /// # Safety
+    ///
+    /// From each pointer on, at least `i` + [`STEPS`](Dot::STEPS) elements can be read.
+    #[allow(unsafe_code, reason = "a tile reads by pointer, after one check of the bounds")]
+    #[inline(always)]
+    unsafe fn steps<const MR: usize, const NV: usize>(
+        self,
+        a: &[*const u32; MR],
+        b: &[*const Lanes; NV],
+        i: usize,
+        acc: &mut [[Sums<Self>; NV]; MR],
+    ) {
+        const { assert!(Self::STEPS == 1) };
+        // SAFETY: element i can be read, says the caller.
+        unsafe { self.step(a, b, i, acc) };
+    }
+
+    /// Puts the sums of all [`steps`](Dot::steps) of a chain into their rows and columns.
+    #[inline(always)]
+    fn settle<const MR: usize, const NV: usize>(self, _acc: &mut [[Sums<Self>; NV]; MR]) {}
+
+    /// The instructions of [`steps`](Dot::steps) alone: adds [`STEPS`](Dot::STEPS) times as many products as
+    /// [`dot`](Dot::dot) to sixteen sums of whatever rows and columns. How fast they are is the peak of all products.
+    #[inline(always)]
+    fn dot_steps(self, word: Self::Word, line: Self::Line, sums: Sums<Self>) -> Sums<Self> {
+        const { assert!(Self::STEPS == 1) };
+        self.dot(word, line, sums)
+    }
 
     /// `to[j]` is lane j as a bf16: see [`reference::bf16_bits`](crate::reference::bf16_bits).
     #[inline(always)]

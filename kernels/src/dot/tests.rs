@@ -38,31 +38,25 @@ fn on_every_bf16<K: DotKernel>(kernel: impl Fn() -> K) -> Vec<(&'static str, K::
 /// What the kernel comes to on every [`Dot`] of int8, with their names.
 fn on_every_int8<K: DotKernel>(kernel: impl Fn() -> K) -> Vec<(&'static str, K::Output)> {
     let mut outputs = vec![("ScalarInt8", ScalarInt8.call(kernel()))];
-    outputs.extend(on_int8_of_older_machines(&kernel));
     #[cfg(target_arch = "x86_64")]
     {
-        let avx = Avx2::detect().and_then(AvxVnni::detect);
+        let (avx2, avx512) = (Avx2::detect(), Avx512::detect());
+        outputs.extend(avx2.map(|simd| ("Avx2Int8", Avx2Int8(simd).call(kernel()))));
+        let avx = avx2.and_then(AvxVnni::detect);
         outputs.extend(avx.map(|dot| ("AvxVnni", dot.call(kernel()))));
-        let avx512 = Avx512::detect().and_then(Avx512Vnni::detect);
+        let avx512 = avx512.and_then(Avx512Vnni::detect);
         outputs.extend(avx512.map(|dot| ("Avx512Vnni", dot.call(kernel()))));
     }
     #[cfg(target_arch = "aarch64")]
     {
-        let sdot = Neon::detect().and_then(NeonSdot::detect);
+        let neon = Neon::detect();
+        outputs.extend(neon.map(|simd| ("NeonInt8", NeonInt8(simd).call(kernel()))));
+        let sdot = neon.and_then(NeonSdot::detect);
         outputs.extend(sdot.map(|dot| ("NeonSdot", dot.call(kernel()))));
+        let i8mm = neon.and_then(NeonI8mm::detect);
+        outputs.extend(i8mm.map(|dot| ("NeonI8mm", dot.call(kernel()))));
     }
     outputs
-}
-
-/// On the one that is not chosen where there is a better one, so that no test of an [`Isa`] would meet it.
-fn on_int8_of_older_machines<K: DotKernel>(kernel: impl Fn() -> K) -> Option<(&'static str, K::Output)> {
-    #[cfg(target_arch = "x86_64")]
-    let output = Avx2::detect().map(|simd| ("Avx2Int8", Avx2Int8(simd).call(kernel())));
-    #[cfg(target_arch = "aarch64")]
-    let output = Neon::detect().map(|simd| ("NeonInt8", NeonInt8(simd).call(kernel())));
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let output = None;
-    output
 }
 
 /// A chain of steps as a tile of one row and one panel has it.
@@ -359,11 +353,12 @@ impl DotKernel for Linear<'_> {
     }
 }
 
-/// A [`Dot`] has tiles of its own shapes. Those of the others are tested by `tests/bits`.
+/// A [`Dot`] has tiles of its own shapes, and may take several steps at once: tiles of one row to the tallest, one after
+/// another and of two heights, chains that end after any number of steps, several chains.
 #[test]
-fn products_on_int8_of_older_machines_have_the_bits_of_the_reference() {
+fn products_on_every_int8_have_the_bits_of_the_reference() {
     let mut random = Random(0x0dd0_5eed_1234_4321);
-    for k in [1, 3, 18, 130, 385, 800] {
+    for k in [1, 3, 7, 12, 18, 130, 385, 396, 800] {
         for n in [1, 16, 33, 64, 100] {
             let (weight, bias) = (random.numbers(n * k), random.numbers(n));
             let packed = PackedLinear::pack(Precision::Int8, &[(&weight, &bias)], k);
@@ -376,7 +371,7 @@ fn products_on_int8_of_older_machines_have_the_bits_of_the_reference() {
                     panic!("int8 is narrow");
                 };
                 let linear = || Linear { x, weight: &packed, residual: &residual };
-                if let Some((name, found)) = on_int8_of_older_machines(linear) {
+                for (name, found) in on_every_int8(linear) {
                     assert_lanes(&format!("{name}, {m}×{n}×{k}"), &found, &expected);
                 }
             }

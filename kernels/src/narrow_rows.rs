@@ -10,7 +10,8 @@ use crate::reference::{INT8_GROUP, LEAST_RANGE, RowScale};
 use crate::rows::Rows;
 use crate::simd::{LANES, Simd};
 
-/// Rows of activations `[m][k]` as the weights want them that they are multiplied with: bf16, or bytes with a scale a row.
+/// Rows of activations `[m][k]` as the weights want them that they are multiplied with: bf16, or bytes with a scale for each
+/// [384](crate::reference::INT8_GROUP) of a row.
 ///
 /// A row is whole words of 32 bits, two bf16 or four bytes; what lies behind its last activation is 0. It grows to the
 /// most it has met and never gives memory back.

@@ -134,7 +134,7 @@ fn load_shared(
     let sections = ModelSections::plan(&mut plan, &tensors, precision)?;
     let calibration: &[Vec<u32>] = match precision {
         Precision::Int8 => &options.calibration,
-        _ => &[],
+        Precision::F32 | Precision::Bf16 => &[],
     };
     let contents = plan.contents(&weights);
     let planned = plan.sections();

@@ -20,7 +20,7 @@ use crate::attention::{AttentionShape, FAR_TOKENS, LEAST_QUERIES, SCORES, grow, 
 use crate::dot::{Dot, DotKernel};
 use crate::finish::Finish;
 use crate::gemm::{Fetch, Product};
-use crate::math::{LOG2_E, exp2_of_weights};
+use crate::math::{LOG2_E, exp2_of_weights, scaled_maximum};
 use crate::narrow_rows::bf16_row;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
@@ -236,7 +236,7 @@ fn weights_at_once<D: Dot, const R: usize>(
             maxima[r] = simd.max(maxima[r], last);
         }
         // Its negative, to be added in a fused step.
-        maxima[r] = simd.splat(-(simd.reduce_max(maxima[r]) * scale));
+        maxima[r] = simd.splat(-scaled_maximum(simd.reduce_max(maxima[r]), scale));
     }
 
     let mut sums = [simd.splat(0.0); R];
@@ -247,7 +247,7 @@ fn weights_at_once<D: Dot, const R: usize>(
         }
         let e = exp2_of_weights(simd, x);
         for r in 0..R {
-            // 2⁻⁴⁹ or more.
+            // 2⁻⁴⁹ or more, or NaN.
             dot.store_bf16_not_tiny(e[r], &mut weights[r * stride + i]);
             sums[r] = simd.add(sums[r], e[r]);
         }

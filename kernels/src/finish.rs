@@ -54,7 +54,7 @@ pub(crate) struct ChainEnd<'a, D: Dot, const MR: usize, const NV: usize> {
     rows: Option<&'a [RowScale; MR]>,
     columns: [Columns<D>; NV],
     bias: Option<&'a [Lanes; NV]>,
-    /// What the first chain is added to, where that is the bias.
+    /// What the first chain is added to where bias comes first: the bias, or zeros if there is none.
     start: &'a [Lanes; NV],
 }
 

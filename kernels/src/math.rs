@@ -65,6 +65,14 @@ pub(crate) const GELU: [f32; 9] = [
 /// 2ᵗ of anything below is not needed where weights are bf16 and the largest is 1.
 pub(crate) const WEIGHT_LOW: f32 = -49.0;
 
+/// The largest score · scale, from which the others' weights are counted. Rounded, it may be less than the exact product by half
+/// of its last place, which is ¼ at most below 2²³. Beyond it is not rounded down: else a weight could be any power of 2.
+pub(crate) fn scaled_maximum(maximum: f32, scale: f32) -> f32 {
+    let scaled = maximum * scale;
+    let too_small = scaled.abs() >= 8_388_608.0 && maximum.mul_add(scale, -scaled) > 0.0;
+    if too_small { scaled.next_up() } else { scaled }
+}
+
 /// p with 2ᶠ ≈ p(f) for |f| ≤ ½; relative error 1.02e-4, a twentieth of a step of bf16.
 pub(crate) const EXP2: [f32; 4] = [1.0, 0.693_282_9, 0.242_210_95, 0.055_008_94];
 

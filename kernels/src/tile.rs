@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Lanes are output columns, so each output element has its own chains of steps in order, whatever MR and NV are: the
-//! tile shape can follow the machine without changing a bit. Where [`Dot::CHAINS`], a chain ends after [`Dot::BLOCK`] steps,
+//! tile shape can follow the machine without changing a bit. Where [`Dot::BLOCKS_ARE_CHAINS`], a chain ends after [`Dot::BLOCK`] steps,
 //! 128 inputs in f32 and 384 in int8, and what the chains before have come to waits on the stack meanwhile, 1.5 KB that
 //! never leave L1; in bf16 one chain runs over all of k. The bias is added after the last chain; in int8 it comes first,
 //! and each chain's sum, scaled, is added to it ([`SumKind::BIAS_FIRST`]). Then residual and activation follow while
@@ -180,7 +180,7 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
     fn run<D: Dot>(self, dot: D) {
         // Steps fetch ahead one by one, and sums that are settled begin anew.
         const {
-            let several = UNROLL.is_multiple_of(D::STEPS) && D::CHAINS && !D::Simd::PREFETCHES;
+            let several = UNROLL.is_multiple_of(D::STEPS) && D::BLOCKS_ARE_CHAINS && !D::Simd::PREFETCHES;
             assert!(D::STEPS == 1 || several, "steps at once");
         }
         let simd = dot.simd();
@@ -201,7 +201,7 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
         }
 
         let mut sums = MaybeUninit::<[[Lanes; NV]; MR]>::uninit();
-        if D::CHAINS && k > D::BLOCK {
+        if D::BLOCKS_ARE_CHAINS && k > D::BLOCK {
             // Where one chain is all, they are never used, and filling them would take as long as a good part of it.
             sums.write([[Lanes::ZERO; NV]; MR]);
         }
@@ -255,7 +255,7 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
                 if block + steps == k {
                     break;
                 }
-                if D::CHAINS {
+                if D::BLOCKS_ARE_CHAINS {
                     let end = ChainEnd::<D, MR, NV>::new(dot, &finish, block / D::BLOCK, first_row);
                     // SAFETY: `sums` lives, is nobody else's, and has been filled, because this is not the only chain.
                     let waiting = unsafe { &mut *sums };
@@ -270,7 +270,7 @@ impl<const MR: usize, const NV: usize, const LINES: usize> DotKernel for Tiles<'
                 }
                 block += steps;
             }
-            let chain = if D::CHAINS { block / D::BLOCK } else { 0 };
+            let chain = if D::BLOCKS_ARE_CHAINS { block / D::BLOCK } else { 0 };
             let end = ChainEnd::<D, MR, NV>::new(dot, &finish, chain, first_row);
             // SAFETY: as above.
             let before = (chain > 0).then(|| unsafe { &*sums });

@@ -16,8 +16,8 @@ use crate::output::OutputDirectory;
 
 const INDEX: &str = "index.json";
 
-const NUMERICS: &str = "Each step has the bits that its function of kernels/src/reference.rs gives, on every \
-    instruction set: a port that follows it finds every sha256 equal.";
+const NUMERICS: &str = "Each step has the bits that its function of kernels/src/reference.rs or \
+    kernels/src/reference/narrow.rs gives, on every instruction set: a port that follows it finds every sha256 equal.";
 
 const OTHER_NUMERICS: &str = "Other sums run in sixteen lanes and end in one tree; exp, erf and GELU are polynomials, \
     their coefficients in kernels/src/math.rs. The bits of a NaN are not specified.";

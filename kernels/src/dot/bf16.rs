@@ -50,7 +50,7 @@ impl<S: Simd> Dot for Bf16Fma<S> {
     const TILE_ROWS: usize = S::TILE_ROWS - 2;
     const ACCUMULATORS: usize = S::ACCUMULATORS - S::ACCUMULATORS / 4;
     const BLOCK: usize = 128;
-    const CHAINS: bool = false;
+    const BLOCKS_ARE_CHAINS: bool = false;
 
     #[inline(always)]
     fn simd(self) -> S {
@@ -118,7 +118,7 @@ impl Dot for Avx512Bf16 {
     const TILE_ROWS: usize = Avx512::TILE_ROWS;
     const ACCUMULATORS: usize = Avx512::ACCUMULATORS;
     const BLOCK: usize = 128;
-    const CHAINS: bool = false;
+    const BLOCKS_ARE_CHAINS: bool = false;
 
     #[inline(always)]
     fn simd(self) -> Avx512 {

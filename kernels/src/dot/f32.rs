@@ -29,7 +29,7 @@ impl<S: Simd> Dot for F32<S> {
     const TILE_ROWS: usize = S::TILE_ROWS;
     const ACCUMULATORS: usize = S::ACCUMULATORS;
     const BLOCK: usize = K_BLOCK;
-    const CHAINS: bool = true;
+    const BLOCKS_ARE_CHAINS: bool = true;
 
     #[inline(always)]
     fn simd(self) -> S {

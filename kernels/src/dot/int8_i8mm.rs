@@ -122,7 +122,7 @@ impl Dot for NeonI8mm {
     const TILE_ROWS: usize = 6;
     const ACCUMULATORS: usize = 6;
     const BLOCK: usize = INT8_GROUP / 4;
-    const CHAINS: bool = true;
+    const BLOCKS_ARE_CHAINS: bool = true;
     const STEPS: usize = 2;
 
     #[inline(always)]

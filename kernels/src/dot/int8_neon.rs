@@ -78,7 +78,7 @@ impl Dot for NeonSdot {
     const TILE_ROWS: usize = Neon::TILE_ROWS;
     const ACCUMULATORS: usize = Neon::ACCUMULATORS;
     const BLOCK: usize = INT8_GROUP / 4;
-    const CHAINS: bool = true;
+    const BLOCKS_ARE_CHAINS: bool = true;
     const OFFSET: f32 = 128.0;
 
     #[inline(always)]
@@ -141,7 +141,7 @@ impl Dot for NeonInt8 {
     const TILE_ROWS: usize = 5;
     const ACCUMULATORS: usize = 5;
     const BLOCK: usize = INT8_GROUP / 4;
-    const CHAINS: bool = true;
+    const BLOCKS_ARE_CHAINS: bool = true;
     const OFFSET: f32 = 128.0;
 
     #[inline(always)]

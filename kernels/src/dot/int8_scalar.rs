@@ -29,7 +29,7 @@ impl Dot for ScalarInt8 {
     const TILE_ROWS: usize = 4;
     const ACCUMULATORS: usize = 4;
     const BLOCK: usize = INT8_GROUP / 4;
-    const CHAINS: bool = true;
+    const BLOCKS_ARE_CHAINS: bool = true;
 
     #[inline(always)]
     fn simd(self) -> Scalar {

@@ -40,7 +40,7 @@ impl Dot for Avx512Vnni {
     const TILE_ROWS: usize = Avx512::TILE_ROWS;
     const ACCUMULATORS: usize = Avx512::ACCUMULATORS;
     const BLOCK: usize = INT8_GROUP / 4;
-    const CHAINS: bool = true;
+    const BLOCKS_ARE_CHAINS: bool = true;
 
     #[inline(always)]
     fn simd(self) -> Avx512 {
@@ -101,7 +101,7 @@ impl Dot for AvxVnni {
     const TILE_ROWS: usize = Avx2::TILE_ROWS;
     const ACCUMULATORS: usize = Avx2::ACCUMULATORS;
     const BLOCK: usize = INT8_GROUP / 4;
-    const CHAINS: bool = true;
+    const BLOCKS_ARE_CHAINS: bool = true;
 
     #[inline(always)]
     fn simd(self) -> Avx2 {

@@ -68,7 +68,8 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     /// hold beside the panels' lines and a word.
     const ACCUMULATORS: usize;
 
-    /// How many steps lie between two looks at what is to be fetched.
+    /// How many steps a block has: after each a tile looks at what is to be fetched, and where
+    /// [`BLOCKS_ARE_CHAINS`](Dot::BLOCKS_ARE_CHAINS) its sums become numbers.
     const BLOCK: usize;
 
     /// How many steps of a tile [`steps`](Dot::steps) takes at once. If not 1, blocks are chains of their own, and nothing
@@ -76,7 +77,7 @@ pub(crate) trait Dot: Copy + Send + Sync + 'static {
     const STEPS: usize = 1;
 
     /// Whether a block's sums are a chain of their own, to be added to those before as numbers. Else chains go on.
-    const CHAINS: bool;
+    const BLOCKS_ARE_CHAINS: bool;
 
     /// What is subtracted from each activation before it is multiplied.
     const OFFSET: f32 = 0.0;

@@ -236,10 +236,16 @@ struct StoreBf16([f32; LANES]);
 impl DotKernel for StoreBf16 {
     type Output = [u16; LANES];
 
+    /// Those that are not tiny must be the same either way.
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) -> [u16; LANES] {
-        let mut found = [0; LANES];
+        let (mut found, mut not_tiny) = ([0; LANES], [0; LANES]);
         dot.store_bf16(dot.simd().load(&self.0), &mut found);
+        dot.store_bf16_not_tiny(dot.simd().load(&self.0), &mut not_tiny);
+        for j in 0..LANES {
+            let tiny = self.0[j].abs() < reference::BF16_LEAST;
+            assert!(tiny || found[j] == not_tiny[j], "{:e}: {:x}, {:x}", self.0[j], found[j], not_tiny[j]);
+        }
         found
     }
 }

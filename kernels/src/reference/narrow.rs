@@ -1,7 +1,7 @@
 //! Products in bf16 and int8.
 
 use super::{LANES, ROUND, max, min, polynomial, sum, tree};
-use crate::math::{EXP2, GELU, GELU_END, LOG2_E, WEIGHT_LOW};
+use crate::math::{EXP2, GELU, GELU_END, LOG2_E, WEIGHT_LOW, scaled_maximum};
 
 /// The least magnitude of a bf16 that counts: smaller ones are 0.
 ///
@@ -55,8 +55,8 @@ pub fn linear_bf16(x: &[f32], weight: &[f32], bias: &[f32], m: usize, n: usize, 
     out
 }
 
-/// 2ᵗ for t ≤ 0, at most 1.02e-4 of it off; for t below −49 that of −49, which is not below [`BF16_LEAST`] and makes no
-/// difference beside a weight of 1. 1 for 0, NaN for NaN.
+/// 2ᵗ for t ≤ ¼, at most 1.02e-4 of it off; for t below −49 that of −49, which is not below [`BF16_LEAST`] and makes no
+/// difference beside a weight of 1. 1 for 0, NaN for a NaN whose lower half is 0.
 ///
 /// t = n + f with integral n and |f| ≤ ½; 2ⁿ p(f), where n is added to the exponent of p(f).
 pub fn exp2_of_weight(t: f32) -> f32 {
@@ -76,8 +76,8 @@ pub fn gelu_polynomial(x: f32) -> f32 {
 /// One sequence: qkv \[s\]\[3 · heads · head_size\] → \[s\]\[heads · head_size\], in bf16.
 ///
 /// Queries, keys and values are rounded by [`bf16`]. A score is a [`sum_of_products_bf16`] over the head's components.
-/// With the scale log₂ e/√head_size, a key's weight is [`exp2_of_weight`] of score · scale − maximum · scale, the latter
-/// rounded before, in one fused step. An element of the result is
+/// With the scale log₂ e/√head_size, a key's weight is [`exp2_of_weight`] of score · scale − maximum · scale in one fused step,
+/// the latter rounded before: to the nearest, but from 2²³ on not below the exact product. An element of the result is
 /// a [`sum_of_products_bf16`] of the weights, rounded, and the values, over the keys; then it is multiplied by 1 / [`sum`](fn@sum)
 /// of the weights, which are not rounded for that.
 pub fn attention_bf16(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
@@ -98,7 +98,7 @@ pub fn attention_bf16(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> 
             for (i, &score) in weights.iter().enumerate() {
                 lanes[i % LANES] = max(lanes[i % LANES], score);
             }
-            let maximum = tree(lanes, max) * scale;
+            let maximum = scaled_maximum(tree(lanes, max), scale);
             for weight in &mut weights {
                 *weight = exp2_of_weight(weight.mul_add(scale, -maximum));
             }

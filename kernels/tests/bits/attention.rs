@@ -60,6 +60,54 @@ fn attention_over_more_keys_than_fit() {
     }
 }
 
+/// Scores so large that their last place is far from their neighbour's, infinities and NaN, in whole vectors and in tails.
+#[test]
+fn attention_of_extreme_scores() {
+    let extremes = (20..=40)
+        .flat_map(|exponent| [1.0, 1.0 + f32::EPSILON, 1.9].map(|m| m * 2f32.powi(exponent)))
+        .chain([1e30, f32::MAX, f32::INFINITY, f32::NAN, 0.0]);
+    for (size, s) in extremes.flat_map(|size| [1, 16, 17, 64].map(|s| (size, s))) {
+        for (query, sign) in [(1.0, 1.0), (15.0, 1.0), (1.0, -1.0)] {
+            // Of one component: a score is query · key.
+            let mut qkv: Vec<f32> = numbers(3 * s, s as u64);
+            for (t, token) in qkv.chunks_exact_mut(3).enumerate() {
+                let key = if t % 3 == 0 { size } else { size * (1.0 - 1.0 / (1 << (t % 20)) as f32) };
+                (token[0], token[1]) = (query, sign * key);
+            }
+            for precision in ATTENTION_PRECISIONS {
+                let shape = AttentionShape { heads: 1, head_size: 1, precision };
+                // Which NaN it is is not specified.
+                let some_nan = |y: Vec<f32>| {
+                    y.into_iter().map(|y| if y.is_nan() { f32::NAN } else { y }).collect::<Vec<_>>()
+                };
+                let expected = some_nan(specified(&qkv, s, shape));
+                for isa in Isa::available() {
+                    let mut y = vec![0.0; s];
+                    attention(isa, &qkv, shape, &mut AttentionScratch::default(), &mut y);
+                    let what =
+                        format!("{precision} attention of {s} tokens, scores of {}", sign * query * size);
+                    assert_bits(&what, isa, &some_nan(y), &expected);
+                }
+            }
+        }
+    }
+}
+
+/// The largest weight is one of the largest score, whatever was rounded.
+#[test]
+fn scores_that_are_equal_have_a_mean_of_values() {
+    for s in [16, 17, 64] {
+        // 245760 · 16384 · log₂ e is rounded down by 160, and 2¹⁶⁰ has no f32.
+        let qkv: Vec<f32> = (0..s).flat_map(|_| [245_760.0, 16_384.0, 1.0]).collect();
+        let shape = AttentionShape { heads: 1, head_size: 1, precision: Precision::Bf16 };
+        for isa in Isa::available() {
+            let mut y = vec![0.0; s];
+            attention(isa, &qkv, shape, &mut AttentionScratch::default(), &mut y);
+            assert_bits(&format!("equal scores of {s} tokens"), isa, &y, &vec![1.0; s]);
+        }
+    }
+}
+
 /// Two sequences in one matrix, some heads of both on each thread.
 fn check_heads(shape: AttentionShape, lengths: [usize; 2], parts: usize) {
     let AttentionShape { heads, head_size, precision, .. } = shape;

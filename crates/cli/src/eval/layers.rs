@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use minilm::Precision;
 use serde::Serialize;
 
-use super::pairs::{Pairs, Selection, shown};
+use super::pairs::{Pairs, Selection, of_split, shown};
 use super::statistics::{Agreement, Deviation};
 use crate::arguments::LayersArguments;
 use crate::error::CliError;
@@ -56,7 +56,8 @@ struct Report {
     loss: f64,
 }
 
-/// A step's errors against f32. Relative ones are norms of differences over the norm in f32, of all tokens of all texts.
+/// A step's errors against f32. Relative ones are norms of differences over the norm in f32, of all tokens of all texts: infinite,
+/// in JSON `null`, where f32 has zeros alone and the other has not.
 #[derive(Debug, PartialEq, Serialize)]
 struct Step {
     /// From 0.
@@ -92,8 +93,8 @@ pub(super) fn run(arguments: &LayersArguments) -> Result<(), CliError> {
     warn_of_truncated_texts(&model, cut, texts.len());
 
     let name = name_of(&model);
-    let infinite = |errors: &TextErrors| errors.vectors.iter().flatten().any(|x| !x.is_finite());
-    if let Some(text) = errors.iter().position(infinite) {
+    let not_finite = |errors: &TextErrors| errors.vectors.iter().flatten().any(|x| !x.is_finite());
+    if let Some(text) = errors.iter().position(not_finite) {
         let reason = format!("its vectors of {} cannot be compared: they are not finite", shown(texts[text]));
         return Err(CliError::Input { place: name, reason });
     }
@@ -138,10 +139,7 @@ fn steps(errors: &[TextErrors]) -> Vec<Step> {
 
 impl Report {
     fn print(&self, to: &mut dyn Write) -> io::Result<()> {
-        let rows = match &self.split {
-            Some(split) => format!(" of the split {}", shown(split)),
-            None => String::new(),
-        };
+        let rows = of_split(self.split.as_deref());
         let Agreement { mean, p1, min } = self.cosine;
         let mut line = |name: &str, value: String| writeln!(to, "{name:<16} {value}");
         line("model", self.model.clone())?;

@@ -146,8 +146,7 @@ impl Pairs {
     /// Whether there are enough of them, with scores for a correlation; `others` are the splits that were left out.
     fn check(&self, with_scores: bool, others: &BTreeMap<String, usize>) -> Result<(), Problem> {
         let found = self.pairs.len();
-        let of_split = self.split.as_ref().map(|split| format!(" of the split {}", shown(split)));
-        let of_split = of_split.unwrap_or_default();
+        let of_split = of_split(self.split.as_deref());
         let (least, pairs) = if with_scores { (2, "pairs") } else { (1, "pair") };
         if found < least {
             let mut reason = format!("expected at least {least} {pairs}{of_split}, found {found}");
@@ -327,6 +326,11 @@ fn listed(mut names: impl Iterator<Item = String>) -> String {
         more => list += &format!(" and {more} more"),
     }
     list
+}
+
+/// What rows are of: to stand behind their number.
+pub(super) fn of_split(split: Option<&str>) -> String {
+    split.map_or_else(String::new, |split| format!(" of the split {}", shown(split)))
 }
 
 #[cfg(test)]

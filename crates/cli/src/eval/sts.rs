@@ -6,7 +6,7 @@ use std::sync::Arc;
 use minilm::{Embeddings, EncodeOptions, Precision};
 use serde::Serialize;
 
-use super::pairs::{Pairs, Selection, Sentences, shown};
+use super::pairs::{Pairs, Selection, Sentences, of_split, shown};
 use super::statistics::{Agreement, cosine, pearson, spearman};
 use crate::arguments::StsArguments;
 use crate::error::CliError;
@@ -127,10 +127,7 @@ impl Report {
         let correlation = |value: f64, of_f32: f64| {
             if is_f32 { format!("{value:.5}") } else { format!("{value:.5} (f32: {of_f32:.5})") }
         };
-        let rows = match &self.split {
-            Some(split) => format!(" of the split {}", shown(split)),
-            None => String::new(),
-        };
+        let rows = of_split(self.split.as_deref());
         let mut line = |name: &str, value: String| writeln!(to, "{name:<16} {value}");
         line("model", self.model.clone())?;
         line("instruction set", self.isa.to_owned())?;

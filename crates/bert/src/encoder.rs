@@ -6,6 +6,7 @@ use minilm_kernels::{Isa, LayerNorm, PackedLinear, Precision, embedding_sum, lay
 use minilm_weights::{FloatType, RegionSlice, WeightsFile};
 
 use crate::profile::{NoProbe, Operation, Probe};
+use crate::word_embeddings::WordEmbeddings;
 use crate::{Arena, BertConfig, BertError, Lead, PackedCacheStatus};
 
 pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
@@ -17,10 +18,8 @@ pub struct BertEncoder {
     pub(crate) config: BertConfig,
     pub(crate) isa: Isa,
     pub(crate) precision: Precision,
-    /// Stays open: word embeddings are read from it token by token and never loaded as a whole.
     pub(crate) weights: Arc<WeightsFile>,
-    /// `[vocab_size][hidden_size]` in `weights`.
-    pub(crate) word_embeddings: String,
+    pub(crate) word_embeddings: WordEmbeddings,
     pub(crate) weights_type: FloatType,
     pub(crate) packed_cache: PackedCacheStatus,
     /// `[max_position_embeddings][hidden_size]`
@@ -95,24 +94,13 @@ impl BertEncoder {
     fn embed(&self, arena: &mut Arena) -> Result<(), BertError> {
         let h = self.config.hidden_size;
         let hidden = &mut arena.states.hidden;
-        self.gather_words(arena.tokens.ids(), hidden)?;
+        self.word_embeddings.gather(arena.tokens.ids(), hidden)?;
         for sequence in arena.tokens.sequences() {
             let positions = self.positions(sequence.len())?;
             let rows = &mut hidden[sequence.start * h..sequence.end * h];
             embedding_sum(self.isa, rows, &self.token_type_embedding, positions);
         }
         layer_norm(self.isa, hidden, &self.embedding_norm);
-        Ok(())
-    }
-
-    /// The word embeddings of these ids → rows `[ids.len()][hidden_size]`.
-    pub(crate) fn gather_words(&self, ids: &[u32], rows: &mut [f32]) -> Result<(), BertError> {
-        let BertConfig { hidden_size: h, vocab_size, .. } = self.config;
-        let words = self.weights.tensor(&self.word_embeddings, &[vocab_size, h])?;
-        for (&id, row) in ids.iter().zip(rows.chunks_exact_mut(h)) {
-            let index = usize::try_from(id).ok().filter(|&index| index < vocab_size);
-            words.read_f32(index.ok_or(BertError::UnknownToken { id, vocab_size })? * h, row);
-        }
         Ok(())
     }
 

@@ -25,6 +25,7 @@ mod packed_tokens;
 mod profile;
 mod team;
 mod trace;
+mod word_embeddings;
 mod workers;
 
 pub use arena::Arena;

@@ -12,6 +12,7 @@ use minilm_weights::{
 use crate::calibration::{self, LayerFactors};
 use crate::encoder::{Layer, WORD_EMBEDDINGS};
 use crate::packed_model::{Packed, Plan};
+use crate::word_embeddings::WordEmbeddings;
 use crate::{BertConfig, BertEncoder, BertError, Workers};
 
 /// Where an encoder's packed weights came from.
@@ -169,7 +170,11 @@ fn load_shared(
     Ok(BertEncoder {
         isa,
         precision,
-        word_embeddings: format!("{prefix}{WORD_EMBEDDINGS}"),
+        word_embeddings: WordEmbeddings::new(
+            Arc::clone(&weights),
+            format!("{prefix}{WORD_EMBEDDINGS}"),
+            &config,
+        ),
         weights_type,
         packed_cache,
         position_embeddings: packed.rows(sections.position_embeddings),

@@ -181,7 +181,7 @@ impl Trace<'_> {
 
     /// The names in the weights file of these tensors of `BertModel`.
     fn weights(&self, names: &[&str]) -> Vec<String> {
-        let prefix = self.encoder.word_embeddings.strip_suffix(WORD_EMBEDDINGS).unwrap_or_default();
+        let prefix = self.encoder.word_embeddings.name().strip_suffix(WORD_EMBEDDINGS).unwrap_or_default();
         names.iter().map(|name| format!("{prefix}{name}")).collect()
     }
 
@@ -197,7 +197,7 @@ impl Trace<'_> {
     fn embeddings(&mut self, ids: &[u32]) -> Result<Traced, BertError> {
         let (encoder, h) = (self.encoder, self.encoder.config.hidden_size);
         let mut words = vec![0.0; self.s * h];
-        encoder.gather_words(ids, &mut words)?;
+        encoder.word_embeddings.gather(ids, &mut words)?;
         let positions = encoder.positions(self.s)?;
 
         let step = TraceStep::new("input_ids", &[self.s], TraceValues::Ids(ids));

@@ -2,15 +2,13 @@
 //! the bits of `minilm_kernels::reference`, and nothing read or written outside the slices.
 #![no_main]
 
-use std::sync::Arc;
-
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
-    Activation, AlignedBuffer, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows,
-    PackedLinear, Precision, RowsMut, TopK, activate, attention, attention_heads, cls_pool, dot,
-    embedding_sum, l2_normalize, layer_norm, linear, linear_columns, max_pool, mean_pool, reference,
-    similarity_matrix, softmax,
+    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear,
+    Precision, RowsMut, TopK, activate, attention, attention_heads, cls_pool, dot, embedding_sum,
+    l2_normalize, layer_norm, linear, linear_columns, max_pool, mean_pool, reference, similarity_matrix,
+    softmax,
 };
 
 #[derive(Arbitrary, Debug)]

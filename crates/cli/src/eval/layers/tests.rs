@@ -1,3 +1,5 @@
+use minilm::{LoadOptions, SentenceTransformer, TraceStep, TraceValues};
+
 use super::*;
 
 #[test]
@@ -67,4 +69,47 @@ fn a_table_of_layers_and_steps() {
         all     sum                                             2.50e-1\n\
         \x20       vector                             3.0000 %     1.23e-3\n";
     assert_eq!(String::from_utf8(text).unwrap(), expected);
+}
+
+/// One step in the middle, from nothing but the tensor that goes into it and the one that comes out.
+#[test]
+fn the_errors_of_a_step_are_those_of_two_passes_made_by_hand() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tiny-bert");
+    let [model, in_f32] = [Precision::Int8, Precision::F32].map(|precision| {
+        let options = LoadOptions::default().threads(1).precision(precision);
+        SentenceTransformer::load_with(folder, &options).unwrap()
+    });
+    let text = "One step in the middle";
+    let errors = Passes::of(&model, &in_f32).run(&[text], None).unwrap().remove(0);
+
+    let (input, name) = ("layer.1.intermediate.activation", "layer.1.output.dense");
+    let place = STEPS.len() + STEPS.iter().position(|(step, _)| name.ends_with(step)).unwrap();
+    let values = |step: &TraceStep<'_>| match step.values {
+        TraceValues::F32(values) => values.to_vec(),
+        _ => Vec::new(),
+    };
+    let (mut of_input, mut expected, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    let (vector_f32, _) = in_f32
+        .trace(text, &mut |step| match &step.name[..] {
+            found if found == input => of_input = values(step),
+            found if found == name => expected = values(step),
+            _ => {}
+        })
+        .unwrap();
+    let replace_input = &mut |step: &TraceStep<'_>| {
+        if step.name == name {
+            own = values(step);
+        }
+        (step.name == input).then(|| of_input.clone())
+    };
+    model.trace_patched(text, replace_input).unwrap();
+    let found = errors.steps[place].own.relative();
+    assert_eq!(found, Deviation::of(&own, &expected).relative());
+    assert!(found > 1e-4 && found < 0.1, "{found}");
+
+    let replace_output = &mut |step: &TraceStep<'_>| (step.name == name).then(|| own.clone());
+    let (vector, _) = in_f32.trace_patched(text, replace_output).unwrap();
+    let loss = 1.0 - Agreement::of_two(&vector, &vector_f32);
+    assert_eq!(errors.steps[place].loss_alone, loss);
+    assert!(loss > 0.0, "{loss}");
 }

@@ -28,9 +28,36 @@ fn sts(data: &str, arguments: &[&str]) -> Command {
     command
 }
 
-fn report(mut command: Command) -> Value {
+/// What an evaluation prints as JSON.
+pub(super) fn report(mut command: Command) -> Value {
     command.arg("--json");
     serde_json::from_str(&stdout(command)).expect("one JSON object")
+}
+
+/// Reports of the evaluation are the same on every instruction set, with one thread and with that many, and when packed
+/// weights are written into a directory `cache` of the files, and read.
+pub(super) fn check_that_figures_stay(
+    files: &Files,
+    precision: &str,
+    threads: &str,
+    evaluation: impl Fn(&[&str]) -> Command,
+) {
+    let info: Value = serde_json::from_str(&stdout(minilm(&["info", "--json"]))).unwrap();
+    let expected = report(evaluation(&["--precision", precision]));
+    for isa in info["isa"]["available"].as_array().unwrap() {
+        for threads in ["1", threads] {
+            let mut command = evaluation(&["--precision", precision, "--threads", threads]);
+            command.env("MINILM_ISA", isa.as_str().unwrap());
+            let mut found = report(command);
+            assert_eq!(&found["isa"], isa);
+            found["isa"] = expected["isa"].clone();
+            assert_eq!(found, expected, "{precision} on {isa}, {threads} threads");
+        }
+    }
+    let cache = format!("--packed-cache={}", files.path("cache"));
+    for _ in 0..2 {
+        assert_eq!(report(evaluation(&["--precision", precision, &cache])), expected);
+    }
 }
 
 #[track_caller]
@@ -117,23 +144,8 @@ fn the_real_model_in_int8_is_compared_with_f32() {
 fn instruction_sets_threads_and_the_cache_do_not_change_a_figure() {
     let files = Files::new();
     let data = files.write("pairs.tsv", TABLE);
-    let info: Value = serde_json::from_str(&stdout(minilm(&["info", "--json"]))).unwrap();
-    let cache = format!("--packed-cache={}", files.path("cache"));
     for precision in ["f32", "int8"] {
-        let expected = report(sts(&data, &["--precision", precision]));
-        for isa in info["isa"]["available"].as_array().unwrap() {
-            for threads in ["1", "2"] {
-                let mut command = sts(&data, &["--threads", threads, "--precision", precision]);
-                command.env("MINILM_ISA", isa.as_str().unwrap());
-                let mut found = report(command);
-                assert_eq!(&found["isa"], isa);
-                found["isa"] = expected["isa"].clone();
-                assert_eq!(found, expected, "{precision} on {isa}, {threads} threads");
-            }
-        }
-        for _ in 0..2 {
-            assert_eq!(report(sts(&data, &[&cache, "--precision", precision])), expected);
-        }
+        check_that_figures_stay(&files, precision, "2", |arguments| sts(&data, arguments));
     }
     assert_eq!(files.names(), ["cache", "pairs.tsv"]);
 }

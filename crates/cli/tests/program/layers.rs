@@ -7,6 +7,7 @@ use std::process::Command;
 use npyz::NpyFile;
 use serde_json::Value;
 
+use super::eval::{check_that_figures_stay, report};
 use super::{Files, embed, minilm, records, refuses, run, stdout, tiny_bert};
 
 const TABLE: &str = "split\tsentence1\tsentence2\n\
@@ -41,14 +42,16 @@ const STEPS: [&str; 8] = [
 
 /// `minilm eval layers --model TINY --data FILE --precision PRECISION …`
 fn layers(data: &str, precision: &str, arguments: &[&str]) -> Command {
-    let mut command = minilm(&["eval", "layers", "--data", data, "--precision", precision, "--model"]);
-    command.arg(tiny_bert()).args(arguments);
+    let mut command = layers_of(data, &["--precision", precision]);
+    command.args(arguments);
     command
 }
 
-fn report(mut command: Command) -> Value {
-    command.arg("--json");
-    serde_json::from_str(&stdout(command)).expect("one JSON object")
+/// `minilm eval layers --model TINY --data FILE …`
+fn layers_of(data: &str, arguments: &[&str]) -> Command {
+    let mut command = minilm(&["eval", "layers", "--data", data, "--model"]);
+    command.arg(tiny_bert()).args(arguments);
+    command
 }
 
 fn steps(report: &Value) -> &[Value] {
@@ -224,23 +227,8 @@ fn errors_are_where_a_precision_makes_them() {
 fn instruction_sets_threads_and_the_cache_do_not_change_a_figure_of_a_step() {
     let files = Files::new();
     let data = files.write("pairs.tsv", TABLE);
-    let info: Value = serde_json::from_str(&stdout(minilm(&["info", "--json"]))).unwrap();
-    let cache = format!("--packed-cache={}", files.path("cache"));
     for precision in ["bf16", "int8"] {
-        let expected = report(layers(&data, precision, &["--threads", "1"]));
-        for isa in info["isa"]["available"].as_array().unwrap() {
-            for threads in ["1", "3"] {
-                let mut command = layers(&data, precision, &["--threads", threads]);
-                command.env("MINILM_ISA", isa.as_str().unwrap());
-                let mut found = report(command);
-                assert_eq!(&found["isa"], isa);
-                found["isa"] = expected["isa"].clone();
-                assert_eq!(found, expected, "{precision} on {isa}, {threads} threads");
-            }
-        }
-        for _ in 0..2 {
-            assert_eq!(report(layers(&data, precision, &[&cache])), expected);
-        }
+        check_that_figures_stay(&files, precision, "3", |arguments| layers_of(&data, arguments));
     }
     // One a precision, f32 among them.
     assert_eq!(std::fs::read_dir(files.path("cache")).unwrap().count(), 3);

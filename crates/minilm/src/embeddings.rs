@@ -1,3 +1,5 @@
+use minilm_storage::Vectors;
+
 /// The vectors of several texts, `[n][dimension]`, contiguous and in the texts' order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embeddings {
@@ -67,6 +69,11 @@ impl Embeddings {
         &self.data
     }
 
+    /// The vectors, as what similarity and search take.
+    pub fn vectors(&self) -> Vectors<'_> {
+        self.into()
+    }
+
     /// All components, `[n][dimension]`.
     pub fn into_vec(self) -> Vec<f32> {
         self.data
@@ -75,5 +82,11 @@ impl Embeddings {
     /// How many tokens each text had, and whether it was cut.
     pub fn token_counts(&self) -> &[TokenCount] {
         &self.token_counts
+    }
+}
+
+impl<'a> From<&'a Embeddings> for Vectors<'a> {
+    fn from(embeddings: &'a Embeddings) -> Vectors<'a> {
+        Vectors::new(&embeddings.data, embeddings.dimension).expect("whole vectors by construction")
     }
 }

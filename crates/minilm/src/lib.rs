@@ -46,6 +46,7 @@ pub use minilm_bert::{
     BertConfig, BertError, Operation, PackedCacheStatus, Profile, Tap, TraceStep, TraceValues,
 };
 pub use minilm_kernels::{ISA_VARIABLE, Isa, Precision, UnavailableIsa, UnknownPrecision, cpu_features};
+pub use minilm_storage::{Vectors, VectorsError};
 pub use minilm_tokenizer::TokenizerError;
 pub use minilm_weights::{FloatType, WeightsError};
 pub use modules::PoolingMode;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// `fixtures/` of this checkout.
 pub fn fixtures() -> PathBuf {
@@ -37,6 +38,13 @@ pub fn texts(name: &str) -> Vec<GoldenText> {
     lines.lines().map(|line| serde_json::from_str(line).expect("a golden text")).collect()
 }
 
+/// `golden/{name}.json`
+pub fn json<T: DeserializeOwned>(name: &str) -> T {
+    let path = fixtures().join("golden").join(name).with_extension("json");
+    let json = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_slice(&json).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
 /// A safetensors file of golden tensors.
 pub struct GoldenTensors(Vec<u8>);
 
@@ -67,6 +75,16 @@ impl GoldenTensors {
     /// An i64 tensor's elements, row-major.
     pub fn i64(&self, name: &str) -> Vec<i64> {
         self.read(name, Dtype::I64, i64::from_le_bytes)
+    }
+
+    /// An i8 tensor's elements, row-major.
+    pub fn i8(&self, name: &str) -> Vec<i8> {
+        self.read(name, Dtype::I8, i8::from_le_bytes)
+    }
+
+    /// A u8 tensor's elements, row-major.
+    pub fn u8(&self, name: &str) -> Vec<u8> {
+        self.read(name, Dtype::U8, u8::from_le_bytes)
     }
 
     /// The names of all tensors.

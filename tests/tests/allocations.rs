@@ -73,7 +73,7 @@ fn check(model: &SentenceTransformer, warm_up: &[usize], lengths: impl Iterator<
             let vector = model.encode(&text);
             let after = ALLOCATIONS.load(Ordering::SeqCst);
             assert_eq!(after - before, 1, "{tokens} tokens, precision and threads {of:?}");
-            assert_eq!(vector.unwrap().len(), model.dimension());
+            assert_eq!(vector.unwrap().len(), model.embedding_dimension());
         }
     }
 }

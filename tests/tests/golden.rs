@@ -91,7 +91,7 @@ fn vectors_are_those_of_sentence_transformers() {
         let expected = case.vectors.f32("embeddings");
         let (mut worst, mut worst_cosine) = (0.0f32, 1.0f64);
         for ((text, found), expected) in
-            case.texts.iter().zip(found.rows()).zip(expected.chunks(case.model.dimension()))
+            case.texts.iter().zip(found.rows()).zip(expected.chunks(case.model.embedding_dimension()))
         {
             for (f, e) in found.iter().zip(expected) {
                 let difference = (f - e).abs();
@@ -121,7 +121,7 @@ fn vectors_in_bf16_and_int8_are_close_to_sentence_transformers() {
     ] {
         let (precision, found) = (case.model.precision(), case.encode_all());
         let expected = case.vectors.f32("embeddings");
-        let pairs = found.rows().zip(expected.chunks(case.model.dimension()));
+        let pairs = found.rows().zip(expected.chunks(case.model.embedding_dimension()));
         let cosines: Vec<f64> = pairs.map(|(found, expected)| cosine(found, expected)).collect();
         assert_eq!(cosines.len(), case.texts.len());
         let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
@@ -216,7 +216,7 @@ fn the_error_against_float64_is_no_larger_than_pytorchs() {
     let float64 = GoldenTensors::open("f64");
     let (indices, exact) = (float64.i64("indices"), float64.f64("embeddings"));
     let torch_alone = case.vectors.f32("embeddings_alone");
-    let d = case.model.dimension();
+    let d = case.model.embedding_dimension();
     assert!(indices.len() >= 48);
 
     let (mut ours, mut torch) = (Vec::new(), Vec::new());

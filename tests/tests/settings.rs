@@ -28,7 +28,7 @@ fn each_pooling_mode_does_what_its_name_says() {
         let model = without_normalize(&folder).load();
         assert!(!model.normalizes());
         let states = last_states(&model);
-        let (h, n) = (model.dimension(), states.len() / model.dimension());
+        let (h, n) = (model.embedding_dimension(), states.len() / model.embedding_dimension());
         let found = model.encode(TEXT).unwrap();
         for i in 0..h {
             let column = states.iter().skip(i).step_by(h).copied();

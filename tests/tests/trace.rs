@@ -121,7 +121,7 @@ fn the_vector_comes_from_what_its_steps_are_patched_with() {
     assert_ne!(bits(&model.encode(text).unwrap()), bits(&expected));
     assert_eq!(bits(&with("layer.1.output.layer_norm", &states)), bits(&expected));
 
-    let mut doubled = vec![0.0; model.dimension()];
+    let mut doubled = vec![0.0; model.embedding_dimension()];
     doubled[3] = 2.0;
     let mut unit = doubled.clone();
     unit[3] = 1.0;

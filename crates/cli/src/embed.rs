@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
     if let Some(bar) = &bar {
         options = options.progress(bar.clone());
     }
-    let mut writer = EmbeddingWriter::new(output.start(), format, model.dimension())?;
+    let mut writer = EmbeddingWriter::new(output.start(), format, model.embedding_dimension())?;
     let mut cut = 0;
     let encoded =
         model.encode_stream(first.map(Ok).into_iter().chain(texts), &options, |texts, embeddings| {

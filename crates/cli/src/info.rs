@@ -85,7 +85,7 @@ impl ModelInfo {
             source: resolved.source().to_string(),
             snapshot: resolved.snapshot().map(str::to_owned),
             architecture: config.model_type.clone(),
-            dimension: model.dimension(),
+            dimension: model.embedding_dimension(),
             max_seq_length: model.max_seq_length(),
             pooling: model.pooling().to_string(),
             normalize: model.normalizes(),

@@ -39,6 +39,37 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
+
+    /// A prompt is asked for by a name that the model has no prompt of.
+    #[error("the model has no prompt {name:?}; its prompts are {}", known.join(", "))]
+    PromptName {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+
+    /// A text has more tokens than the model takes, and [`Truncation::Error`](crate::Truncation::Error) was asked for.
+    #[error("text {index} has {tokens} tokens, and the model takes {max_seq_length}")]
+    TooLong {
+        /// Which text of the call, counted from 0.
+        index: usize,
+        /// How many tokens it has, special tokens and prompt included.
+        tokens: usize,
+        /// How many it may have.
+        max_seq_length: usize,
+    },
+
+    /// An option has a value that cannot be.
+    #[error("{option} is {found}, expected {expected}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
 }
 
 /// What is wrong with the weights is found in one place, whoever noticed it.

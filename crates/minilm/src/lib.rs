@@ -29,6 +29,7 @@
 
 mod calibration;
 mod embeddings;
+mod encode;
 mod error;
 mod folder;
 mod micro_batch;
@@ -36,9 +37,13 @@ mod modules;
 mod options;
 mod packed_cache;
 mod progress;
+mod prompts;
+mod quantization;
 pub mod resolve;
 mod sentence_transformer;
 mod stream;
+mod token_embeddings;
+mod trace;
 
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
@@ -50,9 +55,14 @@ pub use minilm_storage::{Vectors, VectorsError};
 pub use minilm_tokenizer::TokenizerError;
 pub use minilm_weights::{FloatType, WeightsError};
 pub use modules::PoolingMode;
-pub use options::{EncodeOptions, LoadOptions};
+pub use options::{EncodeOptions, LoadOptions, Truncation};
 pub use packed_cache::{PACKED_CACHE_VARIABLE, PackedCache};
 pub use progress::EncodeProgress;
+pub use quantization::{
+    EmbeddingPrecision, QuantizationError, QuantizationRanges, QuantizedEmbeddings,
+    UnknownEmbeddingPrecision, quantize_embeddings,
+};
 pub use resolve::DEFAULT_MODEL;
 pub use sentence_transformer::SentenceTransformer;
 pub use stream::StreamError;
+pub use token_embeddings::TokenEmbeddings;

@@ -6,35 +6,50 @@ use std::collections::BTreeMap;
 /// because products of few rows take longer per row.
 const SMALLEST_TOKENS: usize = 32;
 
-/// The token ids of a text, and where its vector belongs.
-pub(crate) type Row<'a> = (&'a [u32], &'a mut [f32]);
+/// The token ids of a text, and where what is computed of them belongs.
+pub(crate) struct Row<'a> {
+    pub(crate) ids: &'a [u32],
+    pub(crate) out: &'a mut [f32],
+    /// How many of the ids are a prompt's that is not pooled.
+    pub(crate) prompt_tokens: usize,
+    /// Whether a text begins here, and does not go on.
+    pub(crate) begins_text: bool,
+}
 
-/// Puts the rows together in micro-batches of at most `budget` tokens (or of one text, where that alone is longer), to
-/// be computed in this order by `threads` threads.
+/// How much a micro-batch may hold; a single text always.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) tokens: usize,
+    pub(crate) texts: usize,
+}
+
+/// Puts the rows together in micro-batches within the limits, to be computed in this order by `threads` threads.
 ///
 /// Nothing is padded, so texts of any lengths may be together. Each micro-batch has the longest text that is left and
 /// the longest ones that still fit in beside it: long texts leave room that short ones fill, none of them is begun last
 /// while the other threads wait, and any order of the same texts costs the same.
 pub(crate) fn micro_batches<'a>(
     rows: impl IntoIterator<Item = Row<'a>>,
-    budget: usize,
+    limits: Limits,
     threads: usize,
 ) -> Vec<Vec<Row<'a>>> {
     let mut by_length: BTreeMap<usize, Vec<Row<'a>>> = BTreeMap::new();
     let mut remaining = 0;
     for row in rows {
-        remaining += row.0.len();
-        by_length.entry(row.0.len()).or_default().push(row);
+        remaining += row.ids.len();
+        by_length.entry(row.ids.len()).or_default().push(row);
     }
     let mut batches = Vec::new();
     while let Some(longest) = take_longest(&mut by_length, usize::MAX) {
         let share = remaining.div_ceil(threads.max(1)).max(SMALLEST_TOKENS);
-        let mut room = budget.min(share).saturating_sub(longest.0.len());
-        remaining -= longest.0.len();
+        let mut room = limits.tokens.min(share).saturating_sub(longest.ids.len());
+        remaining -= longest.ids.len();
         let mut batch = vec![longest];
-        while let Some(row) = take_longest(&mut by_length, room) {
-            room -= row.0.len();
-            remaining -= row.0.len();
+        while batch.len() < limits.texts
+            && let Some(row) = take_longest(&mut by_length, room)
+        {
+            room -= row.ids.len();
+            remaining -= row.ids.len();
             batch.push(row);
         }
         batches.push(batch);
@@ -57,12 +72,21 @@ mod tests {
     use super::*;
 
     /// The lengths of the texts in each micro-batch.
-    fn cut(lengths: &[usize], budget: usize, threads: usize) -> Vec<Vec<usize>> {
+    fn cut(lengths: &[usize], tokens: usize, threads: usize) -> Vec<Vec<usize>> {
+        cut_within(lengths, Limits { tokens, texts: usize::MAX }, threads)
+    }
+
+    fn cut_within(lengths: &[usize], limits: Limits, threads: usize) -> Vec<Vec<usize>> {
         let ids = vec![0; lengths.iter().copied().max().unwrap_or(0)];
         let mut vectors = vec![0.0; lengths.len()];
-        let rows = lengths.iter().zip(vectors.chunks_exact_mut(1)).map(|(&n, vector)| (&ids[..n], vector));
-        let batches = micro_batches(rows, budget, threads);
-        batches.iter().map(|rows| rows.iter().map(|(ids, _)| ids.len()).collect()).collect()
+        let rows = lengths.iter().zip(vectors.chunks_exact_mut(1)).map(|(&n, out)| Row {
+            ids: &ids[..n],
+            out,
+            prompt_tokens: 0,
+            begins_text: true,
+        });
+        let batches = micro_batches(rows, limits, threads);
+        batches.iter().map(|rows| rows.iter().map(|row| row.ids.len()).collect()).collect()
     }
 
     #[test]
@@ -73,6 +97,14 @@ mod tests {
         assert_eq!(cut(&[20, 20], 10, 1), [[20], [20]]);
         assert_eq!(cut(&[0, 40, 0], 40, 1), [[40, 0, 0]]);
         assert_eq!(cut(&[1, 1], 0, 0), [[1], [1]]);
+    }
+
+    #[test]
+    fn micro_batches_have_no_more_texts_than_the_limit() {
+        let cut = |texts| cut_within(&[9, 8, 7, 6, 5], Limits { tokens: 30, texts }, 1);
+        assert_eq!(cut(2), [vec![9, 8], vec![7, 6], vec![5]]);
+        assert_eq!(cut(1), [[9], [8], [7], [6], [5]]);
+        assert_eq!(cut(5), [vec![9, 8, 7, 6], vec![5]]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::folder::{CONFIG, MODULES, Module, PROMPTS_CONFIG, SENTENCE_CONFIG, TOKENIZER_CONFIG};
+use crate::folder::{CONFIG, MODULES, Module, SENTENCE_CONFIG, TOKENIZER_CONFIG};
 
 /// How the vectors of a text's tokens become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,19 +41,27 @@ impl fmt::Display for PoolingMode {
 pub(crate) struct Pipeline {
     /// The directory with `config.json`, `tokenizer.json` and `model.safetensors`.
     pub(crate) transformer: PathBuf,
-    pub(crate) pooling: PoolingMode,
+    pub(crate) pooling: Pooling,
     pub(crate) normalize: bool,
+}
+
+/// How a text's tokens become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pooling {
+    pub(crate) mode: PoolingMode,
+    /// Whether the tokens of a prompt are among them.
+    pub(crate) include_prompt: bool,
 }
 
 impl Pipeline {
     /// Reads `modules.json` and the settings of the modules it names. A folder without one is a plain
     /// transformer, whose tokens sentence-transformers pools by their mean.
     pub(crate) fn read(directory: &Path) -> Result<Pipeline, Error> {
-        check_prompts(directory)?;
         let path = directory.join(MODULES);
         let Some(json) = read_bytes(&path)? else {
             let transformer = directory.to_owned();
-            return Ok(Pipeline { transformer, pooling: PoolingMode::Mean, normalize: false });
+            let pooling = Pooling { mode: PoolingMode::Mean, include_prompt: true };
+            return Ok(Pipeline { transformer, pooling, normalize: false });
         };
         let settings = |reason| Error::Settings { path: path.clone(), reason };
         let modules = Module::parse_list(&json).map_err(settings)?;
@@ -73,26 +81,9 @@ impl Pipeline {
         };
         Ok(Pipeline {
             transformer: directory.join(&modules[0].path),
-            pooling: pooling_mode(&directory.join(&modules[1].path).join(CONFIG))?,
+            pooling: Pooling::read(&directory.join(&modules[1].path).join(CONFIG))?,
             normalize,
         })
-    }
-}
-
-/// A prompt that sentence-transformers would put before every text is not left out silently.
-fn check_prompts(directory: &Path) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct PromptsConfig {
-        default_prompt_name: Option<String>,
-    }
-    let path = directory.join(PROMPTS_CONFIG);
-    match read_optional::<PromptsConfig>(&path)?.and_then(|config| config.default_prompt_name) {
-        None => Ok(()),
-        Some(name) => {
-            let reason =
-                format!("default_prompt_name is {name:?}; models with a default prompt are not supported");
-            Err(Error::Settings { path, reason })
-        }
     }
 }
 
@@ -100,12 +91,25 @@ fn check_prompts(directory: &Path) -> Result<(), Error> {
 #[derive(Deserialize)]
 struct PoolingConfig {
     pooling_mode: Option<serde_json::Value>,
+    #[serde(default = "included")]
+    include_prompt: bool,
     #[serde(flatten)]
     others: serde_json::Map<String, serde_json::Value>,
 }
 
-fn pooling_mode(path: &Path) -> Result<PoolingMode, Error> {
-    let config: PoolingConfig = read(path)?;
+fn included() -> bool {
+    true
+}
+
+impl Pooling {
+    fn read(path: &Path) -> Result<Pooling, Error> {
+        let config: PoolingConfig = read(path)?;
+        let include_prompt = config.include_prompt;
+        Ok(Pooling { mode: pooling_mode(config, path)?, include_prompt })
+    }
+}
+
+fn pooling_mode(config: PoolingConfig, path: &Path) -> Result<PoolingMode, Error> {
     let modes: Vec<String> = match config.pooling_mode {
         Some(serde_json::Value::String(mode)) => vec![mode],
         Some(other) => vec![other.to_string()],
@@ -185,7 +189,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 }
 
 /// `None` if there is no such file.
-fn read_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+pub(crate) fn read_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let Some(json) = read_bytes(path)? else { return Ok(None) };
     let parsed = serde_json::from_slice(&json).map(Some);
     parsed
@@ -224,7 +228,7 @@ mod tests {
     fn a_folder_without_modules_is_mean_pooled_and_not_normalised() {
         let folder = folder(&[]);
         let pipeline = Pipeline::read(folder.path()).unwrap();
-        assert_eq!((pipeline.pooling, pipeline.normalize), (PoolingMode::Mean, false));
+        assert_eq!((pipeline.pooling.mode, pipeline.normalize), (PoolingMode::Mean, false));
     }
 
     #[test]
@@ -237,7 +241,16 @@ mod tests {
         ] {
             let folder = folder(&[("modules.json", TWO), ("1_Pooling/config.json", config)]);
             let pipeline = Pipeline::read(folder.path()).unwrap();
-            assert_eq!((pipeline.pooling, pipeline.normalize), (expected, false), "{config}");
+            assert_eq!((pipeline.pooling.mode, pipeline.normalize), (expected, false), "{config}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_pooled_unless_the_config_says_otherwise() {
+        for (config, expected) in [("", true), (r#", "include_prompt": false"#, false)] {
+            let config = format!(r#"{{"pooling_mode": "mean"{config}}}"#);
+            let folder = folder(&[("modules.json", TWO), ("1_Pooling/config.json", &config)]);
+            assert_eq!(Pipeline::read(folder.path()).unwrap().pooling.include_prompt, expected);
         }
     }
 
@@ -275,10 +288,6 @@ mod tests {
         assert!(error.to_string().contains("truncation_side is \"left\""), "{error}");
         let error = settings(&[("tokenizer_config.json", r#"{"model_max_length": -5}"#)]).unwrap_err();
         assert!(error.to_string().contains("model_max_length is -5"), "{error}");
-        let prompts = r#"{"prompts": {"query": "query: "}, "default_prompt_name": "query"}"#;
-        let folder = folder(&[("config_sentence_transformers.json", prompts)]);
-        let error = Pipeline::read(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("default_prompt_name is \"query\""), "{error}");
     }
 
     #[test]

@@ -72,9 +72,44 @@ impl LoadOptions {
 }
 
 /// How to encode many texts. [`Default`] is what most programs want.
+///
+/// Options have the names and the meanings that they have in sentence-transformers' `SentenceTransformer.encode`:
+///
+/// | there | here |
+/// |---|---|
+/// | `prompt`, `prompt_name` | [`prompt`](Self::prompt), [`prompt_name`](Self::prompt_name) |
+/// | `batch_size` | [`batch_size`](Self::batch_size), and [`micro_batch_tokens`](Self::micro_batch_tokens), which says more |
+/// | `show_progress_bar` | [`progress`](Self::progress) |
+/// | `output_value` | [`encode_batch`] for `sentence_embedding`, [`encode_tokens`] for `token_embeddings` and for both |
+/// | `precision` | [`quantize_embeddings`](crate::quantize_embeddings), by which it is done there too |
+/// | `normalize_embeddings` | [`normalize_embeddings`](Self::normalize_embeddings) |
+/// | `truncate_dim` | [`truncate_dim`](Self::truncate_dim) |
+/// | (none: long texts are cut silently) | [`truncation`](Self::truncation) |
+///
+/// [`encode_batch`]: crate::SentenceTransformer::encode_batch
+/// [`encode_tokens`]: crate::SentenceTransformer::encode_tokens
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct EncodeOptions {
+    /// What is put before every text, whatever [`prompt_name`](Self::prompt_name) says: `"query: "` makes `"query: Where?"` of
+    /// `"Where?"`. By default what the name says; an empty one is none.
+    pub prompt: Option<String>,
+    /// The name of one of the model's prompts ([`prompts`](crate::SentenceTransformer::prompts)). By default the model's default
+    /// prompt, which most have not.
+    pub prompt_name: Option<String>,
+    /// Whether vectors are scaled to unit length at the end. Not by default; many models do so themselves
+    /// ([`normalizes`](crate::SentenceTransformer::normalizes)), but before they are cut to
+    /// [`truncate_dim`](Self::truncate_dim).
+    pub normalize_embeddings: bool,
+    /// How many components vectors are cut to, the first ones: for models that were trained for it (Matryoshka). By default
+    /// what the model says; no more than vectors have.
+    pub truncate_dim: Option<usize>,
+    /// What becomes of a text that has more tokens than the model takes.
+    pub truncation: Truncation,
+    /// The most texts that are computed together; 0 (the default) for as many as
+    /// [`micro_batch_tokens`](Self::micro_batch_tokens) allow. Nothing is padded, so there is no best value to look for; the
+    /// bits do not depend on it.
+    pub batch_size: usize,
     /// How many tokens of whole texts are computed together; 128 by default. More need more memory; the bits do not
     /// depend on it.
     pub micro_batch_tokens: usize,
@@ -87,9 +122,32 @@ pub struct EncodeOptions {
     progress: Option<Arc<dyn EncodeProgress>>,
 }
 
+/// What becomes of a text that has more tokens than the model takes ([`max_seq_length`]).
+///
+/// [`max_seq_length`]: crate::SentenceTransformer::max_seq_length
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Truncation {
+    /// Its end is left out, as in sentence-transformers, and the text's [`TokenCount`](crate::TokenCount) says so.
+    #[default]
+    Report,
+    /// The call fails with [`Error::TooLong`](crate::Error::TooLong), before anything is computed.
+    Error,
+    /// It is split into as few pieces as possible, of equal lengths, and its vector is the mean of theirs, weighted by their
+    /// tokens and, if the model does so with its vectors, scaled to unit length. Nothing is left out, but no piece
+    /// knows of the others, and words at the cuts may be torn.
+    Split,
+}
+
 impl Default for EncodeOptions {
     fn default() -> Self {
         EncodeOptions {
+            prompt: None,
+            prompt_name: None,
+            normalize_embeddings: false,
+            truncate_dim: None,
+            truncation: Truncation::Report,
+            batch_size: 0,
             // 128 rows of activations (hidden 1.5 KiB, qkv 4.5 KiB, feed-forward 6 KiB each) stay in a
             // megabyte of L2 beside the panels of weights that stream through it.
             micro_batch_tokens: 128,
@@ -101,6 +159,48 @@ impl Default for EncodeOptions {
 }
 
 impl EncodeOptions {
+    /// Sets [`EncodeOptions::prompt`].
+    #[must_use]
+    pub fn prompt(mut self, prompt: impl Into<String>) -> Self {
+        self.prompt = Some(prompt.into());
+        self
+    }
+
+    /// Sets [`EncodeOptions::prompt_name`].
+    #[must_use]
+    pub fn prompt_name(mut self, name: impl Into<String>) -> Self {
+        self.prompt_name = Some(name.into());
+        self
+    }
+
+    /// Sets [`EncodeOptions::normalize_embeddings`].
+    #[must_use]
+    pub fn normalize_embeddings(mut self, normalize: bool) -> Self {
+        self.normalize_embeddings = normalize;
+        self
+    }
+
+    /// Sets [`EncodeOptions::truncate_dim`].
+    #[must_use]
+    pub fn truncate_dim(mut self, dimension: usize) -> Self {
+        self.truncate_dim = Some(dimension);
+        self
+    }
+
+    /// Sets [`EncodeOptions::truncation`].
+    #[must_use]
+    pub fn truncation(mut self, truncation: Truncation) -> Self {
+        self.truncation = truncation;
+        self
+    }
+
+    /// Sets [`EncodeOptions::batch_size`].
+    #[must_use]
+    pub fn batch_size(mut self, texts: usize) -> Self {
+        self.batch_size = texts;
+        self
+    }
+
     /// Sets [`EncodeOptions::micro_batch_tokens`].
     #[must_use]
     pub fn micro_batch_tokens(mut self, tokens: usize) -> Self {
@@ -137,6 +237,12 @@ impl EncodeOptions {
 impl fmt::Debug for EncodeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EncodeOptions")
+            .field("prompt", &self.prompt)
+            .field("prompt_name", &self.prompt_name)
+            .field("normalize_embeddings", &self.normalize_embeddings)
+            .field("truncate_dim", &self.truncate_dim)
+            .field("truncation", &self.truncation)
+            .field("batch_size", &self.batch_size)
             .field("micro_batch_tokens", &self.micro_batch_tokens)
             .field("window_texts", &self.window_texts)
             .field("window_bytes", &self.window_bytes)

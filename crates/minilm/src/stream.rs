@@ -40,7 +40,7 @@ impl SentenceTransformer {
     ///     embeddings.as_slice().iter().try_for_each(|x| vectors.write_all(&x.to_le_bytes()))
     /// })?;
     /// vectors.flush()?;
-    /// println!("{texts} vectors of {} floats", model.dimension());
+    /// println!("{texts} vectors of {} floats", model.embedding_dimension());
     /// # Ok(()) }
     /// ```
     ///

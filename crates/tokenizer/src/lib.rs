@@ -121,11 +121,7 @@ impl Tokenizer {
     }
 
     fn checked(self, path: &Path) -> Result<Tokenizer, TokenizerError> {
-        let special_tokens = match &self.implementation {
-            Implementation::WordPiece(wordpiece) => wordpiece.special_tokens(),
-            Implementation::TokenizersCrate(tokenizer) => tokenizer.special_tokens(),
-        };
-        let max_seq_length = self.max_seq_length;
+        let (special_tokens, max_seq_length) = (self.special_tokens(), self.max_seq_length);
         if max_seq_length <= special_tokens {
             let path = path.to_owned();
             return Err(TokenizerError::MaxSeqLength { path, max_seq_length, special_tokens });
@@ -177,6 +173,58 @@ impl Tokenizer {
             Implementation::TokenizersCrate(tokenizer) => {
                 tokenizer.encode_into(text, self.max_seq_length, ids)
             }
+        }
+    }
+
+    /// The whole text in sequences of at most [`max_seq_length`](Tokenizer::max_seq_length) ids, each with the special tokens
+    /// around it: as few as possible, and of the same length but for the last, which may be shorter.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenizerError::Encode`], as [`encode`](Tokenizer::encode).
+    pub fn encode_pieces(&self, text: &str) -> Result<Vec<Vec<u32>>, TokenizerError> {
+        match &self.implementation {
+            Implementation::WordPiece(wordpiece) => Ok(wordpiece.encode_pieces(text, self.max_seq_length)),
+            Implementation::TokenizersCrate(tokenizer) => tokenizer.encode_pieces(text, self.max_seq_length),
+        }
+    }
+
+    /// How many ids of a text are its beginning's, if it begins like this: those before every text included, the last
+    /// one not if that is a special one.
+    ///
+    /// As sentence-transformers counts a prompt's tokens (`Transformer._get_prompt_length`).
+    ///
+    /// # Errors
+    ///
+    /// [`TokenizerError::Encode`], as [`encode`](Tokenizer::encode).
+    pub fn prompt_length(&self, prompt: &str) -> Result<usize, TokenizerError> {
+        let ids = self.encode(prompt)?.ids;
+        let special_at_the_end = match &self.implementation {
+            Implementation::WordPiece(wordpiece) => wordpiece.ends_with_special_token(),
+            Implementation::TokenizersCrate(tokenizer) => tokenizer.ends_with_special_token(prompt)?,
+        };
+        Ok(ids.len() - usize::from(special_at_the_end))
+    }
+
+    /// Sets the most tokens a text may have, special tokens included.
+    ///
+    /// # Errors
+    ///
+    /// How many it must be at least, if that leaves no room for a token beside the special ones.
+    pub fn set_max_seq_length(&mut self, max_seq_length: usize) -> Result<(), usize> {
+        let least = self.special_tokens() + 1;
+        if max_seq_length < least {
+            return Err(least);
+        }
+        self.max_seq_length = max_seq_length;
+        Ok(())
+    }
+
+    /// How many special tokens are put around every text.
+    pub fn special_tokens(&self) -> usize {
+        match &self.implementation {
+            Implementation::WordPiece(wordpiece) => wordpiece.special_tokens(),
+            Implementation::TokenizersCrate(tokenizer) => tokenizer.special_tokens(),
         }
     }
 

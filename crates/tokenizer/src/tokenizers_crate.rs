@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::{NormalizerWrapper, PostProcessor, TruncationDirection};
 
+use crate::wordpiece::piece_length;
 use crate::{TokenizerError, template};
 
 /// A tokenizer of the `tokenizers` crate.
@@ -68,6 +69,29 @@ impl CrateTokenizer {
         debug_assert_eq!(encoding.len(), total.min(max_seq_length));
         ids.extend_from_slice(encoding.get_ids());
         Ok(total)
+    }
+
+    /// The whole text in sequences of `max_seq_length` ids at most: as few as possible, of the same length but for the last.
+    pub(crate) fn encode_pieces(
+        &self,
+        text: &str,
+        max_seq_length: usize,
+    ) -> Result<Vec<Vec<u32>>, TokenizerError> {
+        let mut encoding = self.inner.encode_fast(text, false).map_err(TokenizerError::encode)?;
+        let length = piece_length(encoding.len(), max_seq_length - self.special_tokens);
+        encoding.truncate(length, 0, TruncationDirection::Right);
+        let rest = encoding.take_overflowing();
+        let ids = |piece| {
+            let piece = self.inner.post_process(piece, None, true).map_err(TokenizerError::encode)?;
+            Ok(piece.get_ids().to_vec())
+        };
+        std::iter::once(encoding).chain(rest).map(ids).collect()
+    }
+
+    /// Whether the last of a text's ids is a special token's.
+    pub(crate) fn ends_with_special_token(&self, text: &str) -> Result<bool, TokenizerError> {
+        let encoding = self.inner.encode_fast(text, true).map_err(TokenizerError::encode)?;
+        Ok(encoding.get_special_tokens_mask().last() == Some(&1))
     }
 }
 

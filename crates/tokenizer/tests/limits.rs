@@ -2,7 +2,7 @@
 //! `tokenizer.json` asks for truncation and padding to 24. (That ids equal the reference's is tested over all
 //! golden texts by the whole engine.)
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use minilm_tokenizer::{Tokenizer, TokenizerError};
 
@@ -12,6 +12,14 @@ fn path() -> PathBuf {
 
 const CLS: u32 = 9;
 const SEP: u32 = 14;
+
+fn both_backends(path: &Path, max_seq_length: usize) -> [Tokenizer; 2] {
+    [
+        Tokenizer::from_file(path, max_seq_length),
+        Tokenizer::from_file_by_tokenizers_crate(path, max_seq_length),
+    ]
+    .map(Result::unwrap)
+}
 
 #[test]
 fn the_limit_is_the_one_given_and_nothing_is_padded() {
@@ -37,6 +45,45 @@ fn an_empty_text_is_its_special_tokens() {
 fn a_long_text_is_counted_whole() {
     let tokens = Tokenizer::from_file(path(), 32).unwrap().encode(&"a ".repeat(100_000)).unwrap();
     assert_eq!((tokens.ids.len(), tokens.total), (32, 100_002));
+}
+
+#[test]
+fn a_long_text_in_pieces_loses_nothing() {
+    let path = path();
+    for (words, limit, lengths) in [
+        (0, 5, vec![2]),
+        (1, 3, vec![3]),
+        (30, 32, vec![32]),
+        (31, 32, vec![18, 17]),
+        (100, 32, vec![27, 27, 27, 27]),
+        (7, 3, vec![3; 7]),
+    ] {
+        let text = "a ".repeat(words);
+        for tokenizer in both_backends(&path, limit) {
+            let pieces = tokenizer.encode_pieces(&text).unwrap();
+            assert_eq!(
+                pieces.iter().map(Vec::len).collect::<Vec<_>>(),
+                lengths,
+                "{words} words, {tokenizer:?}"
+            );
+            let around = |piece: &Vec<u32>| (piece[0], piece[piece.len() - 1]) == (CLS, SEP);
+            assert!(pieces.iter().all(around), "{pieces:?}");
+            let content: usize = pieces.iter().map(|piece| piece.len() - 2).sum();
+            assert_eq!(content + 2, tokenizer.encode(&text).unwrap().total);
+        }
+    }
+}
+
+#[test]
+fn a_prompt_s_tokens_are_those_that_a_text_begins_with() {
+    for mut tokenizer in both_backends(&path(), 32) {
+        assert_eq!(tokenizer.prompt_length("a b ").unwrap(), 3);
+        assert_eq!(tokenizer.encode("a b ").unwrap().ids[..3], tokenizer.encode("a b c").unwrap().ids[..3]);
+        tokenizer.set_max_seq_length(4).unwrap();
+        assert_eq!(tokenizer.prompt_length(&"a ".repeat(9)).unwrap(), 3);
+        assert_eq!(tokenizer.set_max_seq_length(2), Err(3));
+        assert_eq!(tokenizer.max_seq_length(), 4);
+    }
 }
 
 #[test]

@@ -100,6 +100,26 @@ impl WordPiece {
         ids.extend_from_slice(&self.after);
         self.special_tokens() + total
     }
+
+    /// The whole text in sequences of `max_seq_length` ids at most: as few as possible, of the same length but for the last.
+    pub(crate) fn encode_pieces(&self, text: &str, max_seq_length: usize) -> Vec<Vec<u32>> {
+        let mut ids = Vec::new();
+        self.encode_into(text, usize::MAX, &mut ids);
+        let content = &ids[self.before.len()..ids.len() - self.after.len()];
+        let length = piece_length(content.len(), max_seq_length - self.special_tokens());
+        let around = |piece: &[u32]| [&self.before, piece, &self.after].concat();
+        if content.is_empty() { vec![around(&[])] } else { content.chunks(length).map(around).collect() }
+    }
+
+    /// Whether what is put around a text ends with a token.
+    pub(crate) fn ends_with_special_token(&self) -> bool {
+        !self.after.is_empty()
+    }
+}
+
+/// How long pieces of `tokens` tokens are that are as few as possible, with room for `room` each, which is not 0.
+pub(crate) fn piece_length(tokens: usize, room: usize) -> usize {
+    tokens.div_ceil(tokens.div_ceil(room).max(1)).max(1)
 }
 
 /// `None` if one is not found as it is written, or gets another id than the file says, or if two have the same.

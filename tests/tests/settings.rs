@@ -105,3 +105,41 @@ fn a_transformer_may_have_a_directory_of_its_own() {
     std::fs::write(nested.path("modules.json"), modules.to_string()).unwrap();
     assert_eq!(nested.load().encode(TEXT).unwrap(), plain.load().encode(TEXT).unwrap());
 }
+
+#[test]
+fn a_fingerprint_is_of_what_decides_vectors() {
+    let (one, other) = (Folder::new(), Folder::new());
+    let fingerprint = |folder: &Folder| folder.load().fingerprint().unwrap();
+    let expected = fingerprint(&one);
+    assert_eq!(expected.len(), 64);
+    // Not the place, the name, the precision or prompts.
+    assert_eq!(fingerprint(&other), expected);
+    assert_eq!(one.load_in(Precision::Int8).fingerprint().unwrap(), expected);
+    std::fs::write(other.path("config_sentence_transformers.json"), r#"{"prompts": {"query": "q: "}}"#)
+        .unwrap();
+    assert_eq!(fingerprint(&other), expected);
+    let mut shorter = one.load();
+    shorter.set_max_seq_length(16).unwrap();
+    let mut seen = vec![expected, shorter.fingerprint().unwrap()];
+    seen.push(fingerprint(without_normalize(&other)));
+    for (file, from, to) in [
+        ("1_Pooling/config.json", "\"pooling_mode_cls_token\": false", "\"include_prompt\": false"),
+        ("config.json", "1e-12", "1e-11"),
+        ("tokenizer.json", "\"lowercase\": true", "\"lowercase\": false"),
+    ] {
+        let folder = Folder::new();
+        folder.replace(file, from, to);
+        seen.push(fingerprint(&folder));
+    }
+    let folder = Folder::new();
+    folder.change_weights(|name, (dtype, shape, mut bytes)| {
+        if name.ends_with("LayerNorm.bias") {
+            bytes[0] ^= 1;
+        }
+        Some((dtype, shape, bytes))
+    });
+    seen.push(fingerprint(&folder));
+    for (i, a) in seen.iter().enumerate() {
+        assert!(seen[..i].iter().all(|b| a != b), "{seen:?}");
+    }
+}

@@ -31,6 +31,7 @@ mod calibration;
 mod embeddings;
 mod encode;
 mod error;
+mod fingerprint;
 mod folder;
 mod micro_batch;
 mod modules;

@@ -1,10 +1,11 @@
 //! Finding a usable snapshot in the cache without reading much of it.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::cache::ModelCache;
-use super::digest::{Expected, hash_in_name};
+use super::digest::{Expected, hash_in_name, sha256};
 use super::error::{HashKind, ResolveError};
 use super::files::check_complete;
 use super::pins::{PACKAGE_SNAPSHOT, Pin};
@@ -115,4 +116,12 @@ pub(super) fn blob_hash(path: &Path) -> Option<(HashKind, String)> {
     let name = blob_name(path)?;
     let (kind, hash) = hash_in_name(&name)?;
     Some((kind, hash.to_owned()))
+}
+
+/// A file's SHA-256 in hexadecimal: the name of the blob that it links to, where that is one; else of what it reads.
+pub(crate) fn file_sha256(path: &Path) -> io::Result<String> {
+    match blob_hash(path) {
+        Some((HashKind::Sha256, hash)) => Ok(hash),
+        _ => sha256(path),
+    }
 }

@@ -52,8 +52,10 @@ use name::{ModelName, Target};
 use package::Package;
 use pins::{PINS, Pin};
 
+pub(crate) use digest::hex;
 pub use environment::Environment;
 pub use error::{Attempt, Bytes, HashKind, ResolveError};
+pub(crate) use lookup::file_sha256;
 pub use model::{Check, ResolvedModel, VerifiedFile};
 pub use options::ResolveOptions;
 pub use pins::DEFAULT_MODEL;

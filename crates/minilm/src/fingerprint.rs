@@ -1,0 +1,40 @@
+//! What a model is recognised by: by those who keep vectors and want to know later which model they are of.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::folder::{CONFIG, TOKENIZER};
+use crate::resolve::{file_sha256, hex};
+use crate::{Error, SentenceTransformer};
+
+impl SentenceTransformer {
+    /// The SHA-256, in hexadecimal, of what decides the model's vectors in f32: the contents of its weights, `config.json` and
+    /// `tokenizer.json`, how tokens are pooled, whether vectors are scaled, and the limit of tokens. Two models with the same one
+    /// give a text the same vector, wherever their files lie and whatever they are called. Prompts, and the precision, are a
+    /// matter of the call and of [`LoadOptions`](crate::LoadOptions), and no part of it.
+    ///
+    /// Where the weights lie in a Hugging Face cache, which names them by their hash, that is taken; elsewhere they are read to
+    /// the end, which takes some tens of milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`] if one of the files can no longer be read.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        let weights = self.encoder.weights().path();
+        let directory = weights.parent().unwrap_or(Path::new(""));
+        let mut hasher = Sha256::new();
+        for path in [weights.to_owned(), directory.join(CONFIG), directory.join(TOKENIZER)] {
+            let hash = file_sha256(&path).map_err(|error| {
+                let reason = format!("cannot read the file: {error}");
+                Error::Settings { path: path.clone(), reason }
+            })?;
+            hasher.update(format!("{hash}\n"));
+        }
+        let (pooling, normalize) = (self.pooling, self.normalize);
+        let prompt = if pooling.include_prompt { "with" } else { "without" };
+        hasher.update(format!("pooling {} {prompt} prompt\n", pooling.mode));
+        hasher.update(format!("normalize {normalize}\nmax_seq_length {}\n", self.max_seq_length()));
+        Ok(hex(&hasher.finalize()))
+    }
+}

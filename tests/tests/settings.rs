@@ -109,7 +109,7 @@ fn a_transformer_may_have_a_directory_of_its_own() {
 #[test]
 fn a_fingerprint_is_of_what_decides_vectors() {
     let (one, other) = (Folder::new(), Folder::new());
-    let fingerprint = |folder: &Folder| folder.load().fingerprint().unwrap();
+    let fingerprint = |folder: &Folder| folder.load().fingerprint().unwrap().to_owned();
     let expected = fingerprint(&one);
     assert_eq!(expected.len(), 64);
     // Not the place, the name, the precision or prompts.
@@ -119,8 +119,9 @@ fn a_fingerprint_is_of_what_decides_vectors() {
         .unwrap();
     assert_eq!(fingerprint(&other), expected);
     let mut shorter = one.load();
+    assert_eq!(shorter.fingerprint().unwrap(), expected);
     shorter.set_max_seq_length(16).unwrap();
-    let mut seen = vec![expected, shorter.fingerprint().unwrap()];
+    let mut seen = vec![expected, shorter.fingerprint().unwrap().to_owned()];
     seen.push(fingerprint(without_normalize(&other)));
     for (file, from, to) in [
         ("1_Pooling/config.json", "\"pooling_mode_cls_token\": false", "\"include_prompt\": false"),

@@ -15,12 +15,20 @@ impl SentenceTransformer {
     /// matter of the call and of [`LoadOptions`](crate::LoadOptions), and no part of it.
     ///
     /// Where the weights lie in a Hugging Face cache, which names them by their hash, that is taken; elsewhere they are read to
-    /// the end, which takes some tens of milliseconds.
+    /// the end, once, which takes some tens of milliseconds.
     ///
     /// # Errors
     ///
     /// [`Error::Settings`] if one of the files can no longer be read.
-    pub fn fingerprint(&self) -> Result<String, Error> {
+    pub fn fingerprint(&self) -> Result<&str, Error> {
+        if let Some(fingerprint) = self.fingerprint.get() {
+            return Ok(fingerprint);
+        }
+        let fingerprint = self.compute_fingerprint()?;
+        Ok(self.fingerprint.get_or_init(|| fingerprint))
+    }
+
+    fn compute_fingerprint(&self) -> Result<String, Error> {
         let weights = self.encoder.weights().path();
         let directory = weights.parent().unwrap_or(Path::new(""));
         let mut hasher = Sha256::new();

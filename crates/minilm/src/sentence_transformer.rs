@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::OnceLock;
 
 use minilm_bert::{BertConfig, BertEncoder, EncoderOptions, PackedCacheStatus, Workers};
 use minilm_kernels::{Isa, Precision};
@@ -27,6 +28,8 @@ pub struct SentenceTransformer {
     pub(crate) workers: Workers,
     resolved: ResolvedModel,
     packed_cache: PackedCacheStatus,
+    /// Once it is asked for.
+    pub(crate) fingerprint: OnceLock<String>,
 }
 
 impl SentenceTransformer {
@@ -101,6 +104,7 @@ impl SentenceTransformer {
             workers,
             resolved,
             packed_cache,
+            fingerprint: OnceLock::new(),
         })
     }
 
@@ -140,6 +144,8 @@ impl SentenceTransformer {
             let (expected, found) = (format!("{least} to {most}"), max_seq_length.to_string());
             return Err(Error::Option { option: "max_seq_length", expected, found });
         }
+        // The limit is a part of it.
+        self.fingerprint.take();
         Ok(())
     }
 

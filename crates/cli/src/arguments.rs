@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use minilm::Precision;
+use minilm::storage::{EmbeddingFormat, TextFormat};
 
 const EXAMPLES: &str = "\
 Examples:
   minilm embed \"I like programming and machine learning\"
   minilm embed -i texts.txt -o vectors.npy
   minilm embed -i questions.jsonl --field question --format jsonl
+  minilm embed -i articles.csv --field title --id-field key -o vectors.safetensors
   minilm info
   minilm pull
   minilm trace \"I like programming\" -o trace
@@ -55,21 +57,27 @@ pub(crate) struct EmbedArguments {
     pub(crate) input: Option<PathBuf>,
 
     /// What the input is: txt has a text a line, jsonl a string or an object a line, json an array of
-    /// strings or objects [default: by the file's extension; txt for standard input]
+    /// strings or objects; csv is a table with a header, separated by commas or tabs; parquet and arrow (IPC) need a build
+    /// with the feature `arrow` [default: by the file's extension; txt for standard input]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) input_format: Option<InputFormat>,
 
-    /// The field of an input object that holds the text
+    /// The field of an input object, or the column, that holds the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub(crate) field: String,
+
+    /// The field or column that holds an id of the text, a string or an integer, which is written beside its vector
+    #[arg(long, value_name = "NAME", conflicts_with = "texts")]
+    pub(crate) id_field: Option<String>,
 
     /// Write to a file, which appears when it is complete [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// What to write: json and jsonl have text, embedding, tokens and truncated of each text, npy is a
-    /// float32 array [n, dimension], which needs a temporary file if it goes to standard output [default: by
-    /// the output file's extension, else jsonl]
+    /// What to write: json, jsonl, csv, parquet and arrow (IPC) have id, text, embedding, tokens and truncated of each text,
+    /// csv the embedding as a JSON array in a column; npy is a float32 array [n, dimension], safetensors a tensor
+    /// `embeddings`, with the ids as a JSON array in the metadata, and both need a temporary file if they go to standard
+    /// output; parquet and arrow need a build with the feature `arrow` [default: by the output file's extension, else jsonl]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,
 
@@ -130,7 +138,7 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "FORMAT")]
     pub(crate) input_format: Option<InputFormat>,
 
-    /// The field of an input object that holds the text
+    /// The field of an input object, or the column, that holds the text
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub(crate) field: String,
 
@@ -310,13 +318,47 @@ pub(crate) enum InputFormat {
     Txt,
     Jsonl,
     Json,
+    Csv,
+    Parquet,
+    Arrow,
+}
+
+impl From<InputFormat> for TextFormat {
+    fn from(format: InputFormat) -> TextFormat {
+        match format {
+            InputFormat::Txt => TextFormat::Txt,
+            InputFormat::Jsonl => TextFormat::Jsonl,
+            InputFormat::Json => TextFormat::Json,
+            InputFormat::Csv => TextFormat::Csv,
+            InputFormat::Parquet => TextFormat::Parquet,
+            InputFormat::Arrow => TextFormat::Arrow,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
     Json,
     Jsonl,
+    Csv,
     Npy,
+    Safetensors,
+    Parquet,
+    Arrow,
+}
+
+impl From<OutputFormat> for EmbeddingFormat {
+    fn from(format: OutputFormat) -> EmbeddingFormat {
+        match format {
+            OutputFormat::Json => EmbeddingFormat::Json,
+            OutputFormat::Jsonl => EmbeddingFormat::Jsonl,
+            OutputFormat::Csv => EmbeddingFormat::Csv,
+            OutputFormat::Npy => EmbeddingFormat::Npy,
+            OutputFormat::Safetensors => EmbeddingFormat::Safetensors,
+            OutputFormat::Parquet => EmbeddingFormat::Parquet,
+            OutputFormat::Arrow => EmbeddingFormat::Arrow,
+        }
+    }
 }
 
 fn precisions() -> impl TypedValueParser<Value = Precision> {

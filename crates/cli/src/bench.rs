@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::arguments::{BenchArguments, BenchOnly};
 use crate::error::CliError;
-use crate::input::{Input, Problem, place_of};
+use crate::input::{Input, place_of};
 use crate::model::{load, warn_of_truncated_texts};
 use crate::output::Output;
 use measure::{Budget, Latency, Throughput};
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
     };
     if arguments.profile {
         let profiles = profile::profiles(&model, &Peak::of(&model), budget)?;
-        return Output::Stdout.report(arguments.json, &profiles, |profiles, to| {
+        return Output::stdout().report(arguments.json, &profiles, |profiles, to| {
             profiles.iter().try_for_each(|profile| profile.print(to))
         });
     }
@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
         throughput,
         peak_fraction: of_throughput.or(of_latency).unwrap_or_default(),
     };
-    Output::Stdout.report(arguments.json, &report, Report::print)
+    Output::stdout().report(arguments.json, &report, Report::print)
 }
 
 /// The file's texts, or the built-in ones; never none.
@@ -93,10 +93,11 @@ fn texts(arguments: &BenchArguments) -> Result<Vec<String>, CliError> {
     let Some(path) = &arguments.input else {
         return Ok(BUILT_IN_TEXTS.lines().map(str::to_owned).collect());
     };
-    let texts: Vec<String> =
-        Input::open(path, arguments.input_format, &arguments.field)?.collect::<Result<_, _>>()?;
+    let input = Input::open(path, arguments.input_format.map(Into::into), &arguments.field, None)?;
+    let texts: Vec<String> = input.map(|item| Ok(item?.text)).collect::<Result<_, CliError>>()?;
     if texts.is_empty() {
-        return Err(Problem::anywhere("expected at least one text, found none").within(&place_of(path)));
+        let reason = "expected at least one text, found none".to_owned();
+        return Err(CliError::Input { place: place_of(path), reason });
     }
     Ok(texts)
 }

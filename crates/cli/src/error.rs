@@ -1,16 +1,23 @@
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+
+use minilm::UnavailableIsa;
+use minilm::resolve::ResolveError;
+use minilm::storage::StorageError;
+
+use crate::output::STDOUT;
 
 /// What ends the program. Messages name the file, the line or the option.
 #[derive(Debug)]
 pub(crate) enum CliError {
     /// From the library, which says it all.
     Model(minilm::Error),
-    /// An input cannot be read or understood.
+    /// A file of texts or vectors cannot be read or written.
+    Storage(StorageError),
+    /// The same, with what to do about it.
+    Advised { error: StorageError, advice: String },
+    /// An input is not what it should be.
     Input { place: String, reason: String },
-    /// An output cannot be written.
-    Output { path: PathBuf, source: io::Error },
     /// Options that do not go together.
     Options(String),
     /// Standard output was closed by its reader.
@@ -21,27 +28,42 @@ impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CliError::Model(error) => error.fmt(f),
+            CliError::Storage(error) => error.fmt(f),
+            CliError::Advised { error, advice } => write!(f, "{error} ({advice})"),
             CliError::Input { place, reason } => write!(f, "{place}: {reason}"),
-            CliError::Output { path, source } => write!(f, "cannot write {}: {source}", path.display()),
             CliError::Options(reason) => f.write_str(reason),
             CliError::ClosedPipe => f.write_str("standard output was closed"),
         }
     }
 }
 
-impl<E: Into<minilm::Error>> From<E> for CliError {
-    fn from(error: E) -> CliError {
+impl From<minilm::Error> for CliError {
+    fn from(error: minilm::Error) -> CliError {
+        CliError::Model(error)
+    }
+}
+
+impl From<ResolveError> for CliError {
+    fn from(error: ResolveError) -> CliError {
         CliError::Model(error.into())
     }
 }
 
-impl CliError {
-    /// For writes to standard output.
-    pub(crate) fn stdout(source: io::Error) -> CliError {
-        if source.kind() == io::ErrorKind::BrokenPipe {
-            CliError::ClosedPipe
-        } else {
-            CliError::Output { path: "standard output".into(), source }
+impl From<UnavailableIsa> for CliError {
+    fn from(error: UnavailableIsa) -> CliError {
+        CliError::Model(error.into())
+    }
+}
+
+impl From<StorageError> for CliError {
+    fn from(error: StorageError) -> CliError {
+        match error {
+            StorageError::Write { name, source }
+                if name == STDOUT && source.kind() == io::ErrorKind::BrokenPipe =>
+            {
+                CliError::ClosedPipe
+            }
+            error => CliError::Storage(error),
         }
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &InfoArguments) -> Result<(), CliError> {
         model,
         model_error,
     };
-    Output::Stdout.write(|to| {
+    Output::stdout().write(|to| {
         if arguments.json {
             serde_json::to_writer_pretty(&mut *to, &info)?;
             writeln!(to)

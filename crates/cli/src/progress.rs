@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use minilm::EncodeProgress;
-
-use crate::input::Position;
+use minilm::storage::Position;
 
 /// On standard error: texts, texts a second, and where it is known how much there is, the time that is left.
 pub(crate) struct EmbedBar {
@@ -19,7 +18,7 @@ pub(crate) struct EmbedBar {
 
 /// How much there is to embed.
 enum Extent {
-    /// An input, by its bytes; a file has a size.
+    /// An input, by its bytes or rows; a file has a size.
     Input(Position),
     /// So many texts.
     Texts(u64),
@@ -68,7 +67,7 @@ impl Extent {
     /// The bar's length, if it has one.
     fn length(&self) -> Option<u64> {
         match self {
-            Extent::Input(input) => input.bytes,
+            Extent::Input(input) => input.length(),
             Extent::Texts(texts) => Some(*texts),
         }
     }
@@ -76,7 +75,7 @@ impl Extent {
     /// How far the bar is when so many texts are done.
     fn position(&self, texts: u64) -> u64 {
         match self {
-            Extent::Input(input) => input.bytes_of(texts),
+            Extent::Input(input) => input.of_texts(texts),
             Extent::Texts(_) => texts,
         }
     }
@@ -111,7 +110,7 @@ mod tests {
     #[test]
     fn the_bar_is_at_the_bytes_of_the_texts_that_are_done() {
         let input = Position::new(Some(10_000));
-        input.count_bytes(3_000);
+        input.count(3_000);
         (0..30).for_each(|_| input.count_text());
         let bar = bar(Extent::Input(input.clone()));
         bar.encoded(10, None);

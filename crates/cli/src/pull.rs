@@ -8,7 +8,7 @@ use crate::output::Output;
 pub(crate) fn run(arguments: &PullArguments) -> Result<(), CliError> {
     let resolved = resolve(&arguments.model, &resolve_options(&arguments.source))?;
     let files = resolved.verify()?;
-    Output::Stdout.write(|to| {
+    Output::stdout().write(|to| {
         for file in &files {
             writeln!(to, "{}  {:>10}  {}  ({})", file.sha256, file.bytes, file.file, file.check)?;
         }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use minilm::storage::OutputDirectory;
 use minilm::{Precision, SentenceTransformer, TokenCount, TraceStep, TraceValues};
 use npyz::{DType, WriteOptions, WriterBuilder};
 use serde::Serialize;
@@ -12,7 +13,6 @@ use sha2::{Digest, Sha256};
 use crate::arguments::TraceArguments;
 use crate::error::CliError;
 use crate::model::load;
-use crate::output::OutputDirectory;
 
 const INDEX: &str = "index.json";
 
@@ -97,7 +97,7 @@ struct Step {
 
 pub(crate) fn run(arguments: &TraceArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
-    let output = OutputDirectory::open(&arguments.output)?;
+    let output = OutputDirectory::create(&arguments.output)?;
     // A trace is one text on the caller's thread.
     let model = load(&arguments.model, 1)?;
 
@@ -120,7 +120,7 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<(), CliError> {
         json.push(b'\n');
         write_file(&output.path().join(INDEX), |to| to.write_all(&json))
     });
-    output.finish(written)
+    Ok(output.finish(written)?)
 }
 
 impl Index {

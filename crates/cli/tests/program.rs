@@ -4,6 +4,8 @@
 mod bench;
 #[path = "program/eval.rs"]
 mod eval;
+#[path = "program/formats.rs"]
+mod formats;
 #[path = "program/layers.rs"]
 mod layers;
 #[path = "program/packed_cache.rs"]
@@ -214,10 +216,10 @@ fn unreadable_input_is_refused_before_anything_is_written() {
     refuses(embed(&["-i", &invalid, "-o", &output]), &["invalid.txt:3", "invalid UTF-8 at byte 5"]);
     let not_json = files.write("broken.jsonl", "\"fine\"\n{\"text\": \n");
     refuses(embed(&["-i", &not_json, "-o", &output]), &["broken.jsonl:2", "not JSON"]);
-    let unknown = files.write("table.csv", "a,b\n");
-    refuses(embed(&["-i", &unknown]), &["table.csv", ".csv", "--input-format"]);
+    let unknown = files.write("table.xls", "a,b\n");
+    refuses(embed(&["-i", &unknown]), &["table.xls", ".xls", "--input-format"]);
     refuses(embed(&["-i", &files.path("")]), &["cannot read it"]);
-    assert_eq!(files.names(), ["broken.jsonl", "invalid.txt", "table.csv"]);
+    assert_eq!(files.names(), ["broken.jsonl", "invalid.txt", "table.xls"]);
 }
 
 #[test]

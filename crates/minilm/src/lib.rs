@@ -52,6 +52,8 @@ pub use minilm_bert::{
     BertConfig, BertError, Operation, PackedCacheStatus, Profile, Tap, TraceStep, TraceValues,
 };
 pub use minilm_kernels::{ISA_VARIABLE, Isa, Precision, UnavailableIsa, UnknownPrecision, cpu_features};
+#[doc(inline)]
+pub use minilm_storage as storage;
 pub use minilm_storage::{Vectors, VectorsError};
 pub use minilm_tokenizer::TokenizerError;
 pub use minilm_weights::{FloatType, WeightsError};

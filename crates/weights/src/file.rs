@@ -5,15 +5,16 @@ use std::time::SystemTime;
 
 use safetensors::tensor::TensorInfo;
 
-use crate::mapping::Mapping;
-use crate::{FloatType, Tensor, WeightsError, header};
+use crate::mapping::MappedFile;
+use crate::{FloatType, RawTensor, Tensor, WeightsError, header};
 
 /// An open safetensors file. Its bytes are mapped, not read: a tensor costs memory when it is touched.
 pub struct WeightsFile {
     path: PathBuf,
-    mapping: Mapping,
+    mapping: MappedFile,
     data_start: usize,
     tensors: HashMap<String, TensorInfo>,
+    metadata: HashMap<String, String>,
 }
 
 impl WeightsFile {
@@ -29,13 +30,14 @@ impl WeightsFile {
     pub fn open(path: impl AsRef<Path>) -> Result<WeightsFile, WeightsError> {
         let path = path.as_ref();
         let mapping =
-            Mapping::open(path).map_err(|source| WeightsError::Open { path: path.to_owned(), source })?;
+            MappedFile::open(path).map_err(|source| WeightsError::Open { path: path.to_owned(), source })?;
         let header = header::parse(path, &mapping)?;
         Ok(WeightsFile {
             path: path.to_owned(),
             mapping,
             data_start: header.data_start,
             tensors: header.tensors,
+            metadata: header.metadata,
         })
     }
 
@@ -70,6 +72,27 @@ impl WeightsFile {
         let (start, end) = info.data_offsets;
         let bytes = &self.mapping[self.data_start + start..self.data_start + end];
         Ok(Tensor::new(float_type, &info.shape, bytes))
+    }
+
+    /// What the header says of a tensor, of any type and shape; `None` if there is no such tensor.
+    pub fn raw_tensor(&self, name: &str) -> Option<RawTensor<'_>> {
+        let info = self.tensors.get(name)?;
+        let (start, end) = info.data_offsets;
+        Some(RawTensor {
+            dtype: info.dtype.to_string(),
+            shape: &info.shape,
+            bytes: self.data_start + start..self.data_start + end,
+        })
+    }
+
+    /// The strings that the header has beside the tensors, in `__metadata__`.
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.metadata
+    }
+
+    /// The file itself.
+    pub fn into_mapped(self) -> MappedFile {
+        self.mapping
     }
 
     /// Whether the file has a tensor of that name, of any type and shape.

@@ -17,10 +17,15 @@ const LENGTH_BYTES: usize = 8;
 /// The format's own limit.
 const MAX_HEADER: usize = 100_000_000;
 
+/// The one entry that is no tensor.
+const METADATA: &str = "__metadata__";
+
 /// A checked header: every tensor's bytes lie inside `bytes[data_start..]`, are as many as its type and
 /// shape say, and overlap no other's.
 pub(crate) struct Header {
     pub(crate) tensors: HashMap<String, TensorInfo>,
+    /// The strings of `__metadata__`; what else is there is no metadata.
+    pub(crate) metadata: HashMap<String, String>,
     pub(crate) data_start: usize,
 }
 
@@ -49,14 +54,28 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Header, WeightsError> {
         serde_json::from_slice(header).map_err(header_error)?;
 
     let mut tensors = HashMap::with_capacity(entries.len());
-    for (name, entry) in entries.into_iter().filter(|(name, _)| name != "__metadata__") {
+    let mut metadata = HashMap::new();
+    for (name, entry) in entries {
+        if name == METADATA {
+            metadata = strings_of(entry);
+            continue;
+        }
         match serde_json::from_value::<TensorInfo>(entry) {
             Ok(info) => tensors.insert(name, info),
             Err(e) => return Err(invalid_tensor(path, &name, format!("malformed entry in the header: {e}"))),
         };
     }
     check_offsets(path, &tensors, rest.len() - header.len())?;
-    Ok(Header { tensors, data_start: LENGTH_BYTES + header.len() })
+    Ok(Header { tensors, metadata, data_start: LENGTH_BYTES + header.len() })
+}
+
+fn strings_of(metadata: serde_json::Value) -> HashMap<String, String> {
+    let serde_json::Value::Object(entries) = metadata else { return HashMap::new() };
+    let strings = entries.into_iter().filter_map(|(key, value)| match value {
+        serde_json::Value::String(value) => Some((key, value)),
+        _ => None,
+    });
+    strings.collect()
 }
 
 /// Ordered by offset, the tensors must tile the `available` bytes behind the header exactly.

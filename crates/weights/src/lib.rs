@@ -8,6 +8,8 @@
 //! everything loaded from it shares. [`PackedFile`] keeps a region as a file, which is checked, mapped and used without
 //! a copy; its format is described in `packed_file.rs`.
 //!
+//! [`MappedFile`] is any other file as memory: the mapping that both are made of.
+//!
 //! ```no_run
 //! # fn main() -> Result<(), minilm_weights::WeightsError> {
 //! let file = minilm_weights::WeightsFile::open("model.safetensors")?;
@@ -27,6 +29,7 @@ mod tensor;
 pub use error::{PackedFileError, WeightsError};
 pub use file::WeightsFile;
 pub use identity::{SAMPLE, SourceIdentity};
+pub use mapping::MappedFile;
 pub use packed_file::{PackedContents, PackedFile, SECTION_ALIGNMENT, Section};
 pub use region::{Region, RegionMut, RegionSlice};
-pub use tensor::{FloatType, Tensor};
+pub use tensor::{FloatType, RawTensor, Tensor};

@@ -13,14 +13,24 @@ use memmap2::{Mmap, MmapMut};
 const HUGE_PAGE: usize = 2 << 20;
 
 /// A file's bytes, read from disk as they are touched.
-pub(crate) struct Mapping {
+///
+/// The mapping begins at a page, so what is aligned in the file is aligned in memory.
+pub struct MappedFile {
     bytes: Mmap,
     modified: Option<SystemTime>,
 }
 
-impl Mapping {
+impl MappedFile {
     /// Maps a regular file that is not empty.
-    pub(crate) fn open(path: &Path) -> io::Result<Mapping> {
+    ///
+    /// The caller sees to it that the file is not changed or truncated while it is mapped. Replacing it by a rename is fine
+    /// (Windows refuses that while it is open).
+    ///
+    /// # Errors
+    ///
+    /// What the system says; [`io::ErrorKind::InvalidInput`] for what is not a regular file, [`io::ErrorKind::UnexpectedEof`]
+    /// for an empty one.
+    pub fn open(path: &Path) -> io::Result<MappedFile> {
         // Before it is opened: opening a pipe waits for somebody to write to it.
         if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
@@ -31,13 +41,14 @@ impl Mapping {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is empty"));
         }
         // SAFETY: the mapping is read-only and its bytes are only ever read as bytes, from which floats are decoded, or
-        // as f32, of which every value of the bytes is one; so no value of them can be invalid. It is shared
+        // as numbers, of which every value of the bytes is one; so no value of them can be invalid. It is shared
         // with the file: nobody may change or truncate that while it is mapped, or bytes would change behind a
         // shared reference, and reading behind a new end would end the process with SIGBUS. Rust cannot rule
-        // that out; the documentation of `WeightsFile::open` and `PackedFile::open` makes it the caller's duty,
+        // that out; the documentation of `MappedFile::open`, `WeightsFile::open`, `PackedFile::open` and, in minilm-storage,
+        // `StoredVectors::open` makes it the caller's duty,
         // and everything in this engine that writes such files writes them under another name and renames them.
         let bytes = unsafe { Mmap::map(&file) }?;
-        Ok(Mapping { bytes, modified: metadata.modified().ok() })
+        Ok(MappedFile { bytes, modified: metadata.modified().ok() })
     }
 
     /// When the file was last modified, as its system said when it was opened; `None` where no such time is kept.
@@ -47,7 +58,7 @@ impl Mapping {
 
     /// The pages touched so far no longer count as this process's memory. They stay in the system's cache, and are
     /// mapped again when they are touched. A hint: where it is refused nothing happens.
-    pub(crate) fn release(&self) {
+    pub fn release(&self) {
         // SAFETY: for private memory this advice would discard what was written, behind shared references. This
         // is a shared, read-only mapping of a file: whoever reads a page again reads the file's bytes again, which
         // by the contract of `open` nobody changes.
@@ -56,7 +67,7 @@ impl Mapping {
     }
 }
 
-impl Deref for Mapping {
+impl Deref for MappedFile {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {

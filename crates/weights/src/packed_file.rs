@@ -50,7 +50,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{canonical_path, xxh3};
-use crate::mapping::Mapping;
+use crate::mapping::MappedFile;
 use crate::{PackedFileError, Region, SourceIdentity, WeightsFile};
 
 const MAGIC: [u8; 8] = *b"MINILMPW";
@@ -145,7 +145,7 @@ impl PackedFile {
         ) -> Result<(), PackedFileError>,
     ) -> Result<Region, PackedFileError> {
         check_byte_order()?;
-        let mapping = Mapping::open(&self.path).map_err(|source| match source.kind() {
+        let mapping = MappedFile::open(&self.path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => PackedFileError::Absent,
             _ => PackedFileError::Io { action: "open", path: self.path.clone(), source },
         })?;

@@ -3,7 +3,7 @@ use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 use crate::WeightsError;
-use crate::mapping::{FrozenPages, Mapping, Pages};
+use crate::mapping::{FrozenPages, MappedFile, Pages};
 
 /// Floats in one piece of memory that begins at a page: in pages of its own, or in a mapped file. They never change.
 pub struct Region {
@@ -16,13 +16,13 @@ enum Memory {
     /// The system gives no empty pages.
     Empty,
     Pages(FrozenPages),
-    File(Mapping),
+    File(MappedFile),
 }
 
 impl Region {
     /// The f32 at these bytes of a file, whose byte order must be the machine's. The range begins at a multiple of a
     /// page and is whole floats.
-    pub(crate) fn of_file(mapping: Mapping, bytes: Range<usize>) -> Region {
+    pub(crate) fn of_file(mapping: MappedFile, bytes: Range<usize>) -> Region {
         Region { memory: Memory::File(mapping), bytes }
     }
 

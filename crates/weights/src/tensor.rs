@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Range;
 
 use half::{bf16, f16};
 use safetensors::Dtype;
@@ -113,6 +114,17 @@ impl fmt::Debug for Tensor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tensor({} {:?})", self.float_type, self.shape)
     }
+}
+
+/// What the header says of a tensor of any type, and where its elements are in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawTensor<'a> {
+    /// The type of the elements, by its safetensors name: `F32`.
+    pub dtype: String,
+    /// The size of each dimension, the slowest first.
+    pub shape: &'a [usize],
+    /// The file's bytes that are the elements, row-major and little-endian: as many as type and shape say.
+    pub bytes: Range<usize>,
 }
 
 fn decode<const N: usize>(bytes: &[u8], to: &mut [f32], element: impl Fn([u8; N]) -> f32) {

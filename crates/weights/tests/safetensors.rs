@@ -58,6 +58,11 @@ fn reads_f32_f16_and_bf16_as_the_safetensors_crate_wrote_them() {
     let file = WeightsFile::open(&path).unwrap();
     assert_eq!((file.path(), file.names().count()), (path.as_path(), 3));
     assert!(file.contains("half") && !file.contains("double"));
+    assert!(file.metadata().is_empty() && file.raw_tensor("double").is_none());
+    let raw = file.raw_tensor("brain").unwrap();
+    assert_eq!((&raw.dtype[..], raw.shape), ("BF16", &[2, 4][..]));
+    let range = raw.bytes;
+    assert_eq!(WeightsFile::open(&path).unwrap().into_mapped()[range], bf16_bytes);
 
     let bits = |x: Vec<f32>| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     let single = file.tensor("single", &[2, 4]).unwrap();

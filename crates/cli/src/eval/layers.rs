@@ -112,7 +112,7 @@ pub(super) fn run(arguments: &LayersArguments) -> Result<(), CliError> {
         cosine,
         loss: 1.0 - cosine.mean,
     };
-    Output::Stdout.report(arguments.json, &report, Report::print)
+    Output::stdout().report(arguments.json, &report, Report::print)
 }
 
 /// So many of the sentences, or all, in even distances: a table often has one kind of them behind the other.

@@ -1,24 +1,17 @@
 //! Pairs of sentences, with a score or without, out of a table.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
+use std::io;
 use std::path::Path;
 
-use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
-use flate2::read::MultiGzDecoder;
+pub(super) use minilm::storage::excerpt as shown;
+use minilm::storage::{StorageError, Table, listed};
 
 use crate::arguments::TableArguments;
 use crate::error::CliError;
-use crate::input::{BYTE_ORDER_MARK, Problem, Source};
-
-/// What a gzip file begins with.
-const GZIP: &[u8] = &[0x1f, 0x8b];
+use crate::input::{is_stdin, place_of};
 
 const SPLIT_COLUMN: &str = "split";
-
-/// How many names a message lists, and how many characters of each.
-const LISTED: usize = 20;
-const SHOWN: usize = 60;
 
 /// At least one pair; with scores at least two, whose scores are not all the same.
 #[derive(Debug, PartialEq)]
@@ -59,20 +52,6 @@ enum Rows<'a> {
     Default(&'a str),
 }
 
-/// A table as text, with the reader of its records.
-struct Table<'a> {
-    text: &'a str,
-    separator: Separator,
-    reader: Reader<&'a [u8]>,
-    header: StringRecord,
-}
-
-#[derive(Clone, Copy)]
-enum Separator {
-    Tab,
-    Comma,
-}
-
 /// Where in a record that is which is wanted.
 struct Columns {
     sentence1: usize,
@@ -99,22 +78,15 @@ impl<'a> Selection<'a> {
 }
 
 impl Pairs {
-    /// Reads the whole file: the table is small beside the vectors that will be computed of it.
+    /// Reads the pairs of a file, or of standard input if the path is `-`.
     pub(super) fn read(file: &Path, selection: &Selection<'_>) -> Result<Pairs, CliError> {
-        let Source { mut read, place, .. } = Source::open(file)?;
-        let mut bytes = Vec::new();
-        read.read_to_end(&mut bytes)
-            .map_err(|e| Problem::read(&e))
-            .and_then(|_| Pairs::parse(bytes, selection))
-            .map_err(|problem| problem.within(&place))
+        let table =
+            if is_stdin(file) { Table::from_reader(io::stdin(), place_of(file)) } else { Table::open(file) };
+        Pairs::of_table(table?, selection)
     }
 
-    /// Out of the content of a file.
-    fn parse(bytes: Vec<u8>, selection: &Selection<'_>) -> Result<Pairs, Problem> {
-        let bytes = if bytes.starts_with(GZIP) { decompress(&bytes)? } else { bytes };
-        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-        let mut table = Table::open(utf8(bytes)?)?;
-        let columns = table.columns(selection)?;
+    fn of_table(mut table: Table, selection: &Selection<'_>) -> Result<Pairs, CliError> {
+        let columns = Columns::of(&table, selection)?;
         let split = match selection.rows {
             Rows::Split(split) => Some(split),
             Rows::Default(split) => columns.split.map(|_| split),
@@ -123,28 +95,29 @@ impl Pairs {
 
         let (mut pairs, mut scores) = (Vec::new(), Vec::new());
         let mut others: BTreeMap<String, usize> = BTreeMap::new();
-        let mut record = StringRecord::new();
-        while table.next(&mut record)? {
-            let found = columns.split.map(|column| &record[column]);
+        while table.next_row()? {
+            let found = columns.split.map(|column| table.field(column));
             if split.is_some() && found != split {
                 *others.entry(found.unwrap_or_default().to_owned()).or_default() += 1;
                 continue;
             }
             pairs.push(Pair {
-                sentence1: record[columns.sentence1].to_owned(),
-                sentence2: record[columns.sentence2].to_owned(),
+                sentence1: table.field(columns.sentence1).to_owned(),
+                sentence2: table.field(columns.sentence2).to_owned(),
             });
-            if let Some(column) = columns.score {
-                scores.push(table.score(&record, column)?);
+            if let (Some(column), Some(name)) = (columns.score, selection.score) {
+                scores.push(score(&table, column, name)?);
             }
         }
         let pairs = Pairs { pairs, scores, split: split.map(str::to_owned) };
-        pairs.check(selection.score.is_some(), &others)?;
-        Ok(pairs)
+        match pairs.check(selection.score.is_some(), &others) {
+            Ok(()) => Ok(pairs),
+            Err(reason) => Err(table.error(None, reason).into()),
+        }
     }
 
     /// Whether there are enough of them, with scores for a correlation; `others` are the splits that were left out.
-    fn check(&self, with_scores: bool, others: &BTreeMap<String, usize>) -> Result<(), Problem> {
+    fn check(&self, with_scores: bool, others: &BTreeMap<String, usize>) -> Result<(), String> {
         let found = self.pairs.len();
         let of_split = of_split(self.split.as_deref());
         let (least, pairs) = if with_scores { (2, "pairs") } else { (1, "pair") };
@@ -154,13 +127,11 @@ impl Pairs {
                 let others = listed(others.iter().map(|(split, rows)| format!("{rows} of {}", shown(split))));
                 reason += &format!("; rows of other splits (--split, --all-splits): {others}");
             }
-            return Err(Problem::anywhere(reason));
+            return Err(reason);
         }
         match self.scores.first() {
             Some(first) if self.scores.iter().all(|score| score == first) => {
-                let reason =
-                    format!("the correlation is undefined: all {found} scores{of_split} are {first}");
-                Err(Problem::anywhere(reason))
+                Err(format!("the correlation is undefined: all {found} scores{of_split} are {first}"))
             }
             _ => Ok(()),
         }
@@ -183,39 +154,18 @@ impl Pairs {
     }
 }
 
-impl<'a> Table<'a> {
-    fn open(text: &'a str) -> Result<Table<'a>, Problem> {
-        let first_line = text.split(['\r', '\n']).find(|line| !line.is_empty()).unwrap_or_default();
-        let separator = if first_line.contains('\t') { Separator::Tab } else { Separator::Comma };
-        let mut builder = ReaderBuilder::new();
-        match separator {
-            // Quotes are characters like others there: the STS benchmark has single ones inside of its sentences.
-            Separator::Tab => builder.delimiter(b'\t').quoting(false),
-            Separator::Comma => builder.delimiter(b','),
-        };
-        let mut reader = builder.from_reader(text.as_bytes());
-        let header = match reader.headers() {
-            Ok(header) if header.is_empty() => {
-                return Err(Problem::anywhere("expected a table with a header, found nothing"));
-            }
-            Ok(header) => header.clone(),
-            Err(error) => return Err(Problem::anywhere(error.to_string())),
-        };
-        Ok(Table { text, separator, reader, header })
-    }
-
-    fn columns(&self, selection: &Selection<'_>) -> Result<Columns, Problem> {
-        let column = |name, option| match self.column(name)? {
-            Some(column) => Ok(column),
-            None => Err(self.missing(name, &format!("choose another with {option}"))),
+impl Columns {
+    fn of(table: &Table, selection: &Selection<'_>) -> Result<Columns, CliError> {
+        let column = |name, option| {
+            table.column(name).map_err(|error| advised(error, &format!("choose another with {option}")))
         };
         let split = match selection.rows {
             Rows::All => None,
-            Rows::Default(_) => self.column(SPLIT_COLUMN)?,
-            Rows::Split(_) => match self.column(SPLIT_COLUMN)? {
-                None => return Err(self.missing(SPLIT_COLUMN, "--split needs it")),
-                found => found,
-            },
+            Rows::Default(_) => table.find_column(SPLIT_COLUMN)?,
+            Rows::Split(_) => {
+                let found = table.column(SPLIT_COLUMN);
+                Some(found.map_err(|error| advised(error, "--split needs it"))?)
+            }
         };
         Ok(Columns {
             sentence1: column(selection.sentence1, "--sentence1")?,
@@ -224,108 +174,25 @@ impl<'a> Table<'a> {
             split,
         })
     }
+}
 
-    /// Where the column of that name is, if there is one.
-    fn column(&self, name: &str) -> Result<Option<usize>, Problem> {
-        let mut found = self.header.iter().enumerate().filter(|(_, column)| *column == name);
-        match (found.next(), found.count()) {
-            (_, 1..) => Err(Problem::anywhere(format!("the header has several columns {}", shown(name)))),
-            (found, _) => Ok(found.map(|(index, _)| index)),
+/// If a column is missing, what to do about it.
+fn advised(error: StorageError, advice: &str) -> CliError {
+    match error {
+        StorageError::MissingColumn { .. } => CliError::Advised { error, advice: advice.to_owned() },
+        error => error.into(),
+    }
+}
+
+fn score(table: &Table, column: usize, name: &str) -> Result<f64, CliError> {
+    let found = table.field(column);
+    match found.trim().parse::<f64>() {
+        Ok(score) if score.is_finite() => Ok(score),
+        _ => {
+            let reason = format!("expected a number in the column {}, found {}", shown(name), shown(found));
+            Err(table.error(Some(table.line()), reason).into())
         }
     }
-
-    fn missing(&self, name: &str, advice: &str) -> Problem {
-        let found = listed(self.header.iter().map(shown));
-        Problem::anywhere(format!("there is no column {} ({advice}); found {found}", shown(name)))
-    }
-
-    /// The next record, with as many fields as the header; false if there is none.
-    fn next(&mut self, record: &mut StringRecord) -> Result<bool, Problem> {
-        self.reader.read_record(record).map_err(|error| match error.kind() {
-            ErrorKind::UnequalLengths { pos: Some(position), expected_len, len } => {
-                let separator = self.separator.name();
-                let reason = format!(
-                    "expected {expected_len} fields between {separator}, as in the header, found {len}"
-                );
-                Problem::at(self.line(position.byte()), reason)
-            }
-            _ => Problem::anywhere(error.to_string()),
-        })
-    }
-
-    fn score(&self, record: &StringRecord, column: usize) -> Result<f64, Problem> {
-        let (name, found) = (&self.header[column], &record[column]);
-        match found.trim().parse::<f64>() {
-            Ok(score) if score.is_finite() => Ok(score),
-            _ => {
-                let reason =
-                    format!("expected a number in the column {}, found {}", shown(name), shown(found));
-                let begin = record.position().map_or(0, |position| position.byte());
-                Err(Problem::at(self.line(begin), reason))
-            }
-        }
-    }
-
-    /// The line, from 1, of the record that is read from this byte on. The reader's own count would be the line
-    /// before if lines end with `\r\n` or blank ones come first, for it leaves them to the next record.
-    fn line(&self, byte: u64) -> usize {
-        let byte = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
-        let bytes = self.text.as_bytes();
-        let blank = bytes[byte..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        line_of(bytes, byte + blank)
-    }
-}
-
-impl Separator {
-    fn name(self) -> &'static str {
-        match self {
-            Separator::Tab => "tabs",
-            Separator::Comma => "commas",
-        }
-    }
-}
-
-fn decompress(bytes: &[u8]) -> Result<Vec<u8>, Problem> {
-    let mut decompressed = Vec::new();
-    match MultiGzDecoder::new(bytes).read_to_end(&mut decompressed) {
-        Ok(_) => Ok(decompressed),
-        Err(error) => Err(Problem::anywhere(format!("cannot decompress it as gzip: {error}"))),
-    }
-}
-
-fn utf8(bytes: &[u8]) -> Result<&str, Problem> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let valid = &bytes[..error.valid_up_to()];
-        let begin = valid.iter().rposition(|byte| matches!(byte, b'\r' | b'\n')).map_or(0, |end| end + 1);
-        Problem::invalid_utf8(line_of(bytes, valid.len()), valid.len() - begin + 1)
-    })
-}
-
-/// The line of a byte, from 1. Lines end with `\n`, `\r\n` or `\r`, as the reader's records.
-fn line_of(bytes: &[u8], byte: usize) -> usize {
-    let ends = (0..byte).filter(|&at| match bytes[at] {
-        b'\n' => true,
-        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
-        _ => false,
-    });
-    1 + ends.count()
-}
-
-/// In quotes, cut where a message would become unreadable.
-pub(super) fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        None => format!("{text:?}"),
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-    }
-}
-
-fn listed(mut names: impl Iterator<Item = String>) -> String {
-    let mut list = names.by_ref().take(LISTED).collect::<Vec<_>>().join(", ");
-    match names.count() {
-        0 => {}
-        more => list += &format!(" and {more} more"),
-    }
-    list
 }
 
 /// What rows are of: to stand behind their number.

@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &StsArguments) -> Result<(), CliError> {
         pairs: pairs.pairs.len(),
         sentences: sentences.distinct.len(),
     };
-    Output::Stdout.report(arguments.json, &report, Report::print)
+    Output::stdout().report(arguments.json, &report, Report::print)
 }
 
 /// The sentences' vectors. The model is gone afterwards, so that there is never more than one.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::error::CliError;
+use crate::StorageError;
 
 /// A directory that appears when all its files are there, or not at all: written under another name beside it,
-/// then renamed.
-pub(crate) struct OutputDirectory {
+/// then renamed. Dropped before, it leaves nothing behind.
+pub struct OutputDirectory {
     temporary: TempDir,
     /// As the user named it.
     path: PathBuf,
@@ -18,9 +18,13 @@ pub(crate) struct OutputDirectory {
 }
 
 impl OutputDirectory {
-    /// Nothing is ever replaced but an empty directory, so nothing can be lost.
-    pub(crate) fn open(path: &Path) -> Result<OutputDirectory, CliError> {
-        let failed = |source| CliError::Output { path: path.to_owned(), source };
+    /// Opens a directory that is to appear. Nothing is ever replaced but an empty directory, so nothing can be lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Write`], also for a directory that is not empty and for what is no directory.
+    pub fn create(path: &Path) -> Result<OutputDirectory, StorageError> {
+        let failed = |source| StorageError::Write { name: path.display().to_string(), source };
         let refused = |kind, reason: &str| failed(io::Error::new(kind, reason.to_owned()));
         match std::fs::read_dir(path) {
             Ok(mut entries) => {
@@ -50,12 +54,16 @@ impl OutputDirectory {
     }
 
     /// Where to write the files.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.temporary.path()
     }
 
     /// Lets the directory appear under its name if all was written, and else leaves nothing behind.
-    pub(crate) fn finish(self, written: io::Result<()>) -> Result<(), CliError> {
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Write`], with the error of `written` if that is one.
+    pub fn finish(self, written: io::Result<()>) -> Result<(), StorageError> {
         let OutputDirectory { temporary, path, target } = self;
         let renamed = written.and_then(|()| {
             // Elsewhere a rename does not replace even an empty directory; this removes no other.
@@ -65,7 +73,7 @@ impl OutputDirectory {
             }
             std::fs::rename(temporary.path(), &target)
         });
-        renamed.map_err(|source| CliError::Output { path, source })?;
+        renamed.map_err(|source| StorageError::Write { name: path.display().to_string(), source })?;
         // Its name is gone: there is nothing to remove.
         let _ = temporary.keep();
         Ok(())

@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 
-use super::{BYTE_ORDER_MARK, Problem};
+use super::BYTE_ORDER_MARK;
+use crate::error::Problem;
 
 const CHUNK: usize = 64 << 10;
 
@@ -22,6 +23,8 @@ pub(super) struct CheckedBytes<R> {
     begun: bool,
     line: usize,
     column: usize,
+    /// The byte before the next.
+    last: u8,
 }
 
 #[derive(Clone, Copy)]
@@ -41,10 +44,11 @@ impl<R: Read> CheckedBytes<R> {
             begun: false,
             line: 1,
             column: 0,
+            last: 0,
         }
     }
 
-    /// The line of the next byte, from 1.
+    /// The line of the next byte, from 1. Lines end with `\n`, `\r\n` or `\r`.
     pub(super) fn line(&self) -> usize {
         self.line
     }
@@ -56,29 +60,52 @@ impl<R: Read> CheckedBytes<R> {
 
     /// The next byte, which stays the next; `None` at the end.
     pub(super) fn peek(&mut self) -> Result<Option<u8>, Problem> {
+        self.peek_chunk().map(|chunk| chunk.first().copied())
+    }
+
+    /// Some of the next bytes, which stay the next; none at the end.
+    fn peek_chunk(&mut self) -> Result<&[u8], Problem> {
         while self.next == self.valid {
             match self.end {
-                None => self.fill().map_err(|e| Problem::read(&e))?,
-                Some(End::OfFile) => return Ok(None),
+                None => self.fill().map_err(Problem::read)?,
+                Some(End::OfFile) => break,
                 Some(End::InvalidUtf8) => {
                     return Err(Problem::invalid_utf8(self.line, self.column + 1));
                 }
             }
         }
-        Ok(Some(self.chunk[self.next]))
+        Ok(&self.chunk[self.next..self.valid])
     }
 
     /// The next byte, which is then behind us; `None` at the end.
     pub(super) fn take(&mut self) -> Result<Option<u8>, Problem> {
         let byte = self.peek()?;
-        if byte.is_some() {
+        if let Some(byte) = byte {
             self.next += 1;
-            self.column += 1;
-        }
-        if byte == Some(b'\n') {
-            (self.line, self.column) = (self.line + 1, 0);
+            self.count(byte);
         }
         Ok(byte)
+    }
+
+    /// Copies some of the next bytes, which are then behind us; 0 at the end.
+    pub(super) fn take_into(&mut self, buffer: &mut [u8]) -> Result<usize, Problem> {
+        let chunk = self.peek_chunk()?;
+        let taken = chunk.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&chunk[..taken]);
+        self.next += taken;
+        buffer[..taken].iter().for_each(|&byte| self.count(byte));
+        Ok(taken)
+    }
+
+    fn count(&mut self, byte: u8) {
+        self.column += 1;
+        match (self.last, byte) {
+            // The line was over with the byte before.
+            (b'\r', b'\n') => self.column = 0,
+            (_, b'\n' | b'\r') => (self.line, self.column) = (self.line + 1, 0),
+            _ => {}
+        }
+        self.last = byte;
     }
 
     /// Reads on, when all valid bytes are behind us.

@@ -1,4 +1,4 @@
-//! A JSON array of strings or objects, an item at a time.
+//! A JSON array, an item at a time.
 
 use std::io::{self, Read};
 
@@ -7,21 +7,21 @@ use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
 use super::checked_bytes::CheckedBytes;
-use super::{Problem, json};
+use super::{Record, json};
+use crate::error::{At, Problem};
 
 pub(super) struct JsonArray<R> {
     bytes: CheckedBytes<R>,
-    field: String,
     /// How many items have been read.
     items: usize,
 }
 
 impl<R: Read> JsonArray<R> {
-    pub(super) fn new(source: R, field: String) -> JsonArray<R> {
-        JsonArray { bytes: CheckedBytes::new(source), field, items: 0 }
+    pub(super) fn new(source: R) -> JsonArray<R> {
+        JsonArray { bytes: CheckedBytes::new(source), items: 0 }
     }
 
-    fn next_text(&mut self) -> Result<Option<String>, Problem> {
+    fn next_item(&mut self) -> Result<Option<Record>, Problem> {
         if !self.advance()? {
             return match self.peek_token()? {
                 None => Ok(None),
@@ -29,12 +29,11 @@ impl<R: Read> JsonArray<R> {
             };
         }
         // A string or an object is over with its last byte, and leaves the next to us. A number would not, but is
-        // not a text anyway.
+        // refused by whoever asked for the item.
         let value: Value = self.value()?;
-        let text = json::text_of(value, &self.field)
-            .map_err(|e| Problem::anywhere(format!("item {}: {e}", self.items)))?;
+        let at = At::Item(self.items);
         self.items += 1;
-        Ok(Some(text))
+        Ok(Some(Record { value, at }))
     }
 
     /// To the begin of the next item, or behind the array's end: then there is none.
@@ -67,7 +66,7 @@ impl<R: Read> JsonArray<R> {
             _ => "a number",
         };
         let IgnoredAny = self.value()?;
-        Err(Problem::anywhere(format!("expected an array of strings, found {found}")))
+        Err(Problem::anywhere(format!("expected an array, found {found}")))
     }
 
     /// The next byte that is not white space.
@@ -96,10 +95,10 @@ impl<R: Read> JsonArray<R> {
 }
 
 impl<R: Read> Iterator for JsonArray<R> {
-    type Item = Result<String, Problem>;
+    type Item = Result<Record, Problem>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_text().transpose()
+        self.next_item().transpose()
     }
 }
 
@@ -119,7 +118,7 @@ impl<R: Read> Read for Reader<'_, R> {
             }
             Ok(None) => Ok(0),
             Err(problem) => {
-                let error = io::Error::other(problem.reason.clone());
+                let error = io::Error::other(problem.what.to_string());
                 self.problem = Some(problem);
                 Err(error)
             }

@@ -1,17 +1,17 @@
-//! A text a line, plain or as JSON.
+//! Lines: texts, or JSON values.
 
 use std::io::{BufRead, BufReader, Read};
 
-use super::{BYTE_ORDER_MARK, Problem, json};
+use serde_json::Value;
+
+use super::{BYTE_ORDER_MARK, Record, json};
+use crate::error::{At, Problem};
 
 /// A text a line. An empty line is an empty text.
-pub(super) struct TextLines<R>(Lines<R>);
+pub(crate) struct TextLines<R>(Lines<R>);
 
-/// A JSON string or object a line. Blank lines are nothing.
-pub(super) struct JsonLines<R> {
-    lines: Lines<R>,
-    field: String,
-}
+/// A JSON value a line. Blank lines are nothing.
+pub(super) struct JsonLines<R>(Lines<R>);
 
 /// Lines without their ends (`\n` or `\r\n`); there is none behind the last end.
 struct Lines<R> {
@@ -22,7 +22,7 @@ struct Lines<R> {
 }
 
 impl<R: Read> TextLines<R> {
-    pub(super) fn new(source: R) -> TextLines<R> {
+    pub(crate) fn new(source: R) -> TextLines<R> {
         TextLines(Lines::new(source))
     }
 }
@@ -36,16 +36,16 @@ impl<R: Read> Iterator for TextLines<R> {
 }
 
 impl<R: Read> JsonLines<R> {
-    pub(super) fn new(source: R, field: String) -> JsonLines<R> {
-        JsonLines { lines: Lines::new(source), field }
+    pub(super) fn new(source: R) -> JsonLines<R> {
+        JsonLines(Lines::new(source))
     }
 
-    fn next_text(&mut self) -> Result<Option<String>, Problem> {
-        while let Some((number, line)) = self.lines.next()? {
+    fn next_value(&mut self) -> Result<Option<Record>, Problem> {
+        while let Some((number, line)) = self.0.next()? {
             if !line.as_bytes().trim_ascii().is_empty() {
-                let value = serde_json::from_str(line)
+                let value: Value = serde_json::from_str(line)
                     .map_err(|e| Problem::not_json(number, e.column(), &json::reason(&e)))?;
-                return json::text_of(value, &self.field).map(Some).map_err(|e| Problem::at(number, e));
+                return Ok(Some(Record { value, at: At::Line(number) }));
             }
         }
         Ok(None)
@@ -53,10 +53,10 @@ impl<R: Read> JsonLines<R> {
 }
 
 impl<R: Read> Iterator for JsonLines<R> {
-    type Item = Result<String, Problem>;
+    type Item = Result<Record, Problem>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_text().transpose()
+        self.next_value().transpose()
     }
 }
 
@@ -68,7 +68,7 @@ impl<R: Read> Lines<R> {
     /// The next line and its number. A byte order mark before the first is skipped.
     fn next(&mut self) -> Result<Option<(usize, &str)>, Problem> {
         self.line.clear();
-        let bytes = self.source.read_until(b'\n', &mut self.line).map_err(|e| Problem::read(&e))?;
+        let bytes = self.source.read_until(b'\n', &mut self.line).map_err(Problem::read)?;
         self.number += 1;
         let mut line = &self.line[..];
         if self.number == 1 {

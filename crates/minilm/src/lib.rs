@@ -37,8 +37,11 @@ mod options;
 mod packed_cache;
 mod progress;
 pub mod resolve;
+mod retrieval;
 mod sentence_transformer;
+mod similarity;
 mod stream;
+mod threads;
 
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
@@ -54,5 +57,14 @@ pub use options::{EncodeOptions, LoadOptions};
 pub use packed_cache::{PACKED_CACHE_VARIABLE, PackedCache};
 pub use progress::EncodeProgress;
 pub use resolve::DEFAULT_MODEL;
+pub use retrieval::{
+    CommunityDetectionOptions, ParaphraseMiningOptions, ParaphrasePair, RetrievalProgress, SearchHit,
+    SearchOptions, community_detection, paraphrase_mining, paraphrase_mining_embeddings, semantic_search,
+};
 pub use sentence_transformer::SentenceTransformer;
+pub use similarity::{
+    SimilarityFunction, SimilarityMatrix, UnknownSimilarityFunction, cos_sim, dot_score, euclidean_sim,
+    manhattan_sim, pairwise_angle_sim, pairwise_cos_sim, pairwise_dot_score, pairwise_euclidean_sim,
+    pairwise_manhattan_sim,
+};
 pub use stream::StreamError;

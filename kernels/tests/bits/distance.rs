@@ -8,6 +8,8 @@ use minilm_kernels::{
 use crate::numbers::{assert_bits, lengths, numbers};
 
 type Distance = fn(Isa, &[f32], &[f32]) -> f32;
+type Specified = fn(&[f32], &[f32]) -> f32;
+type SpecifiedMatrix = fn(&[f32], &[f32], usize) -> Vec<f32>;
 type Matrix = fn(Isa, &[f32], &[f32], usize, &mut [f32]);
 
 /// A distance with its matrix, and the specification of both.
@@ -15,8 +17,8 @@ struct Case {
     name: &'static str,
     distance: Distance,
     matrix: Matrix,
-    specified: fn(&[f32], &[f32]) -> f32,
-    specified_matrix: fn(&[f32], &[f32], usize) -> Vec<f32>,
+    specified: Specified,
+    specified_matrix: SpecifiedMatrix,
 }
 
 const CASES: [Case; 2] = [

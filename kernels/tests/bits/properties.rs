@@ -15,6 +15,7 @@ use crate::linear::specified;
 use crate::numbers::assert_bits;
 
 type DistanceMatrix = fn(Isa, &[f32], &[f32], usize, &mut [f32]);
+type SpecifiedMatrix = fn(&[f32], &[f32], usize) -> Vec<f32>;
 
 /// Any number that is neither NaN nor infinite: both zeros, denormals, the largest.
 fn any_finite() -> impl Strategy<Value = f32> {
@@ -222,7 +223,7 @@ proptest! {
     #[test]
     fn distances_are_symmetric_and_go_no_shorter_by_a_detour((k, a) in rows(5, 80)) {
         let m = a.len() / k;
-        let cases: [(DistanceMatrix, fn(&[f32], &[f32], usize) -> Vec<f32>); 2] = [
+        let cases: [(DistanceMatrix, SpecifiedMatrix); 2] = [
             (euclidean_distance_matrix, reference::euclidean_distance_matrix),
             (manhattan_distance_matrix, reference::manhattan_distance_matrix),
         ];

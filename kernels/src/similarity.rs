@@ -38,6 +38,9 @@ pub(crate) trait Metric {
     /// What a and b have beyond their ends: lanes that leave every sum as it is.
     const BEYOND: (f32, f32);
 
+    /// How many vectors a step holds beside a, b and the sum.
+    const BETWEEN: usize;
+
     /// The lanes with sixteen elements more.
     fn step<S: Simd>(simd: S, a: S::F32, b: S::F32, sum: S::F32) -> S::F32;
 
@@ -51,6 +54,7 @@ struct Product;
 impl Metric for Product {
     // 0 · −0 = −0, which leaves every sum as it is; +0 would not leave −0.
     const BEYOND: (f32, f32) = (0.0, -0.0);
+    const BETWEEN: usize = 0;
 
     #[inline(always)]
     fn step<S: Simd>(simd: S, a: S::F32, b: S::F32, sum: S::F32) -> S::F32 {
@@ -153,7 +157,7 @@ impl<M: Metric> Kernel for Matrix<'_, M> {
         for first_row in (0..m).step_by(block) {
             let end = m.min(first_row + block);
             let most_rows = tile_rows::<S>().min(end - first_row);
-            let most_columns = tile_columns::<S>(most_rows);
+            let most_columns = tile_columns::<S, M>(most_rows);
             for column in (0..n).step_by(most_columns) {
                 let columns = most_columns.min(n - column);
                 for row in (first_row..end).step_by(most_rows) {
@@ -172,10 +176,11 @@ fn tile_rows<S: Simd>() -> usize {
     if S::ACCUMULATORS >= MAX_TILE * MAX_TILE { MAX_TILE } else { 2 }
 }
 
-/// How many rows of b a tile of so many rows of a takes; with a single one, memory sets the pace.
+/// How many rows of b a tile of so many rows of a takes: what there are registers for, and two at least. With a single row
+/// of a, memory sets the pace.
 #[inline(always)]
-fn tile_columns<S: Simd>(rows: usize) -> usize {
-    if rows == 1 { 1 } else { MAX_TILE.min(S::ACCUMULATORS / rows) }
+fn tile_columns<S: Simd, M: Metric>(rows: usize) -> usize {
+    if rows == 1 { 1 } else { ((S::ACCUMULATORS - M::BETWEEN) / rows).clamp(2, MAX_TILE) }
 }
 
 /// The tile of that many rows and columns, at most [`tile_rows`] and what there are accumulators for.

@@ -1,17 +1,21 @@
 //! What a search computes, on every instruction set: similarities of vectors of 384 components, beside a plain
-//! read of the same memory, and the ten best of the scores.
+//! read of the same memory, distances, and the ten best of the scores.
 //!
 //! `cargo bench -p minilm-benches --bench search`. Throughput of the similarities is in floating-point
-//! operations, 2 · m · n · k; of the rest in bytes.
+//! operations, 2 · m · n · k, of the distances in pairs of elements, m · n · k; of the rest in bytes.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use minilm_benches::numbers;
-use minilm_kernels::{Isa, peak, similarity_matrix, top_k};
+use minilm_kernels::{
+    Isa, euclidean_distance_matrix, manhattan_distance_matrix, peak, similarity_matrix, top_k,
+};
 
 const K: usize = 384;
+
+type DistanceMatrix = fn(Isa, &[f32], &[f32], usize, &mut [f32]);
 
 fn similarities(c: &mut Criterion) {
     let mut group = c.benchmark_group("similarity_matrix k=384");
@@ -33,6 +37,30 @@ fn similarities(c: &mut Criterion) {
     group.finish();
 }
 
+/// In the shapes where arithmetic sets the pace; beside [`similarities`] of the same shape.
+fn distances(c: &mut Criterion) {
+    let kernels: [(&str, DistanceMatrix); 2] =
+        [("euclidean", euclidean_distance_matrix), ("manhattan", manhattan_distance_matrix)];
+    for (name, distance_matrix) in kernels {
+        let mut group = c.benchmark_group(format!("{name}_distance_matrix k=384"));
+        group
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_secs(1))
+            .sample_size(20);
+        for (m, n) in [(1, 500), (64, 64)] {
+            let (a, b) = (numbers(m * K, 1), numbers(n * K, 2));
+            let mut out = vec![0.0; m * n];
+            group.throughput(Throughput::Elements((m * n * K) as u64));
+            for isa in Isa::available() {
+                group.bench_function(BenchmarkId::new(isa.name(), format!("{m}x{n}")), |bench| {
+                    bench.iter(|| distance_matrix(isa, black_box(&a), black_box(&b), K, black_box(&mut out)));
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
 fn best_scores(c: &mut Criterion) {
     let mut group = c.benchmark_group("top_k k=10");
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
@@ -51,5 +79,5 @@ fn best_scores(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, similarities, best_scores);
+criterion_group!(benches, similarities, distances, best_scores);
 criterion_main!(benches);

@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
     Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear,
     Precision, RowsMut, TopK, activate, attention, attention_heads, cls_pool, dot, embedding_sum,
-    l2_normalize, layer_norm, linear, linear_columns, max_pool, mean_pool, reference, similarity_matrix,
+    euclidean_distance, euclidean_distance_matrix, l2_normalize, layer_norm, linear, linear_columns,
+    manhattan_distance, manhattan_distance_matrix, max_pool, mean_pool, reference, similarity_matrix,
     softmax,
 };
 
@@ -87,6 +88,22 @@ enum Operation {
         k: Size<0, 270>,
     },
     SimilarityMatrix {
+        m: Size<0, 10>,
+        n: Size<0, 10>,
+        k: Size<1, 100>,
+    },
+    EuclideanDistance {
+        k: Size<0, 270>,
+    },
+    EuclideanDistanceMatrix {
+        m: Size<0, 10>,
+        n: Size<0, 10>,
+        k: Size<1, 100>,
+    },
+    ManhattanDistance {
+        k: Size<0, 270>,
+    },
+    ManhattanDistanceMatrix {
         m: Size<0, 10>,
         n: Size<0, 10>,
         k: Size<1, 100>,
@@ -352,15 +369,23 @@ impl Case {
             Operation::L2Normalize { n: Size(n) } => {
                 self.in_place(n, l2_normalize, reference::l2_normalize);
             }
-            Operation::Dot { k: Size(k) } => {
-                let (a, b) = (self.input(0, k), self.input(1, k));
-                let expected = [reference::dot(a.get(), b.get())];
-                self.out_of_place(&expected, |isa, out| out[0] = dot(isa, a.get(), b.get()));
+            Operation::Dot { k } => self.pair(k.0, dot, reference::dot),
+            Operation::SimilarityMatrix { m, n, k } => {
+                self.matrix([m.0, n.0, k.0], similarity_matrix, reference::similarity_matrix);
             }
-            Operation::SimilarityMatrix { m: Size(m), n: Size(n), k: Size(k) } => {
-                let (a, b) = (self.input(0, m * k), self.input(1, n * k));
-                let expected = reference::similarity_matrix(a.get(), b.get(), k);
-                self.out_of_place(&expected, |isa, out| similarity_matrix(isa, a.get(), b.get(), k, out));
+            Operation::EuclideanDistance { k } => {
+                self.pair(k.0, euclidean_distance, reference::euclidean_distance);
+            }
+            Operation::EuclideanDistanceMatrix { m, n, k } => {
+                let expected = reference::euclidean_distance_matrix;
+                self.matrix([m.0, n.0, k.0], euclidean_distance_matrix, expected);
+            }
+            Operation::ManhattanDistance { k } => {
+                self.pair(k.0, manhattan_distance, reference::manhattan_distance);
+            }
+            Operation::ManhattanDistanceMatrix { m, n, k } => {
+                let expected = reference::manhattan_distance_matrix;
+                self.matrix([m.0, n.0, k.0], manhattan_distance_matrix, expected);
             }
             Operation::TopK { n: Size(n), k: Size(k), split } => {
                 self.top_k(n, k, usize::from(split) % (n + 1))
@@ -421,6 +446,30 @@ impl Case {
                 linear_columns(isa, x, columns, Some(then), epilogue, shares.take(i));
             }
         });
+    }
+
+    /// A number of two vectors.
+    fn pair(
+        &self,
+        k: usize,
+        run: impl Fn(Isa, &[f32], &[f32]) -> f32,
+        specified: impl FnOnce(&[f32], &[f32]) -> f32,
+    ) {
+        let (a, b) = (self.input(0, k), self.input(1, k));
+        let expected = [specified(a.get(), b.get())];
+        self.out_of_place(&expected, |isa, out| out[0] = run(isa, a.get(), b.get()));
+    }
+
+    /// A number of every row of one set and every row of another.
+    fn matrix(
+        &self,
+        [m, n, k]: [usize; 3],
+        run: impl Fn(Isa, &[f32], &[f32], usize, &mut [f32]),
+        specified: impl FnOnce(&[f32], &[f32], usize) -> Vec<f32>,
+    ) {
+        let (a, b) = (self.input(0, m * k), self.input(1, n * k));
+        let expected = specified(a.get(), b.get(), k);
+        self.out_of_place(&expected, |isa, out| run(isa, a.get(), b.get(), k, out));
     }
 
     /// The scores from `split` on first.

@@ -51,6 +51,7 @@ mod aligned_buffer;
 mod attention;
 mod attention_bf16;
 mod dispatch;
+mod distance;
 mod dot;
 mod embedding;
 mod finish;
@@ -77,6 +78,9 @@ pub use activation::{Activation, activate};
 pub use aligned_buffer::AlignedBuffer;
 pub use attention::{AttentionScratch, AttentionShape, attention, attention_heads};
 pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
+pub use distance::{
+    euclidean_distance, euclidean_distance_matrix, manhattan_distance, manhattan_distance_matrix,
+};
 pub use embedding::embedding_sum;
 pub use layer_norm::{LayerNorm, layer_norm};
 pub use linear::{Epilogue, linear, linear_columns};

@@ -311,6 +311,37 @@ pub fn similarity_matrix(a: &[f32], b: &[f32], k: usize) -> Vec<f32> {
     a.chunks(k).flat_map(|a| b.chunks(k).map(move |b| dot(a, b))).collect()
 }
 
+/// √Σ (a − b)² of vectors of one length, in sixteen virtual lanes as [`dot`]: each difference is rounded, its square is
+/// added by one fused multiply-add; the root is taken of what the [`tree`] gives. Infinite where Σ is.
+pub fn euclidean_distance(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        let difference = a - b;
+        lanes[i % LANES] = difference.mul_add(difference, lanes[i % LANES]);
+    }
+    tree(lanes, |a, b| a + b).sqrt()
+}
+
+/// Σ |a − b| of vectors of one length, in sixteen virtual lanes as [`dot`]: each difference is rounded, its magnitude is
+/// added; then the [`tree`].
+pub fn manhattan_distance(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        lanes[i % LANES] += (a - b).abs();
+    }
+    tree(lanes, |a, b| a + b)
+}
+
+/// a \[m\]\[k\], b \[n\]\[k\] → \[m\]\[n\]: the [`euclidean_distance`] of every row of a and every row of b.
+pub fn euclidean_distance_matrix(a: &[f32], b: &[f32], k: usize) -> Vec<f32> {
+    a.chunks(k).flat_map(|a| b.chunks(k).map(move |b| euclidean_distance(a, b))).collect()
+}
+
+/// a \[m\]\[k\], b \[n\]\[k\] → \[m\]\[n\]: the [`manhattan_distance`] of every row of a and every row of b.
+pub fn manhattan_distance_matrix(a: &[f32], b: &[f32], k: usize) -> Vec<f32> {
+    a.chunks(k).flat_map(|a| b.chunks(k).map(move |b| manhattan_distance(a, b))).collect()
+}
+
 /// The k largest scores with their indices, all if there are fewer, largest first. Equal scores (−0 equals 0)
 /// stand in the order of their indices; NaNs come last of all, in that order too.
 pub fn top_k(scores: &[f32], k: usize) -> Vec<(usize, f32)> {

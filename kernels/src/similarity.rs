@@ -24,9 +24,48 @@
 //!
 //! An accumulator takes what [`crate::reference::dot`] says in the order it says, and ends in the tree, so an
 //! element's bits depend neither on the shape of its tile nor on its neighbours.
+//!
+//! What a step does to an accumulator is the tile's parameter, a [`Metric`]: the distances of `distance.rs` are other ones.
+
+use std::marker::PhantomData;
 
 use crate::dispatch::{Isa, Kernel};
 use crate::simd::{LANES, Simd};
+
+/// How two vectors become a number: what sixteen of their elements do to sixteen lanes, and what the sum of the
+/// lanes becomes.
+pub(crate) trait Metric {
+    /// What a and b have beyond their ends: lanes that leave every sum as it is.
+    const BEYOND: (f32, f32);
+
+    /// How many vectors a step holds beside a, b and the sum.
+    const BETWEEN: usize;
+
+    /// The lanes with sixteen elements more.
+    fn step<S: Simd>(simd: S, a: S::F32, b: S::F32, sum: S::F32) -> S::F32;
+
+    /// The number.
+    fn finish(sum: f32) -> f32;
+}
+
+/// The dot product: [`crate::reference::dot`].
+struct Product;
+
+impl Metric for Product {
+    // 0 · −0 = −0, which leaves every sum as it is; +0 would not leave −0.
+    const BEYOND: (f32, f32) = (0.0, -0.0);
+    const BETWEEN: usize = 0;
+
+    #[inline(always)]
+    fn step<S: Simd>(simd: S, a: S::F32, b: S::F32, sum: S::F32) -> S::F32 {
+        simd.mul_add(a, b, sum)
+    }
+
+    #[inline(always)]
+    fn finish(sum: f32) -> f32 {
+        sum
+    }
+}
 
 /// The most rows of a, and of b, of a tile.
 const MAX_TILE: usize = 4;
@@ -40,8 +79,7 @@ const BLOCK: usize = 32 * 1024;
 ///
 /// If a and b differ in length.
 pub fn dot(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len(), "dot: a has {} elements, b has {}", a.len(), b.len());
-    isa.run(Dot { a, b })
+    pair::<Product>(isa, "dot", a, b)
 }
 
 /// a `[m][k]`, b `[n][k]` → out `[m][n]`: each element is the [`dot`] product of a row of a and a row of b,
@@ -51,68 +89,81 @@ pub fn dot(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
 ///
 /// If k is 0, a or b is not a multiple of k long, or out is not m · n long.
 pub fn similarity_matrix(isa: Isa, a: &[f32], b: &[f32], k: usize, out: &mut [f32]) {
-    assert!(k > 0, "similarity_matrix: k is 0");
-    for (name, x) in [("a", a), ("b", b)] {
-        assert_eq!(
-            x.len() % k,
-            0,
-            "similarity_matrix: {name} has {} elements, no multiple of k = {k}",
-            x.len()
-        );
+    matrix::<Product>(isa, "similarity_matrix", a, b, k, out);
+}
+
+/// One vector with one, for the public function of that name.
+///
+/// # Panics
+///
+/// If a and b differ in length.
+pub(crate) fn pair<M: Metric>(isa: Isa, name: &str, a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "{name}: a has {} elements, b has {}", a.len(), b.len());
+    isa.run(Pair { a, b, metric: PhantomData::<M> })
+}
+
+/// a `[m][k]`, b `[n][k]` → out `[m][n]`, for the public function of that name.
+///
+/// # Panics
+///
+/// If k is 0, a or b is not a multiple of k long, or out is not m · n long.
+pub(crate) fn matrix<M: Metric>(isa: Isa, name: &str, a: &[f32], b: &[f32], k: usize, out: &mut [f32]) {
+    assert!(k > 0, "{name}: k is 0");
+    for (which, x) in [("a", a), ("b", b)] {
+        assert_eq!(x.len() % k, 0, "{name}: {which} has {} elements, no multiple of k = {k}", x.len());
     }
     let (m, n) = (a.len() / k, b.len() / k);
-    assert_eq!(
-        Some(out.len()),
-        m.checked_mul(n),
-        "similarity_matrix: out has {} elements for m = {m}, n = {n}",
-        out.len()
-    );
-    isa.run(SimilarityMatrix { a: Vectors { data: a, k }, m, b: Vectors { data: b, k }, n, out });
+    let elements = out.len();
+    assert_eq!(Some(elements), m.checked_mul(n), "{name}: out has {elements} elements for m = {m}, n = {n}");
+    let (a, b) = (Vectors { data: a, k }, Vectors { data: b, k });
+    isa.run(Matrix { a, m, b, n, out, metric: PhantomData::<M> });
 }
 
-struct Dot<'a> {
+struct Pair<'a, M> {
     a: &'a [f32],
     b: &'a [f32],
+    metric: PhantomData<M>,
 }
 
-impl Kernel for Dot<'_> {
+impl<M: Metric> Kernel for Pair<'_, M> {
     type Output = f32;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
         let mut out = [0.0];
         let k = self.a.len();
-        tile::<S, 1, 1>(simd, Vectors { data: self.a, k }, Vectors { data: self.b, k }, &mut out, 1);
+        tile::<S, M, 1, 1>(simd, Vectors { data: self.a, k }, Vectors { data: self.b, k }, &mut out, 1);
         out[0]
     }
 }
 
-struct SimilarityMatrix<'a> {
+struct Matrix<'a, M> {
     a: Vectors<'a>,
     m: usize,
     b: Vectors<'a>,
     n: usize,
     out: &'a mut [f32],
+    metric: PhantomData<M>,
 }
 
-impl Kernel for SimilarityMatrix<'_> {
+impl<M: Metric> Kernel for Matrix<'_, M> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let SimilarityMatrix { a, m, b, n, out } = self;
+        let Matrix { a, m, b, n, out, .. } = self;
         let block = (BLOCK / a.k).max(MAX_TILE).next_multiple_of(MAX_TILE);
         // From outside in: a block of a for L2, a few rows of b for L1, the rows of a tile.
         for first_row in (0..m).step_by(block) {
             let end = m.min(first_row + block);
             let most_rows = tile_rows::<S>().min(end - first_row);
-            let most_columns = tile_columns::<S>(most_rows);
+            let most_columns = tile_columns::<S, M>(most_rows);
             for column in (0..n).step_by(most_columns) {
                 let columns = most_columns.min(n - column);
                 for row in (first_row..end).step_by(most_rows) {
                     let rows = most_rows.min(end - row);
                     let out = &mut out[row * n + column..];
-                    run_tile(simd, (rows, columns), a.skip(row), b.skip(column), out, n);
+                    run_tile::<S, M>(simd, (rows, columns), a.skip(row), b.skip(column), out, n);
                 }
             }
         }
@@ -125,17 +176,18 @@ fn tile_rows<S: Simd>() -> usize {
     if S::ACCUMULATORS >= MAX_TILE * MAX_TILE { MAX_TILE } else { 2 }
 }
 
-/// How many rows of b a tile of so many rows of a takes; with a single one, memory sets the pace.
+/// How many rows of b a tile of so many rows of a takes: what there are registers for, and two at least. With a single row
+/// of a, memory sets the pace.
 #[inline(always)]
-fn tile_columns<S: Simd>(rows: usize) -> usize {
-    if rows == 1 { 1 } else { MAX_TILE.min(S::ACCUMULATORS / rows) }
+fn tile_columns<S: Simd, M: Metric>(rows: usize) -> usize {
+    if rows == 1 { 1 } else { ((S::ACCUMULATORS - M::BETWEEN) / rows).clamp(2, MAX_TILE) }
 }
 
 /// The tile of that many rows and columns, at most [`tile_rows`] and what there are accumulators for.
 ///
 /// Shapes that an instruction set has no registers for are never asked for and compile to nothing.
 #[inline(always)]
-fn run_tile<S: Simd>(
+fn run_tile<S: Simd, M: Metric>(
     simd: S,
     (rows, columns): (usize, usize),
     a: Vectors<'_>,
@@ -147,7 +199,7 @@ fn run_tile<S: Simd>(
         ($(($mr:literal, $nr:literal)),+ $(,)?) => {
             match (rows, columns) {
                 $(($mr, $nr) if $mr <= tile_rows::<S>() && $mr * $nr <= S::ACCUMULATORS => {
-                    tile::<S, $mr, $nr>(simd, a, b, out, stride)
+                    tile::<S, M, $mr, $nr>(simd, a, b, out, stride)
                 })+
                 _ => unreachable!("no tile of {rows} rows and {columns} columns"),
             }
@@ -173,9 +225,9 @@ fn run_tile<S: Simd>(
     );
 }
 
-/// MR rows of a · NR rows of b → `out[r · stride + c]`.
+/// MR rows of a with NR rows of b → `out[r · stride + c]`.
 #[inline(always)]
-fn tile<S: Simd, const MR: usize, const NR: usize>(
+fn tile<S: Simd, M: Metric, const MR: usize, const NR: usize>(
     simd: S,
     a: Vectors<'_>,
     b: Vectors<'_>,
@@ -198,22 +250,21 @@ fn tile<S: Simd, const MR: usize, const NR: usize>(
             }
             let y = simd.load(&b_chunks[c][step]);
             for r in 0..MR {
-                acc[r][c] = simd.mul_add(x[r], y, acc[r][c]);
+                acc[r][c] = M::step(simd, x[r], y, acc[r][c]);
             }
         }
     }
     if !a.k.is_multiple_of(LANES) {
         for r in 0..MR {
-            // Lanes beyond the end add 0 · −0 = −0, which leaves every sum as it is; +0 would not leave −0.
-            let x = simd.load_partial(a_tails[r], 0.0);
+            let x = simd.load_partial(a_tails[r], M::BEYOND.0);
             for c in 0..NR {
-                acc[r][c] = simd.mul_add(x, simd.load_partial(b_tails[c], -0.0), acc[r][c]);
+                acc[r][c] = M::step(simd, x, simd.load_partial(b_tails[c], M::BEYOND.1), acc[r][c]);
             }
         }
     }
     for r in 0..MR {
         for c in 0..NR {
-            out[r * stride + c] = simd.reduce_add(acc[r][c]);
+            out[r * stride + c] = M::finish(simd.reduce_add(acc[r][c]));
         }
     }
 }

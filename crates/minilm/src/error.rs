@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use minilm_bert::BertError;
 use minilm_kernels::UnavailableIsa;
+use minilm_storage::VectorsError;
 use minilm_tokenizer::TokenizerError;
 use minilm_weights::WeightsError;
 
@@ -30,6 +31,10 @@ pub enum Error {
     /// The tokenizer cannot be loaded, or cannot express a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+
+    /// Vectors that are compared are not finite numbers, which those of a model with finite weights always are.
+    #[error(transparent)]
+    Vectors(#[from] VectorsError),
 
     /// A settings file of the model cannot be read or understood.
     #[error("{path}: {reason}", path = path.display())]

@@ -41,10 +41,13 @@ mod progress;
 mod prompts;
 mod quantization;
 pub mod resolve;
+mod retrieval;
 mod sentence_transformer;
+mod similarity;
 mod stream;
 mod token_embeddings;
 mod trace;
+mod threads;
 
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
@@ -66,6 +69,15 @@ pub use quantization::{
     UnknownEmbeddingPrecision, quantize_embeddings,
 };
 pub use resolve::DEFAULT_MODEL;
+pub use retrieval::{
+    CommunityDetectionOptions, ParaphraseMiningOptions, ParaphrasePair, RetrievalProgress, SearchHit,
+    SearchOptions, community_detection, paraphrase_mining, paraphrase_mining_embeddings, semantic_search,
+};
 pub use sentence_transformer::SentenceTransformer;
+pub use similarity::{
+    SimilarityFunction, SimilarityMatrix, UnknownSimilarityFunction, cos_sim, dot_score, euclidean_sim,
+    manhattan_sim, pairwise_angle_sim, pairwise_cos_sim, pairwise_dot_score, pairwise_euclidean_sim,
+    pairwise_manhattan_sim,
+};
 pub use stream::StreamError;
 pub use token_embeddings::TokenEmbeddings;

@@ -5,8 +5,8 @@
 
 use minilm_kernels::{
     AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, Precision,
-    activate, attention, cls_pool, dot, embedding_sum, l2_normalize, layer_norm, linear, max_pool, mean_pool,
-    reference, similarity_matrix, softmax, top_k,
+    activate, attention, cls_pool, dot, embedding_sum, euclidean_distance_matrix, l2_normalize, layer_norm,
+    linear, manhattan_distance_matrix, max_pool, mean_pool, reference, similarity_matrix, softmax, top_k,
 };
 
 use crate::activations::ACTIVATIONS;
@@ -113,6 +113,14 @@ fn rows_at_every_offset() {
                     (Guarded::new(&x[..2 * n], offset), Guarded::new(&x, (offset + 8) % LINE));
                 similarity_matrix(isa, a.slice(), b.slice(), n, y.slice());
                 y.check("similarity_matrix", isa, &reference::similarity_matrix(&x[..2 * n], &x, n));
+                let mut y = Guarded::new(&[0.0; 10], (offset + 3) % LINE);
+                euclidean_distance_matrix(isa, a.slice(), b.slice(), n, y.slice());
+                let expected = reference::euclidean_distance_matrix(&x[..2 * n], &x, n);
+                y.check("euclidean_distance_matrix", isa, &expected);
+                let mut y = Guarded::new(&[0.0; 10], (offset + 3) % LINE);
+                manhattan_distance_matrix(isa, a.slice(), b.slice(), n, y.slice());
+                let expected = reference::manhattan_distance_matrix(&x[..2 * n], &x, n);
+                y.check("manhattan_distance_matrix", isa, &expected);
                 let found = dot(isa, &a.slice()[..n], &b.slice()[n..2 * n]);
                 assert_bits("dot", isa, &[found], &[reference::dot(&x[..n], &x[n..2 * n])]);
 

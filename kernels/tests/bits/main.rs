@@ -5,6 +5,7 @@
 mod activations;
 mod alignment;
 mod attention;
+mod distance;
 mod linear;
 mod narrow;
 mod numbers;

@@ -3,7 +3,8 @@
 
 use minilm_kernels::{
     AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, Precision,
-    activate, attention, dot, l2_normalize, layer_norm, linear, reference, similarity_matrix, softmax, top_k,
+    activate, attention, dot, euclidean_distance_matrix, l2_normalize, layer_norm, linear,
+    manhattan_distance_matrix, reference, similarity_matrix, softmax, top_k,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -12,6 +13,9 @@ use crate::activations::ACTIVATIONS;
 use crate::attention::{ATTENTION_PRECISIONS, specified as specified_attention};
 use crate::linear::specified;
 use crate::numbers::assert_bits;
+
+type DistanceMatrix = fn(Isa, &[f32], &[f32], usize, &mut [f32]);
+type SpecifiedMatrix = fn(&[f32], &[f32], usize) -> Vec<f32>;
 
 /// Any number that is neither NaN nor infinite: both zeros, denormals, the largest.
 fn any_finite() -> impl Strategy<Value = f32> {
@@ -210,6 +214,34 @@ proptest! {
                     prop_assert!(same, "{:?}({:e}) on {} is {:e}, not {:e}", activation, x, isa, y, f(x));
                     // None leaves the triangle between 0 and x, but for GELU's dip and tanh's bound of 1.
                     prop_assert!(y.abs() <= x.abs() * 1.000_001);
+                }
+            }
+        }
+    }
+
+    /// Laws of a distance, and its bits.
+    #[test]
+    fn distances_are_symmetric_and_go_no_shorter_by_a_detour((k, a) in rows(5, 80)) {
+        let m = a.len() / k;
+        let cases: [(DistanceMatrix, SpecifiedMatrix); 2] = [
+            (euclidean_distance_matrix, reference::euclidean_distance_matrix),
+            (manhattan_distance_matrix, reference::manhattan_distance_matrix),
+        ];
+        for (distances, specified) in cases {
+            let expected = specified(&a, &a, k);
+            for isa in Isa::available() {
+                let mut found = vec![f32::NAN; m * m];
+                distances(isa, &a, &a, k, &mut found);
+                assert_bits("distances", isa, &found, &expected);
+            }
+            let at = |i: usize, j: usize| expected[i * m + j];
+            for i in 0..m {
+                prop_assert_eq!(at(i, i).to_bits(), 0);
+                for j in 0..m {
+                    prop_assert_eq!(at(i, j).to_bits(), at(j, i).to_bits());
+                    for by in 0..m {
+                        prop_assert!(at(i, j) <= (at(i, by) + at(by, j)) * (1.0 + 1e-5) + 1e-18);
+                    }
                 }
             }
         }

@@ -124,7 +124,12 @@ impl SentenceTransformer {
         texts: &[T],
         options: &EncodeOptions,
     ) -> Result<Embeddings, Error> {
-        self.encode_batch(texts, &self.with_prompt_of(&["document", "passage", "corpus"], options))
+        self.encode_batch(texts, &self.document_options(options))
+    }
+
+    /// The options with the prompt that texts get in which is searched.
+    pub(crate) fn document_options(&self, options: &EncodeOptions) -> EncodeOptions {
+        self.with_prompt_of(&["document", "passage", "corpus"], options)
     }
 
     fn with_prompt_of(&self, names: &[&str], options: &EncodeOptions) -> EncodeOptions {
@@ -386,6 +391,13 @@ impl SentenceTransformer {
             }
             Some(dimension) => Ok(dimension.min(self.encoder.config().hidden_size)),
         }
+    }
+
+    /// How many components the vectors of a call have, and whether their length is 1.
+    pub(crate) fn output(&self, options: &EncodeOptions) -> Result<(usize, bool), Error> {
+        let dimension = self.dimension_of(options)?;
+        let whole = dimension == self.encoder.config().hidden_size;
+        Ok((dimension, options.normalize_embeddings || (self.normalize && whole)))
     }
 
     /// What a call puts before its texts.

@@ -15,7 +15,7 @@ impl SentenceTransformer {
     /// matter of the call and of [`LoadOptions`](crate::LoadOptions), and no part of it.
     ///
     /// Where the weights lie in a Hugging Face cache, which names them by their hash, that is taken; elsewhere they are read to
-    /// the end, once, which takes some tens of milliseconds.
+    /// the end, once, which takes some tens of milliseconds. Files count as they are then.
     ///
     /// # Errors
     ///

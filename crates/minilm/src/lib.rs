@@ -33,6 +33,7 @@ mod encode;
 mod error;
 mod fingerprint;
 mod folder;
+mod index;
 mod micro_batch;
 mod modules;
 mod options;
@@ -45,12 +46,13 @@ mod retrieval;
 mod sentence_transformer;
 mod similarity;
 mod stream;
+mod threads;
 mod token_embeddings;
 mod trace;
-mod threads;
 
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
+pub use index::{Added, Index, IndexError, IndexHit, IndexOptions, IndexWriter};
 pub use minilm_bert::{
     BertConfig, BertError, Operation, PackedCacheStatus, Profile, Tap, TraceStep, TraceValues,
 };

@@ -11,6 +11,9 @@ use crate::threads::{available, on_pieces};
 use crate::{RetrievalProgress, SimilarityFunction};
 
 /// How to look for communities: [`community_detection`].
+///
+/// The `batch_size` of sentence-transformers has no counterpart: a few hundred vectors that stay in the cache are
+/// compared at once, and no result depends on how many.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CommunityDetectionOptions {

@@ -11,6 +11,9 @@ use crate::similarity::default_isa;
 use crate::{EncodeOptions, Error, RetrievalProgress, SentenceTransformer, SimilarityFunction};
 
 /// How to mine: [`paraphrase_mining`].
+///
+/// The `query_chunk_size` and `corpus_chunk_size` of sentence-transformers have no counterpart: a few hundred vectors that stay in the cache are
+/// compared at once, and no result depends on how many.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ParaphraseMiningOptions {

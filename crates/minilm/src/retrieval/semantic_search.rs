@@ -9,6 +9,9 @@ use crate::similarity::default_isa;
 use crate::{RetrievalProgress, SimilarityFunction};
 
 /// How to search: [`semantic_search`].
+///
+/// The `query_chunk_size` and `corpus_chunk_size` of sentence-transformers have no counterpart: a few hundred vectors that stay in the cache are
+/// compared at once, and no result depends on how many.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SearchOptions {

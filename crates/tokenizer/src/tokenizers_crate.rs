@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::{NormalizerWrapper, PostProcessor, TruncationDirection};
 
-use crate::{TokenizerError, template};
+use crate::{TokenOffsets, TokenizerError, template};
 
 /// A tokenizer of the `tokenizers` crate.
 #[derive(Clone)]
@@ -68,6 +68,22 @@ impl CrateTokenizer {
         debug_assert_eq!(encoding.len(), total.min(max_seq_length));
         ids.extend_from_slice(encoding.get_ids());
         Ok(total)
+    }
+
+    /// Appends all tokens of a text and where they come from, without special tokens.
+    pub(crate) fn offsets_into(
+        &self,
+        text: &str,
+        tokens: &mut Vec<TokenOffsets>,
+    ) -> Result<(), TokenizerError> {
+        let encoding = self.inner.encode(text, false).map_err(TokenizerError::encode)?;
+        let (ids, offsets, words) = (encoding.get_ids(), encoding.get_offsets(), encoding.get_word_ids());
+        let mut last = None;
+        tokens.extend(ids.iter().zip(offsets).zip(words).map(|((&id, &(start, end)), &word)| {
+            let begins_word = word.is_none() || std::mem::replace(&mut last, word) != word;
+            TokenOffsets { id, start, end, begins_word }
+        }));
+        Ok(())
     }
 }
 

@@ -1,3 +1,5 @@
+mod chunk;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -5,11 +7,14 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use minilm::Precision;
 
+pub(crate) use chunk::ChunkArguments;
+
 const EXAMPLES: &str = "\
 Examples:
   minilm embed \"I like programming and machine learning\"
   minilm embed -i texts.txt -o vectors.npy
   minilm embed -i questions.jsonl --field question --format jsonl
+  minilm chunk -i book.txt --json -o chunks.jsonl && minilm embed -i chunks.jsonl -o vectors.npy
   minilm info
   minilm pull
   minilm trace \"I like programming\" -o trace
@@ -31,6 +36,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Embed texts: a vector for each
     Embed(EmbedArguments),
+    /// Cut a long document into chunks that the model takes whole
+    Chunk(ChunkArguments),
     /// Show the instruction sets of this machine and what is known of a model
     Info(InfoArguments),
     /// Fetch a model into the local cache and check every file of it

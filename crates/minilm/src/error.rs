@@ -5,6 +5,7 @@ use minilm_kernels::UnavailableIsa;
 use minilm_tokenizer::TokenizerError;
 use minilm_weights::WeightsError;
 
+use crate::chunking::ChunkError;
 use crate::resolve::ResolveError;
 
 /// Why a model cannot be loaded, or a text not be encoded.
@@ -30,6 +31,10 @@ pub enum Error {
     /// The tokenizer cannot be loaded, or cannot express a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+
+    /// Chunks that the model does not take, or that a document cannot be cut into.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
 
     /// A settings file of the model cannot be read or understood.
     #[error("{path}: {reason}", path = path.display())]

@@ -28,6 +28,7 @@
 //! memory, and [`EncodeOptions::progress`] tells how far it is.
 
 mod calibration;
+pub mod chunking;
 mod embeddings;
 mod error;
 mod folder;
@@ -40,6 +41,7 @@ pub mod resolve;
 mod sentence_transformer;
 mod stream;
 
+pub use chunking::{Chunk, ChunkBy, ChunkError, ChunkOptions, Chunker, pool_chunks};
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
 pub use minilm_bert::{

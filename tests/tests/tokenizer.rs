@@ -1,4 +1,4 @@
-//! The WordPiece of `minilm-tokenizer` against the `tokenizers` crate: the same ids, counts and cuts.
+//! The WordPiece of `minilm-tokenizer` against the `tokenizers` crate: the same ids, counts, cuts and offsets.
 //!
 //! Over the tokenizers of the real and of the tiny model, and over the latter with every combination of the
 //! normalizer's flags.
@@ -15,6 +15,9 @@ use minilm_tokenizer::{Backend, Tokenizer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+use unicode_categories::UnicodeCategories;
+use unicode_normalization_alignments::UnicodeNormalization;
+use unicode_normalization_alignments::char::canonical_combining_class;
 
 /// Both backends of one tokenizer.
 struct Pair {
@@ -51,7 +54,24 @@ impl Pair {
     fn compare(&self, text: &str) {
         let (found, expected) = (self.wordpiece.encode(text).unwrap(), self.by_crate.encode(text).unwrap());
         assert_eq!(found, expected, "{}: {text:?}", self.name);
+
+        let (mut found, mut expected) = (Vec::new(), Vec::new());
+        self.wordpiece.offsets_into(text, &mut found).unwrap();
+        self.by_crate.offsets_into(text, &mut expected).unwrap();
+        if marks_are_reordered(text) {
+            // By the crate, each has the place of the mark that was where it is now.
+            for tokens in [&mut found, &mut expected] {
+                tokens.iter_mut().for_each(|token| (token.start, token.end) = (0, 0));
+            }
+        }
+        assert_eq!(found, expected, "{}: {text:?}", self.name);
     }
+}
+
+/// Whether a mark that `strip_accents` leaves may be sorted among others.
+fn marks_are_reordered(text: &str) -> bool {
+    let kept = |c: char| canonical_combining_class(c) != 0 && !c.is_mark_nonspacing();
+    text.nfd().any(|(c, _)| kept(c))
 }
 
 fn real_tokenizer() -> PathBuf {
@@ -143,6 +163,41 @@ fn peculiar_texts() {
             pair.compare(&format!("{}中", "Ab".repeat(n)));
         }
         pair.compare(&"long text, very Long téxt. ".repeat(2_000));
+    }
+}
+
+/// The parts of a text that is cut between words, white space at the cut aside, have the tokens of the whole.
+#[test]
+fn words_add_up() {
+    for pair in PAIRS.iter().filter(|pair| pair.wordpiece.words_add_up()) {
+        let mut random = SplitMix64(7);
+        let (mut whole, mut part, mut cuts) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..60 {
+            let bytes: Vec<u8> = (0..16).flat_map(|_| random.next().to_le_bytes()).collect();
+            let text = pair.parts.texts(&bytes).join("\n");
+            pair.wordpiece.offsets_into(&text, &mut whole).unwrap();
+            let mut end = 0;
+            for (index, token) in whole.iter().enumerate() {
+                let between = token.begins_word && token.start >= end;
+                end = end.max(token.end);
+                if !between {
+                    continue;
+                }
+                for (part_of, tokens) in [
+                    (text[..token.start].trim(), &whole[..index]),
+                    (text[token.start..].trim(), &whole[index..]),
+                ] {
+                    pair.wordpiece.offsets_into(part_of, &mut part).unwrap();
+                    assert!(
+                        part.iter().map(|t| t.id).eq(tokens.iter().map(|t| t.id)),
+                        "{}: {part_of:?}",
+                        pair.name
+                    );
+                }
+                cuts += 1;
+            }
+        }
+        assert!(cuts > 500, "{cuts} cuts");
     }
 }
 

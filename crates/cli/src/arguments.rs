@@ -1,3 +1,5 @@
+mod chunk;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -6,12 +8,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use minilm::Precision;
 use minilm::storage::{EmbeddingFormat, TextFormat};
 
+pub(crate) use chunk::ChunkArguments;
+
 const EXAMPLES: &str = "\
 Examples:
   minilm embed \"I like programming and machine learning\"
   minilm embed -i texts.txt -o vectors.npy
   minilm embed -i questions.jsonl --field question --format jsonl
   minilm embed -i articles.csv --field title --id-field key -o vectors.safetensors
+  minilm chunk -i book.txt --json -o chunks.jsonl && minilm embed -i chunks.jsonl -o vectors.npy
   minilm info
   minilm pull
   minilm trace \"I like programming\" -o trace
@@ -33,6 +38,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Embed texts: a vector for each
     Embed(EmbedArguments),
+    /// Cut a long document into chunks that the model takes whole
+    Chunk(ChunkArguments),
     /// Show the instruction sets of this machine and what is known of a model
     Info(InfoArguments),
     /// Fetch a model into the local cache and check every file of it

@@ -1,6 +1,6 @@
 //! The texts of a file or of standard input.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use minilm::storage::{Position, StorageError, TextFormat, TextItem, TextOptions, TextReader};
@@ -55,6 +55,28 @@ impl Iterator for Input {
     fn next(&mut self) -> Option<Self::Item> {
         Some(self.texts.next()?.map_err(|error| with_advice(error, &self.options)))
     }
+}
+
+/// A whole file, or standard input if the path is `-`, as one text.
+pub(crate) fn read_document(path: &Path) -> Result<String, CliError> {
+    let place = place_of(path);
+    let read = if is_stdin(path) {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    let bytes = match read {
+        Ok(bytes) => bytes,
+        Err(source) => return Err(StorageError::Read { name: place, source }.into()),
+    };
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
+        let byte = 1 + valid.iter().rev().take_while(|&&byte| byte != b'\n').count();
+        let reason = format!("invalid UTF-8 at byte {byte} of the line");
+        CliError::Input { place: format!("{place}:{line}"), reason }
+    })
 }
 
 /// Which option chooses something else.

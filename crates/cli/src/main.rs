@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod chunk;
 mod embed;
 mod error;
 mod eval;
@@ -24,6 +25,7 @@ use error::CliError;
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Embed(arguments) => embed::run(&arguments),
+        Command::Chunk(arguments) => chunk::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Pull(arguments) => pull::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),

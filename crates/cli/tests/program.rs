@@ -2,6 +2,8 @@
 
 #[path = "program/bench.rs"]
 mod bench;
+#[path = "program/chunk.rs"]
+mod chunk;
 #[path = "program/eval.rs"]
 mod eval;
 #[path = "program/formats.rs"]

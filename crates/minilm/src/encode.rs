@@ -8,6 +8,7 @@ use minilm_bert::{Arena, Lead};
 use minilm_kernels::{cls_pool, l2_normalize, max_pool, mean_pool};
 use minilm_tokenizer::Tokens;
 
+use crate::chunking::WeightedMean;
 use crate::micro_batch::{Limits, Row, micro_batches};
 use crate::{
     Embeddings, EncodeOptions, Error, PoolingMode, SentenceTransformer, TokenCount, TokenEmbeddings,
@@ -353,10 +354,9 @@ impl SentenceTransformer {
                 continue;
             }
             let ids = std::iter::once(&text.ids).chain(&text.rest);
-            // Special tokens are no part of the text.
-            let weights = ids.map(|ids| (ids.len() - self.tokenizer.special_tokens()) as f32);
-            let weighted: Vec<(f32, &[f32])> = weights.zip(&mut pieces).collect();
-            weighted_mean(&weighted, out);
+            let mut mean = WeightedMean::new(h);
+            ids.zip(&mut pieces).for_each(|(ids, piece)| mean.add(piece, ids.len()));
+            out.copy_from_slice(&mean.finish());
             if self.normalize {
                 l2_normalize(self.encoder.isa(), out);
             }
@@ -365,7 +365,7 @@ impl SentenceTransformer {
     }
 
     /// Cuts vectors `[n][hidden_size]` to `dimension`, and scales them to unit length if that is asked for and not so already.
-    fn finish(&self, vectors: &mut Vec<f32>, dimension: usize, normalize: bool) {
+    pub(crate) fn finish(&self, vectors: &mut Vec<f32>, dimension: usize, normalize: bool) {
         let h = self.encoder.config().hidden_size;
         if dimension < h {
             let n = vectors.len() / h;
@@ -426,14 +426,4 @@ impl Prompt<'_> {
     fn before<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.text.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(format!("{}{text}", self.text)) }
     }
-}
-
-/// Vectors, each with its weight, → out: Σ w · v / Σ w, summed in their order.
-fn weighted_mean(vectors: &[(f32, &[f32])], out: &mut [f32]) {
-    out.fill(0.0);
-    for (weight, vector) in vectors {
-        out.iter_mut().zip(*vector).for_each(|(sum, x)| *sum += weight * x);
-    }
-    let total: f32 = vectors.iter().map(|(weight, _)| weight).sum();
-    out.iter_mut().for_each(|sum| *sum /= total);
 }

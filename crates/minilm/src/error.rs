@@ -6,6 +6,7 @@ use minilm_storage::VectorsError;
 use minilm_tokenizer::TokenizerError;
 use minilm_weights::WeightsError;
 
+use crate::chunking::ChunkError;
 use crate::resolve::ResolveError;
 
 /// Why a model cannot be loaded, or a text not be encoded.
@@ -35,6 +36,9 @@ pub enum Error {
     /// Vectors that are compared are not finite numbers, which those of a model with finite weights always are.
     #[error(transparent)]
     Vectors(#[from] VectorsError),
+    /// Chunks that the model does not take, or that a document cannot be cut into.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
 
     /// A settings file of the model cannot be read or understood.
     #[error("{path}: {reason}", path = path.display())]

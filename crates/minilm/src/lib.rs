@@ -28,6 +28,7 @@
 //! memory, and [`EncodeOptions::progress`] tells how far it is.
 
 mod calibration;
+pub mod chunking;
 mod embeddings;
 mod encode;
 mod error;
@@ -50,6 +51,7 @@ mod threads;
 mod token_embeddings;
 mod trace;
 
+pub use chunking::{Chunk, ChunkBy, ChunkError, ChunkOptions, Chunker, pool_chunks};
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
 pub use index::{Added, Index, IndexError, IndexHit, IndexOptions, IndexWriter};

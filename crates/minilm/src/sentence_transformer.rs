@@ -170,6 +170,10 @@ impl SentenceTransformer {
         self.normalize
     }
 
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
     /// The encoder's config.
     pub fn config(&self) -> &BertConfig {
         self.encoder.config()

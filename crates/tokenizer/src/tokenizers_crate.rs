@@ -6,7 +6,7 @@ use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::{NormalizerWrapper, PostProcessor, TruncationDirection};
 
 use crate::wordpiece::piece_length;
-use crate::{TokenizerError, template};
+use crate::{TokenOffsets, TokenizerError, template};
 
 /// A tokenizer of the `tokenizers` crate.
 #[derive(Clone)]
@@ -92,6 +92,22 @@ impl CrateTokenizer {
     pub(crate) fn ends_with_special_token(&self, text: &str) -> Result<bool, TokenizerError> {
         let encoding = self.inner.encode_fast(text, true).map_err(TokenizerError::encode)?;
         Ok(encoding.get_special_tokens_mask().last() == Some(&1))
+    }
+
+    /// Appends all tokens of a text and where they come from, without special tokens.
+    pub(crate) fn offsets_into(
+        &self,
+        text: &str,
+        tokens: &mut Vec<TokenOffsets>,
+    ) -> Result<(), TokenizerError> {
+        let encoding = self.inner.encode(text, false).map_err(TokenizerError::encode)?;
+        let (ids, offsets, words) = (encoding.get_ids(), encoding.get_offsets(), encoding.get_word_ids());
+        let mut last = None;
+        tokens.extend(ids.iter().zip(offsets).zip(words).map(|((&id, &(start, end)), &word)| {
+            let begins_word = word.is_none() || std::mem::replace(&mut last, word) != word;
+            TokenOffsets { id, start, end, begins_word }
+        }));
+        Ok(())
     }
 }
 

@@ -20,6 +20,11 @@ impl AddedTokens {
         AddedTokens { tokens, first_bytes }
     }
 
+    /// Whether white space is in none of them.
+    pub(super) fn have_no_white_space(&self) -> bool {
+        self.tokens.iter().all(|(text, _)| !String::from_utf8_lossy(text).contains(char::is_whitespace))
+    }
+
     /// The leftmost token of a text (UTF-8), the longest if several begin there: where it begins and ends, and its id.
     pub(super) fn find(&self, text: &[u8]) -> Option<(usize, usize, u32)> {
         let mut from = 0;

@@ -7,6 +7,7 @@
 //! | `added_tokens` | finds `[MASK]` and the like in the text |
 //! | `words` | normalizes the text and splits it into words |
 //! | `classes` | knows the characters for it |
+//! | `origins` | knows where in the text a word's characters are, for those who ask |
 //! | `vocabulary` | finds the longest token that a word begins with |
 //!
 //! Reference: Devlin et al., BERT (2018), `tokenization.py`; Wu et al., "Google's Neural Machine Translation System"
@@ -15,13 +16,17 @@
 mod added_tokens;
 mod classes;
 mod file;
+mod origins;
 mod vocabulary;
 mod words;
 
 use added_tokens::AddedTokens;
 use file::{File, Object};
+use origins::{Forgotten, Kept};
 use vocabulary::{Place, Vocabulary};
 use words::{MAX_WORD_CHARS, Rules, Sink, Words};
+
+use crate::TokenOffsets;
 
 /// More added tokens are left to `tokenizers`, which has an automaton for them.
 const MAX_ADDED_TOKENS: usize = 64;
@@ -89,13 +94,7 @@ impl WordPiece {
         let room = max_seq_length - self.after.len();
         let pieces = Pieces { vocabulary: &self.vocabulary, unknown: self.unknown, ids, room, total: 0 };
         let mut words = Words::new(&self.rules, self.max_word_chars, pieces);
-        let mut rest = text;
-        while let Some((start, end, id)) = self.added_tokens.find(rest.as_bytes()) {
-            words.read(&rest[..start]);
-            words.sink.push(id);
-            rest = &rest[end..];
-        }
-        words.read(rest);
+        self.read(text, &mut words, |pieces, id, _, _| pieces.push(id));
         let total = words.sink.total;
         ids.extend_from_slice(&self.after);
         self.special_tokens() + total
@@ -114,6 +113,32 @@ impl WordPiece {
     /// Whether what is put around a text ends with a token.
     pub(crate) fn ends_with_special_token(&self) -> bool {
         !self.after.is_empty()
+    }
+
+    /// Appends all tokens of a text and where they come from, without special tokens.
+    pub(crate) fn offsets_into(&self, text: &str, tokens: &mut Vec<TokenOffsets>) {
+        let pieces = LocatedPieces { vocabulary: &self.vocabulary, unknown: self.unknown, tokens };
+        let mut words = Words::new(&self.rules, self.max_word_chars, pieces);
+        self.read(text, &mut words, |pieces, id, start, end| {
+            pieces.tokens.push(TokenOffsets { id, start, end, begins_word: true });
+        });
+    }
+
+    /// Whether no added token has white space in it, at which texts are cut.
+    pub(crate) fn added_tokens_have_no_white_space(&self) -> bool {
+        self.added_tokens.have_no_white_space()
+    }
+
+    /// `added` gets the id of each added token, where it begins and where it ends.
+    #[inline]
+    fn read<S: Sink>(&self, text: &str, words: &mut Words<'_, S>, added: impl Fn(&mut S, u32, usize, usize)) {
+        let mut from = 0;
+        while let Some((start, end, id)) = self.added_tokens.find(&text.as_bytes()[from..]) {
+            words.read(&text[from..from + start], from);
+            added(&mut words.sink, id, from + start, from + end);
+            from += end;
+        }
+        words.read(&text[from..], from);
     }
 }
 
@@ -160,23 +185,65 @@ impl Pieces<'_> {
 }
 
 impl Sink for Pieces<'_> {
+    type Origins = Forgotten;
+
     #[inline]
-    fn word(&mut self, word: &[u8]) {
+    fn word(&mut self, word: &[u8], _: &Forgotten) {
         let before = (self.ids.len(), self.total);
-        let (mut place, mut rest) = (Place::Initial, word);
-        while !rest.is_empty() {
-            let Some((len, id)) = self.vocabulary.longest_match(place, rest) else {
-                // The whole word is unknown, and the tokens it began with are taken back.
-                self.ids.truncate(before.0);
-                self.total = before.1;
-                return self.push(self.unknown);
-            };
-            self.push(id);
-            (place, rest) = (Place::Continuing, &rest[len..]);
+        if !take_apart(self.vocabulary, word, |_, _, id| self.push(id)) {
+            self.ids.truncate(before.0);
+            self.total = before.1;
+            self.push(self.unknown);
         }
     }
 
-    fn overlong_word(&mut self) {
+    fn overlong_word(&mut self, _: &Forgotten) {
         self.push(self.unknown);
     }
+}
+
+/// Takes words apart into tokens, and knows where these come from.
+struct LocatedPieces<'a> {
+    vocabulary: &'a Vocabulary,
+    unknown: u32,
+    tokens: &'a mut Vec<TokenOffsets>,
+}
+
+impl LocatedPieces<'_> {
+    fn push_unknown(&mut self, (start, end): (usize, usize)) {
+        self.tokens.push(TokenOffsets { id: self.unknown, start, end, begins_word: true });
+    }
+}
+
+impl Sink for LocatedPieces<'_> {
+    type Origins = Kept;
+
+    fn word(&mut self, word: &[u8], origins: &Kept) {
+        let before = self.tokens.len();
+        let known = take_apart(self.vocabulary, word, |from, to, id| {
+            let (start, end) = origins.of(from, to);
+            self.tokens.push(TokenOffsets { id, start, end, begins_word: from == 0 });
+        });
+        if !known {
+            self.tokens.truncate(before);
+            self.push_unknown(origins.of_the_word());
+        }
+    }
+
+    fn overlong_word(&mut self, origins: &Kept) {
+        self.push_unknown(origins.of_the_word());
+    }
+}
+
+/// Hands on the tokens of a word: the bytes from, the bytes to, and the id of each. False if the whole word is unknown,
+/// and the tokens it began with are to be taken back.
+#[inline]
+fn take_apart(vocabulary: &Vocabulary, word: &[u8], mut token: impl FnMut(usize, usize, u32)) -> bool {
+    let (mut place, mut from) = (Place::Initial, 0);
+    while from < word.len() {
+        let Some((len, id)) = vocabulary.longest_match(place, &word[from..]) else { return false };
+        token(from, from + len, id);
+        (place, from) = (Place::Continuing, from + len);
+    }
+    true
 }

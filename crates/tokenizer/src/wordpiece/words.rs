@@ -9,6 +9,7 @@ use unicode_normalization_alignments::char::{canonical_combining_class, decompos
 
 use super::classes::Class;
 use super::file;
+use super::origins::Origins;
 
 /// Words of more characters are not read, but unknown: 100 in every BERT. Files that ask for more than this are not
 /// for WordPiece.
@@ -91,17 +92,24 @@ impl Rules {
 
 /// Where words go.
 pub(super) trait Sink {
+    /// What they need to know of where a word comes from.
+    type Origins: Origins;
+
     /// A word (UTF-8) that may be read.
-    fn word(&mut self, word: &[u8]);
+    fn word(&mut self, word: &[u8], origins: &Self::Origins);
 
     /// A word with more characters than may be read.
-    fn overlong_word(&mut self);
+    fn overlong_word(&mut self, origins: &Self::Origins);
 }
 
 /// Reads texts, and hands their words on. Made for one text or its parts between added tokens.
-pub(super) struct Words<'a, S> {
+pub(super) struct Words<'a, S: Sink> {
     rules: &'a Rules,
     pub(super) sink: S,
+    /// Where the text's character is that is read now.
+    origin: <S::Origins as Origins>::Origin,
+    /// Where the word's bytes come from.
+    origins: S::Origins,
     /// The word so far, up to its allowed length.
     word: [u8; MAX_WORD_CHARS * 4],
     /// Its bytes.
@@ -112,7 +120,7 @@ pub(super) struct Words<'a, S> {
     max_chars: usize,
     /// Marks behind the last letter, by canonical combining class. Those that `strip_accents` removes never come here, so
     /// that few texts have any.
-    marks: Vec<(u8, char)>,
+    marks: Vec<(u8, char, <S::Origins as Origins>::Origin)>,
 }
 
 impl<'a, S: Sink> Words<'a, S> {
@@ -120,16 +128,22 @@ impl<'a, S: Sink> Words<'a, S> {
     pub(super) fn new(rules: &'a Rules, max_chars: usize, sink: S) -> Words<'a, S> {
         debug_assert!(max_chars <= MAX_WORD_CHARS);
         let word = [0; MAX_WORD_CHARS * 4];
-        Words { rules, sink, word, len: 0, chars: 0, max_chars, marks: Vec::new() }
+        let (origin, origins) = (S::Origins::origin(0, 0), S::Origins::default());
+        Words { rules, sink, origin, origins, word, len: 0, chars: 0, max_chars, marks: Vec::new() }
     }
 
-    /// Reads a text, after whose end there is no word any more to go on with.
-    pub(super) fn read(&mut self, text: &str) {
+    /// Reads a text, after whose end there is no word any more to go on with. It begins at `offset`.
+    pub(super) fn read(&mut self, text: &str, offset: usize) {
+        let end = offset + text.len();
         let mut rest = text;
         while let Some(&byte) = rest.as_bytes().first() {
+            let at = end - rest.len();
             let Some(answer) = self.rules.ascii.get(usize::from(byte)) else {
                 let mut chars = rest.chars();
-                chars.next().into_iter().for_each(|c| self.any(c));
+                if let Some(c) = chars.next() {
+                    self.origin = S::Origins::origin(at, end - chars.as_str().len());
+                    self.any(c);
+                }
                 rest = chars.as_str();
                 continue;
             };
@@ -137,13 +151,15 @@ impl<'a, S: Sink> Words<'a, S> {
             match answer {
                 Ascii::Letter(_) => {
                     self.flush_marks();
-                    len = self.ascii_letters(rest.as_bytes());
+                    len = self.ascii_letters(rest.as_bytes(), at);
                 }
                 Ascii::Space => self.space(),
                 Ascii::Punctuation => {
                     self.flush_marks();
                     self.end_word();
-                    self.sink.word(&[byte]);
+                    self.origins.put_ascii(0, 1, at);
+                    self.sink.word(&[byte], &self.origins);
+                    self.origins.clear();
                 }
                 Ascii::Removed => {}
             }
@@ -154,7 +170,7 @@ impl<'a, S: Sink> Words<'a, S> {
 
     /// Takes the ASCII letters at the beginning; returns how many.
     #[inline]
-    fn ascii_letters(&mut self, text: &[u8]) -> usize {
+    fn ascii_letters(&mut self, text: &[u8], at: usize) -> usize {
         let mut room = self.word[self.len..].iter_mut();
         let mut taken = 0;
         for &byte in text {
@@ -164,6 +180,7 @@ impl<'a, S: Sink> Words<'a, S> {
             }
             taken += 1;
         }
+        self.origins.put_ascii(self.len, taken, at);
         self.chars += taken;
         self.len = (self.len + taken).min(self.word.len());
         taken
@@ -215,7 +232,7 @@ impl<'a, S: Sink> Words<'a, S> {
         if class.has(Class::NONSPACING_MARK) {
             // Removed.
         } else if class.has(Class::NONSTARTER) {
-            self.marks.push((canonical_combining_class(c), c));
+            self.marks.push((canonical_combining_class(c), c, self.origin));
         } else {
             self.lower(c);
         }
@@ -226,9 +243,13 @@ impl<'a, S: Sink> Words<'a, S> {
         if !self.marks.is_empty() {
             let mut marks = std::mem::take(&mut self.marks);
             // Stable: marks of the same class stay in their order.
-            marks.sort_by_key(|&(class, _)| class);
-            marks.drain(..).for_each(|(_, c)| self.lower(c));
-            self.marks = marks;
+            marks.sort_by_key(|&(class, ..)| class);
+            let origin = self.origin;
+            for (_, c, mark) in marks.drain(..) {
+                self.origin = mark;
+                self.lower(c);
+            }
+            (self.marks, self.origin) = (marks, origin);
         }
     }
 
@@ -254,9 +275,11 @@ impl<'a, S: Sink> Words<'a, S> {
     }
 
     fn letter(&mut self, c: char) {
+        let before = self.len;
         if self.chars < self.max_chars {
             self.len += c.encode_utf8(&mut self.word[self.len..]).len();
         }
+        self.origins.put(before, self.len, self.origin);
         self.chars += 1;
     }
 
@@ -267,11 +290,12 @@ impl<'a, S: Sink> Words<'a, S> {
 
     fn end_word(&mut self) {
         if self.chars > self.max_chars {
-            self.sink.overlong_word();
+            self.sink.overlong_word(&self.origins);
         } else if self.chars > 0 {
-            self.sink.word(&self.word[..self.len]);
+            self.sink.word(&self.word[..self.len], &self.origins);
         }
         (self.len, self.chars) = (0, 0);
+        self.origins.clear();
     }
 }
 
@@ -282,23 +306,26 @@ mod tests {
     use tokenizers::{NormalizedString, Normalizer, PreTokenizedString, PreTokenizer};
     use tokenizers::{OffsetReferential, OffsetType};
 
+    use super::super::origins::Forgotten;
     use super::*;
 
     struct Collected(Vec<String>);
 
     impl Sink for Collected {
-        fn word(&mut self, word: &[u8]) {
+        type Origins = Forgotten;
+
+        fn word(&mut self, word: &[u8], _: &Forgotten) {
             self.0.push(String::from_utf8(word.to_vec()).unwrap());
         }
 
-        fn overlong_word(&mut self) {
+        fn overlong_word(&mut self, _: &Forgotten) {
             self.0.push("overlong".to_owned());
         }
     }
 
     fn words(rules: &Rules, text: &str) -> Vec<String> {
         let mut words = Words::new(rules, MAX_WORD_CHARS, Collected(Vec::new()));
-        words.read(text);
+        words.read(text, 0);
         words.sink.0
     }
 

@@ -28,6 +28,8 @@
 //! memory, and [`EncodeOptions::progress`] tells how far it is.
 
 mod calibration;
+mod centred;
+pub mod clustering;
 mod embeddings;
 mod error;
 mod folder;
@@ -36,6 +38,7 @@ mod modules;
 mod options;
 mod packed_cache;
 mod progress;
+pub mod projection;
 pub mod resolve;
 mod sentence_transformer;
 mod stream;

@@ -71,7 +71,6 @@ fn k_means_plus_plus_is_as_good_as_that_of_scikit_learn() {
     let numbers = numbers();
     let once = k_means(vectors(&numbers), 24, &KMeansOptions::default()).unwrap();
     let found = k_means(vectors(&numbers), 24, &KMeansOptions::default().n_init(10)).unwrap();
-    println!("{} {}", once.inertia(), found.inertia());
     assert!(once.inertia() < 284.0, "{}", once.inertia());
     assert!(found.inertia() < 281.0 && found.inertia() <= once.inertia(), "{}", found.inertia());
     let another = k_means(vectors(&numbers), 24, &KMeansOptions::default().seed(1)).unwrap();

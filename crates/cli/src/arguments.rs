@@ -1,3 +1,6 @@
+mod cluster;
+mod similarity;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -5,11 +8,16 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use minilm::Precision;
 
+pub(crate) use cluster::ClusterArguments;
+pub(crate) use similarity::{SimilarityArguments, SimilarityFunction};
+
 const EXAMPLES: &str = "\
 Examples:
   minilm embed \"I like programming and machine learning\"
   minilm embed -i texts.txt -o vectors.npy
   minilm embed -i questions.jsonl --field question --format jsonl
+  minilm similarity \"A man eats.\" \"Someone is eating.\" --plot heat-map.svg
+  minilm cluster -i texts.txt --k 8 --plot clusters.svg
   minilm info
   minilm pull
   minilm trace \"I like programming\" -o trace
@@ -31,6 +39,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Embed texts: a vector for each
     Embed(EmbedArguments),
+    /// Compare texts: how similar each is to each other
+    Similarity(SimilarityArguments),
+    /// Put texts of similar meaning together
+    Cluster(ClusterArguments),
     /// Show the instruction sets of this machine and what is known of a model
     Info(InfoArguments),
     /// Fetch a model into the local cache and check every file of it

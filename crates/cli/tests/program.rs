@@ -2,6 +2,8 @@
 
 #[path = "program/bench.rs"]
 mod bench;
+#[path = "program/cluster.rs"]
+mod cluster;
 #[path = "program/eval.rs"]
 mod eval;
 #[path = "program/layers.rs"]
@@ -10,6 +12,8 @@ mod layers;
 mod packed_cache;
 #[path = "program/precision.rs"]
 mod precision;
+#[path = "program/similarity.rs"]
+mod similarity;
 #[path = "program/stream.rs"]
 mod stream;
 #[cfg(target_os = "linux")]

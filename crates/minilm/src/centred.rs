@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use minilm_storage::Vectors;
 
-/// Vectors less their mean. No copy is kept: rows are computed as they are asked for.
+/// Vectors less their mean, or less that of others. No copy is kept: rows are computed as they are asked for.
 pub(crate) struct Centred<'a> {
     vectors: Vectors<'a>,
     mean: Vec<f32>,
@@ -25,12 +25,17 @@ impl<'a> Centred<'a> {
         Centred { vectors, mean: sums.iter().map(|sum| (sum / count) as f32).collect() }
     }
 
+    /// Less a mean that is known, which has their dimension.
+    pub(crate) fn around(vectors: Vectors<'a>, mean: Vec<f32>) -> Centred<'a> {
+        Centred { vectors, mean }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.vectors.len()
     }
 
     pub(crate) fn dimension(&self) -> usize {
-        self.vectors.dimension()
+        self.mean.len()
     }
 
     pub(crate) fn mean(&self) -> &[f32] {

@@ -36,6 +36,20 @@ impl Projection {
         &self.mean
     }
 
+    /// Where other vectors lie, `[n][components]`.
+    ///
+    /// # Errors
+    ///
+    /// If they have another dimension or a component is not finite, or `MINILM_ISA` names an instruction set that is not
+    /// there.
+    pub fn transform<'a>(&self, vectors: impl Into<Vectors<'a>>) -> Result<Vec<f32>, ProjectionError> {
+        let vectors = vectors.into();
+        self.components().check_dimension(vectors)?;
+        vectors.check_finite()?;
+        let centred = Centred::around(vectors, self.mean.clone());
+        Ok(along(Isa::from_env()?, &centred, &self.components))
+    }
+
     /// The variance along each component, divided by n − 1.
     pub fn explained_variance(&self) -> &[f64] {
         &self.explained_variance
@@ -141,12 +155,7 @@ fn pca_on(isa: Isa, vectors: Vectors<'_>, components: usize) -> Result<Projectio
     let mut directions: Vec<f32> = directions[..components * dimension].iter().map(|&x| x as f32).collect();
     directions.chunks_exact_mut(dimension).for_each(make_largest_positive);
 
-    let mut coordinates = vec![0.0; vectors.len() * components];
-    let mut rows = Vec::new();
-    for (block, out) in coordinates.chunks_mut(BLOCK * components).enumerate() {
-        centred.rows(block * BLOCK..block * BLOCK + out.len() / components, &mut rows);
-        similarity_matrix(isa, &rows, &directions, dimension, out);
-    }
+    let coordinates = along(isa, &centred, &directions);
     Ok(Projection {
         coordinates,
         components: directions,
@@ -156,6 +165,19 @@ fn pca_on(isa: Isa, vectors: Vectors<'_>, components: usize) -> Result<Projectio
         explained_variance: values[..components].iter().map(|value| value.max(0.0)).collect(),
         total_variance,
     })
+}
+
+/// The products of the vectors with each of the directions.
+fn along(isa: Isa, centred: &Centred<'_>, directions: &[f32]) -> Vec<f32> {
+    let dimension = centred.dimension();
+    let components = directions.len() / dimension;
+    let mut coordinates = vec![0.0; centred.len() * components];
+    let mut rows = Vec::new();
+    for (block, out) in coordinates.chunks_mut(BLOCK * components).enumerate() {
+        centred.rows(block * BLOCK..block * BLOCK + out.len() / components, &mut rows);
+        similarity_matrix(isa, &rows, directions, dimension, out);
+    }
+    coordinates
 }
 
 /// Vectors whose products are added up in f32, sixteen lanes of 32 each, before they go on in f64.
@@ -232,6 +254,20 @@ mod tests {
         }
         assert!((projection.explained_variance_ratio().iter().sum::<f64>() - 1.0).abs() < 1e-9);
         assert!(projection.explained_variance().windows(2).all(|pair| pair[0] >= pair[1]));
+    }
+
+    #[test]
+    fn other_vectors_are_projected_like_the_first_ones() {
+        let numbers = numbers(600, 12);
+        let vectors = Vectors::new(&numbers, 12).unwrap();
+        let projection = pca(vectors, 2).unwrap();
+        assert_eq!(projection.transform(vectors).unwrap(), projection.coordinates().as_slice());
+        assert_eq!(projection.transform(projection.mean()).unwrap(), [0.0; 2]);
+        assert_eq!(projection.transform(Vectors::new(&[], 12).unwrap()).unwrap(), [0.0; 0]);
+        let error = projection.transform(&numbers[..3]).unwrap_err();
+        assert_eq!(error.to_string(), "vectors of dimension 12 and of dimension 3 do not go together");
+        let error = projection.transform(&[f32::INFINITY; 12][..]).unwrap_err();
+        assert_eq!(error.to_string(), "component 0 of vector 0 is inf; expected a finite number");
     }
 
     #[test]

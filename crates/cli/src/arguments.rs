@@ -1,4 +1,6 @@
 mod chunk;
+mod cluster;
+mod similarity;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use minilm::Precision;
 use minilm::storage::{EmbeddingFormat, TextFormat};
 
 pub(crate) use chunk::ChunkArguments;
+pub(crate) use cluster::ClusterArguments;
+pub(crate) use similarity::SimilarityArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +21,8 @@ Examples:
   minilm embed -i questions.jsonl --field question --format jsonl
   minilm embed -i articles.csv --field title --id-field key -o vectors.safetensors
   minilm chunk -i book.txt --json -o chunks.jsonl && minilm embed -i chunks.jsonl -o vectors.npy
+  minilm similarity \"A man eats.\" \"Someone is eating.\" --plot heat-map.svg
+  minilm cluster -i texts.txt --k 8 --plot clusters.svg
   minilm info
   minilm pull
   minilm trace \"I like programming\" -o trace
@@ -40,6 +46,10 @@ pub(crate) enum Command {
     Embed(EmbedArguments),
     /// Cut a long document into chunks that the model takes whole
     Chunk(ChunkArguments),
+    /// Compare texts: how similar each is to each other
+    Similarity(SimilarityArguments),
+    /// Put texts of similar meaning together
+    Cluster(ClusterArguments),
     /// Show the instruction sets of this machine and what is known of a model
     Info(InfoArguments),
     /// Fetch a model into the local cache and check every file of it

@@ -3,6 +3,8 @@
 mod arguments;
 mod bench;
 mod chunk;
+mod cluster;
+mod corpus;
 mod embed;
 mod error;
 mod eval;
@@ -11,8 +13,10 @@ mod input;
 mod model;
 mod output;
 mod percentile;
+mod plot;
 mod progress;
 mod pull;
+mod similarity;
 mod trace;
 
 use std::process::ExitCode;
@@ -26,6 +30,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Chunk(arguments) => chunk::run(&arguments),
+        Command::Similarity(arguments) => similarity::run(&arguments),
+        Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Pull(arguments) => pull::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),

@@ -16,6 +16,29 @@ pub(crate) struct EmbedBar {
     begin: Instant,
 }
 
+/// Shows on standard error that something is going on, until it is dropped. None if nobody would see it.
+pub(crate) struct Spinner(ProgressBar);
+
+impl Spinner {
+    pub(crate) fn new(message: String) -> Option<Spinner> {
+        std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+                bar.set_style(style);
+            }
+            bar.set_message(message);
+            bar.enable_steady_tick(Duration::from_millis(100));
+            Spinner(bar)
+        })
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// How much there is to embed.
 enum Extent {
     /// An input, by its bytes or rows; a file has a size.

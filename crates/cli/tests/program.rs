@@ -4,6 +4,8 @@
 mod bench;
 #[path = "program/chunk.rs"]
 mod chunk;
+#[path = "program/cluster.rs"]
+mod cluster;
 #[path = "program/eval.rs"]
 mod eval;
 #[path = "program/formats.rs"]
@@ -14,6 +16,8 @@ mod layers;
 mod packed_cache;
 #[path = "program/precision.rs"]
 mod precision;
+#[path = "program/similarity.rs"]
+mod similarity;
 #[path = "program/stream.rs"]
 mod stream;
 #[cfg(target_os = "linux")]

@@ -28,7 +28,9 @@
 //! memory, and [`EncodeOptions::progress`] tells how far it is.
 
 mod calibration;
+mod centred;
 pub mod chunking;
+pub mod clustering;
 mod embeddings;
 mod encode;
 mod error;
@@ -40,6 +42,7 @@ mod modules;
 mod options;
 mod packed_cache;
 mod progress;
+pub mod projection;
 mod prompts;
 mod quantization;
 pub mod resolve;

@@ -1,0 +1,73 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use minilm::clustering::{Distance, Linkage};
+
+use super::{InputFormat, ModelArguments};
+
+#[derive(Args)]
+pub(crate) struct ClusterArguments {
+    /// Read texts from a file, or from standard input if it is `-`
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+
+    /// What the input is: txt has a text a line, jsonl a string or an object a line, json an array of
+    /// strings or objects [default: by the file's extension; txt for standard input]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) input_format: Option<InputFormat>,
+
+    /// The field of an input object that holds the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    pub(crate) field: String,
+
+    /// How many clusters to make: by k-means, or with --linkage by merging [default: √(n / 2) for n texts]
+    #[arg(short, long, value_name = "N", conflicts_with = "distance_threshold")]
+    pub(crate) k: Option<usize>,
+
+    /// Merge clusters that are less than this apart (agglomerative clustering), however many that leaves. Needs memory
+    /// for the distances of all pairs: 10,000 texts need 200 MB
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    pub(crate) distance_threshold: Option<f32>,
+
+    /// How far two clusters are from each other: ward is for compact clusters, complete and average are the greatest and
+    /// the mean distance of their members, single the least [default: ward; average with --distance cosine]
+    #[arg(long, value_name = "LINKAGE", value_parser = linkages())]
+    pub(crate) linkage: Option<Linkage>,
+
+    /// How far two texts are from each other, in agglomerative clustering: euclidean is 0 to 2 for vectors of unit length,
+    /// cosine is 1 − their cosine similarity [default: euclidean]
+    #[arg(long, value_name = "DISTANCE", value_parser = distances())]
+    pub(crate) distance: Option<Distance>,
+
+    /// What the random numbers of k-means begin with. Another seed may give other clusters
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// Draw the texts as points, a colour a cluster, along the two principal components of their vectors, and write the
+    /// picture to an SVG file, which appears when it is complete
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+
+    /// Print a JSON object a cluster: {"cluster", "members"}, each member with its index in the input and its text, the
+    /// one nearest to the cluster's middle first
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// How many threads to use; 0 for as many as there are. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+}
+
+fn linkages() -> impl TypedValueParser<Value = Linkage> {
+    let names = PossibleValuesParser::new(Linkage::ALL.map(Linkage::name));
+    names.try_map(|name| name.parse::<Linkage>())
+}
+
+fn distances() -> impl TypedValueParser<Value = Distance> {
+    let names = PossibleValuesParser::new(Distance::ALL.map(Distance::name));
+    names.try_map(|name| name.parse::<Distance>())
+}

@@ -1,0 +1,53 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use minilm::SimilarityFunction;
+
+use super::{InputFormat, ModelArguments};
+
+#[derive(Args)]
+pub(crate) struct SimilarityArguments {
+    /// Texts to compare with each other; with --input, with each of its texts
+    #[arg(value_name = "TEXT", required_unless_present = "input")]
+    pub(crate) texts: Vec<String>,
+
+    /// Read texts from a file, or from standard input if it is `-`
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// What the input is: txt has a text a line, jsonl a string or an object a line, json an array of
+    /// strings or objects [default: by the file's extension; txt for standard input]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) input_format: Option<InputFormat>,
+
+    /// The field of an input object that holds the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    pub(crate) field: String,
+
+    /// What is computed of two vectors: their cosine, their dot product, or their distance below 0, so that the most
+    /// similar have the greatest number everywhere
+    #[arg(long, value_name = "FUNCTION", default_value = "cosine", value_parser = functions())]
+    pub(crate) function: SimilarityFunction,
+
+    /// Draw the matrix as a heat map and write the picture to an SVG file, which appears when it is complete
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+
+    /// Print one JSON object: {"texts", "matrix"}, a row a text. Of texts compared with those of --input, the latter are
+    /// "columns"
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// How many threads to use; 0 for as many as there are. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+}
+
+fn functions() -> impl TypedValueParser<Value = SimilarityFunction> {
+    let names = PossibleValuesParser::new(SimilarityFunction::ALL.map(SimilarityFunction::name));
+    names.try_map(|name| name.parse::<SimilarityFunction>())
+}

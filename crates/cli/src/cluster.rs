@@ -1,0 +1,268 @@
+//! `minilm cluster`: texts of similar meaning together.
+
+use std::io::{self, Write};
+
+use minilm::clustering::{
+    AgglomerativeOptions, Clustering, ClusteringError, Distance, KMeansOptions, Linkage, Stop, agglomerative,
+    k_means,
+};
+use minilm::projection::{ProjectionError, pca};
+use minilm::{SentenceTransformer, Vectors};
+use serde::Serialize;
+
+use crate::arguments::ClusterArguments;
+use crate::corpus::{encode, read_texts};
+use crate::error::CliError;
+use crate::input::place_of;
+use crate::model::{load, name_of};
+use crate::output::Output;
+use crate::plot::{Scatter, one_line, scatter};
+use crate::progress::Spinner;
+
+/// How often k-means begins anew, to keep the best: as often as scikit-learn once did by default. It is a small part of
+/// the time that embedding takes.
+const N_INIT: usize = 10;
+
+/// What is to be done, in which all numbers are sound.
+enum Method {
+    KMeans(usize),
+    Agglomerative(AgglomerativeOptions),
+}
+
+/// What `cluster --json` prints of each cluster.
+#[derive(Serialize)]
+struct Cluster<'a> {
+    cluster: usize,
+    /// The one nearest to the middle first.
+    members: Vec<Member<'a>>,
+}
+
+#[derive(Serialize)]
+struct Member<'a> {
+    /// Which text of the input, counted from 0.
+    index: usize,
+    text: &'a str,
+}
+
+pub(crate) fn run(arguments: &ClusterArguments) -> Result<(), CliError> {
+    // What can be wrong is found out before the model is fetched and the work begins.
+    let texts = read_texts(&arguments.input, arguments.input_format, &arguments.field)?;
+    let method = Method::of(arguments, texts.len())?;
+    let plot = arguments.plot.as_deref().map(|path| Output::open(Some(path))).transpose()?;
+
+    let model = load(&arguments.model, arguments.threads)?;
+    let quiet = arguments.model.source.quiet;
+    let vectors = encode(&model, &texts, quiet)?;
+    let spinner =
+        if quiet { None } else { Spinner::new(format!("putting {} texts into clusters", texts.len())) };
+    let clustering = method.apply(vectors.vectors(), arguments).map_err(|error| refused(&model, &error))?;
+    if let Some(plot) = plot {
+        let name = name_of(&model);
+        let picture = draw(&method, &texts, vectors.vectors(), &clustering, &name)
+            .map_err(|error| CliError::Input { place: name, reason: error.to_string() })?;
+        plot.write(|to| to.write_all(picture.as_bytes()))?;
+    }
+    drop(spinner);
+
+    Output::stdout().write(|to| {
+        if arguments.json {
+            print_json(&texts, &clustering, to)
+        } else {
+            print(&texts, &method, &clustering, to)
+        }
+    })
+}
+
+impl Method {
+    /// What is asked for. Says what was chosen where nothing is.
+    fn of(arguments: &ClusterArguments, texts: usize) -> Result<Method, CliError> {
+        let place = place_of(&arguments.input);
+        let merging = arguments.linkage.is_some() || arguments.distance.is_some();
+        let method = match (arguments.k, arguments.distance_threshold) {
+            (_, Some(threshold)) => {
+                if threshold < 0.0 || threshold.is_nan() {
+                    return Err(CliError::Options(format!(
+                        "--distance-threshold is {threshold}; expected a number that is not negative"
+                    )));
+                }
+                Method::agglomerative(arguments, AgglomerativeOptions::distance_threshold(threshold))
+            }
+            (Some(k), None) => {
+                if !(1..=texts).contains(&k) {
+                    return Err(CliError::Options(format!(
+                        "--k is {k}, and {place} has {texts} texts; expected 1 to {texts}"
+                    )));
+                }
+                if merging {
+                    Method::agglomerative(arguments, AgglomerativeOptions::n_clusters(k))
+                } else {
+                    Method::KMeans(k)
+                }
+            }
+            (None, None) => {
+                let k = usual_number(texts);
+                eprintln!(
+                    "minilm: note: {k} clusters for {texts} texts by √(n / 2), a rule of thumb; --k or \
+                     --distance-threshold say otherwise"
+                );
+                if merging {
+                    Method::agglomerative(arguments, AgglomerativeOptions::n_clusters(k))
+                } else {
+                    Method::KMeans(k)
+                }
+            }
+        };
+        match &method {
+            Method::Agglomerative(AgglomerativeOptions { linkage: Linkage::Ward, distance, .. })
+                if *distance != Distance::Euclidean =>
+            {
+                Err(CliError::Options(ClusteringError::WardNeedsEuclidean.to_string()))
+            }
+            _ => Ok(method),
+        }
+    }
+
+    fn agglomerative(arguments: &ClusterArguments, options: AgglomerativeOptions) -> Method {
+        let distance = arguments.distance.unwrap_or_default();
+        let usual = if distance == Distance::Euclidean { Linkage::Ward } else { Linkage::Average };
+        let linkage = arguments.linkage.unwrap_or(usual);
+        Method::Agglomerative(options.linkage(linkage).distance(distance).threads(arguments.threads))
+    }
+
+    fn apply(
+        &self,
+        vectors: Vectors<'_>,
+        arguments: &ClusterArguments,
+    ) -> Result<Clustering, ClusteringError> {
+        match self {
+            Method::KMeans(k) => {
+                let options =
+                    KMeansOptions::default().seed(arguments.seed).n_init(N_INIT).threads(arguments.threads);
+                k_means(vectors, *k, &options)
+            }
+            Method::Agglomerative(options) => agglomerative(vectors, options),
+        }
+    }
+
+    /// In a few words.
+    fn description(&self) -> String {
+        match self {
+            Method::KMeans(_) => "k-means".to_owned(),
+            Method::Agglomerative(AgglomerativeOptions { stop, linkage, distance, .. }) => {
+                let merged = format!("{linkage} linkage of {distance} distances");
+                match stop {
+                    Stop::Distance(threshold) => format!("{merged} below {threshold}"),
+                    _ => merged,
+                }
+            }
+        }
+    }
+}
+
+/// √(n / 2), rounded (Mardia, Kent, Bibby: Multivariate Analysis, 1979); at least 1.
+///
+/// Measures of quality do not find a number here: over sentences of the STS benchmark the silhouette only grows with k.
+fn usual_number(texts: usize) -> usize {
+    ((texts as f64 / 2.0).sqrt().round() as usize).clamp(1, texts)
+}
+
+/// What is left to go wrong is the model's fault, or the memory's.
+fn refused(model: &SentenceTransformer, error: &ClusteringError) -> CliError {
+    match error {
+        ClusteringError::Vectors(_) | ClusteringError::TooLarge { .. } => {
+            CliError::Input { place: name_of(model), reason: error.to_string() }
+        }
+        _ => CliError::Options(error.to_string()),
+    }
+}
+
+/// Points in the plane in which the clusters are farthest apart: along the principal components of their centroids, each
+/// as often as it has members. Of two clusters there is no such plane; there it is the texts' own.
+///
+/// Over 200 sentences of the STS benchmark in 10 clusters, 43 % of a point's five neighbours are then of its own cluster, and
+/// 30 % along the texts' own components, for 6.8 in the place of 7.3 % of the variance.
+fn draw(
+    method: &Method,
+    texts: &[String],
+    vectors: Vectors<'_>,
+    clustering: &Clustering,
+    model: &str,
+) -> Result<String, ProjectionError> {
+    let dimensions = vectors.dimension().min(2);
+    let (projection, of) = if clustering.len() > 2 {
+        let centroids = clustering.labels().iter().flat_map(|&cluster| clustering.centroids().row(cluster));
+        let centroids: Vec<f32> = centroids.copied().collect();
+        (pca(Vectors::new(&centroids, vectors.dimension())?, dimensions)?, "the clusters' centroids")
+    } else {
+        (pca(vectors, dimensions)?, "the texts' vectors")
+    };
+    let coordinates = projection.transform(vectors)?;
+    let along = variances(Vectors::new(&coordinates, dimensions)?);
+    let total = variances(vectors).iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    let axis = |name: &str, i: usize| {
+        let share = along.get(i).map_or(0.0, |variance| 100.0 * variance / total);
+        format!("{name} principal component of {of}: {share:.1} % of the variance")
+    };
+    Ok(scatter(&Scatter {
+        title: format!("{} in {}", counted(texts.len(), "text"), counted(clustering.len(), "cluster")),
+        subtitle: format!("{}, {model}", method.description()),
+        texts,
+        clusters: clustering.clusters(),
+        coordinates: Vectors::new(&coordinates, dimensions)?,
+        axes: [axis("first", 0), axis("second", 1)],
+    }))
+}
+
+/// Of each component.
+fn variances(vectors: Vectors<'_>) -> Vec<f64> {
+    let n = vectors.len() as f64;
+    let mut means = vec![0.0; vectors.dimension()];
+    for row in vectors.rows() {
+        means.iter_mut().zip(row).for_each(|(mean, &x)| *mean += f64::from(x) / n);
+    }
+    let mut variances = vec![0.0; vectors.dimension()];
+    for row in vectors.rows() {
+        for ((variance, mean), &x) in variances.iter_mut().zip(&means).zip(row) {
+            *variance += (f64::from(x) - mean) * (f64::from(x) - mean) / n;
+        }
+    }
+    variances
+}
+
+fn print_json(texts: &[String], clustering: &Clustering, to: &mut dyn Write) -> io::Result<()> {
+    for (cluster, members) in clustering.clusters().iter().enumerate() {
+        let members = members.iter().map(|&index| Member { index, text: &texts[index] }).collect();
+        serde_json::to_writer(&mut *to, &Cluster { cluster, members })?;
+        writeln!(to)?;
+    }
+    Ok(())
+}
+
+fn print(texts: &[String], method: &Method, clustering: &Clustering, to: &mut dyn Write) -> io::Result<()> {
+    let (all, clusters) = (counted(texts.len(), "text"), counted(clustering.len(), "cluster"));
+    writeln!(to, "{all} in {clusters}: {}", method.description())?;
+    let width = (texts.len() - 1).to_string().len();
+    for (cluster, members) in clustering.clusters().iter().enumerate() {
+        writeln!(to, "\ncluster {cluster}: {}", counted(members.len(), "text"))?;
+        for &member in members {
+            writeln!(to, "  {member:>width$}  {}", one_line(&texts[member]))?;
+        }
+    }
+    Ok(())
+}
+
+/// "1 text", "2 texts"
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_number_is_a_number_of_clusters() {
+        let found = [1, 2, 3, 4, 5, 20, 200, 20_000].map(usual_number);
+        assert_eq!(found, [1, 1, 1, 1, 2, 3, 10, 100]);
+    }
+}

@@ -1,0 +1,48 @@
+//! All texts of an input in memory, and their vectors: what similarity and clusters are computed from.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use minilm::{Embeddings, EncodeOptions, SentenceTransformer};
+
+use crate::arguments::InputFormat;
+use crate::error::CliError;
+use crate::input::{Input, place_of};
+use crate::model::warn_of_truncated_texts;
+use crate::progress::EmbedBar;
+
+/// The texts of a file or of standard input; never none.
+pub(crate) fn read_texts(
+    path: &Path,
+    format: Option<InputFormat>,
+    field: &str,
+) -> Result<Vec<String>, CliError> {
+    let input = Input::open(path, format.map(Into::into), field, None)?;
+    let texts: Vec<String> = input.map(|item| Ok(item?.text)).collect::<Result<_, CliError>>()?;
+    if texts.is_empty() {
+        let reason = "expected at least one text, found none".to_owned();
+        return Err(CliError::Input { place: place_of(path), reason });
+    }
+    Ok(texts)
+}
+
+/// The texts' vectors. Says so if the ends of some were ignored.
+pub(crate) fn encode(
+    model: &SentenceTransformer,
+    texts: &[String],
+    quiet: bool,
+) -> Result<Embeddings, CliError> {
+    let mut options = EncodeOptions::default();
+    let bar = if quiet { None } else { EmbedBar::of_texts(texts.len()).map(Arc::new) };
+    if let Some(bar) = &bar {
+        options = options.progress(bar.clone());
+    }
+    let vectors = model.encode_batch(texts, &options);
+    if let Some(bar) = &bar {
+        bar.finish();
+    }
+    let vectors = vectors?;
+    let cut = vectors.token_counts().iter().filter(|count| count.truncated()).count();
+    warn_of_truncated_texts(model, cut, texts.len());
+    Ok(vectors)
+}

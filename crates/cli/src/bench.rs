@@ -93,7 +93,7 @@ fn texts(arguments: &BenchArguments) -> Result<Vec<String>, CliError> {
     let Some(path) = &arguments.input else {
         return Ok(BUILT_IN_TEXTS.lines().map(str::to_owned).collect());
     };
-    let input = Input::open(path, arguments.input_format.map(Into::into), &arguments.field, None)?;
+    let input = Input::open(path, &arguments.reading, None)?;
     let texts: Vec<String> = input.map(|item| Ok(item?.text)).collect::<Result<_, CliError>>()?;
     if texts.is_empty() {
         let reason = "expected at least one text, found none".to_owned();

@@ -46,13 +46,13 @@ struct Member<'a> {
 
 pub(crate) fn run(arguments: &ClusterArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
-    let texts = read_texts(&arguments.input, arguments.input_format, &arguments.field)?;
+    let texts = read_texts(&arguments.input, &arguments.reading)?;
     let method = Method::of(arguments, texts.len())?;
     let plot = arguments.plot.as_deref().map(|path| Output::open(Some(path))).transpose()?;
 
     let model = load(&arguments.model, arguments.threads)?;
     let quiet = arguments.model.source.quiet;
-    let vectors = encode(&model, &texts, quiet)?;
+    let vectors = encode(&model, &texts, &arguments.encode, quiet)?;
     let spinner =
         if quiet { None } else { Spinner::new(format!("putting {} texts into clusters", texts.len())) };
     let clustering = method.apply(vectors.vectors(), arguments).map_err(|error| refused(&model, &error))?;

@@ -3,21 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use minilm::{Embeddings, EncodeOptions, SentenceTransformer};
+use minilm::{Embeddings, SentenceTransformer};
 
-use crate::arguments::InputFormat;
+use crate::arguments::{EncodeArguments, InputArguments};
 use crate::error::CliError;
 use crate::input::{Input, place_of};
 use crate::model::warn_of_truncated_texts;
 use crate::progress::EmbedBar;
 
 /// The texts of a file or of standard input; never none.
-pub(crate) fn read_texts(
-    path: &Path,
-    format: Option<InputFormat>,
-    field: &str,
-) -> Result<Vec<String>, CliError> {
-    let input = Input::open(path, format.map(Into::into), field, None)?;
+pub(crate) fn read_texts(path: &Path, reading: &InputArguments) -> Result<Vec<String>, CliError> {
+    let input = Input::open(path, reading, None)?;
     let texts: Vec<String> = input.map(|item| Ok(item?.text)).collect::<Result<_, CliError>>()?;
     if texts.is_empty() {
         let reason = "expected at least one text, found none".to_owned();
@@ -30,9 +26,10 @@ pub(crate) fn read_texts(
 pub(crate) fn encode(
     model: &SentenceTransformer,
     texts: &[String],
+    arguments: &EncodeArguments,
     quiet: bool,
 ) -> Result<Embeddings, CliError> {
-    let mut options = EncodeOptions::default();
+    let mut options = arguments.options();
     let bar = if quiet { None } else { EmbedBar::of_texts(texts.len()).map(Arc::new) };
     if let Some(bar) = &bar {
         options = options.progress(bar.clone());

@@ -1,9 +1,9 @@
 use std::fmt;
 use std::io;
 
-use minilm::UnavailableIsa;
 use minilm::resolve::ResolveError;
 use minilm::storage::StorageError;
+use minilm::{IndexError, UnavailableIsa};
 
 use crate::output::STDOUT;
 
@@ -12,6 +12,8 @@ use crate::output::STDOUT;
 pub(crate) enum CliError {
     /// From the library, which says it all.
     Model(minilm::Error),
+    /// An index cannot be built, opened or searched.
+    Index(IndexError),
     /// A file of texts or vectors cannot be read or written.
     Storage(StorageError),
     /// The same, with what to do about it.
@@ -28,6 +30,7 @@ impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CliError::Model(error) => error.fmt(f),
+            CliError::Index(error) => error.fmt(f),
             CliError::Storage(error) => error.fmt(f),
             CliError::Advised { error, advice } => write!(f, "{error} ({advice})"),
             CliError::Input { place, reason } => write!(f, "{place}: {reason}"),
@@ -52,6 +55,12 @@ impl From<ResolveError> for CliError {
 impl From<UnavailableIsa> for CliError {
     fn from(error: UnavailableIsa) -> CliError {
         CliError::Model(error.into())
+    }
+}
+
+impl From<IndexError> for CliError {
+    fn from(error: IndexError) -> CliError {
+        CliError::Index(error)
     }
 }
 

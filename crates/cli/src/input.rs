@@ -3,8 +3,9 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use minilm::storage::{Position, StorageError, TextFormat, TextItem, TextOptions, TextReader};
+use minilm::storage::{Position, StorageError, TextItem, TextOptions, TextReader};
 
+use crate::arguments::InputArguments;
 use crate::error::CliError;
 
 /// Texts, read as they are asked for. Ends after an error.
@@ -26,12 +27,11 @@ impl Input {
     /// Opens a file, or standard input if the path is `-`.
     pub(crate) fn open(
         path: &Path,
-        format: Option<TextFormat>,
-        field: &str,
+        reading: &InputArguments,
         id_field: Option<&str>,
     ) -> Result<Input, CliError> {
-        let mut options = TextOptions::default().field(field);
-        options.format = format;
+        let mut options = TextOptions::default().field(&reading.field);
+        options.format = reading.input_format.map(Into::into);
         options.id_field = id_field.map(str::to_owned);
         let texts = if is_stdin(path) {
             TextReader::from_reader(io::stdin(), place_of(path), &options)

@@ -8,14 +8,17 @@ mod corpus;
 mod embed;
 mod error;
 mod eval;
+mod index;
 mod info;
 mod input;
+mod manual;
 mod model;
 mod output;
 mod percentile;
 mod plot;
 mod progress;
 mod pull;
+mod search;
 mod similarity;
 mod trace;
 
@@ -30,6 +33,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Chunk(arguments) => chunk::run(&arguments),
+        Command::Index(arguments) => index::run(&arguments),
+        Command::Search(arguments) => search::run(&arguments),
         Command::Similarity(arguments) => similarity::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
@@ -37,6 +42,8 @@ fn main() -> ExitCode {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

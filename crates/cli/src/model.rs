@@ -26,7 +26,10 @@ pub(crate) fn load_in(
         .threads(threads)
         .precision(precision)
         .packed_cache(packed_cache(arguments));
-    let model = SentenceTransformer::load_with(&arguments.name_or_path, &options)?;
+    let mut model = SentenceTransformer::load_with(&arguments.name_or_path, &options)?;
+    if let Some(limit) = arguments.max_seq_length {
+        model.set_max_seq_length(limit)?;
+    }
     // Nobody who asked for a cache should wonder why every start is slow.
     if let PackedCacheStatus::Unavailable { reason } = model.packed_cache() {
         eprintln!("minilm: warning: packed weights cannot be kept: {reason}");

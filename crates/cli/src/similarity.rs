@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &SimilarityArguments) -> Result<(), CliError> {
     let mut texts = arguments.texts.clone();
     let rows = texts.len();
     if let Some(path) = &arguments.input {
-        texts.extend(read_texts(path, arguments.input_format, &arguments.field)?);
+        texts.extend(read_texts(path, &arguments.reading)?);
     }
     // Texts of one kind alone are compared with each other.
     let between = arguments.input.is_some() && rows > 0;
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &SimilarityArguments) -> Result<(), CliError> {
     let plot = arguments.plot.as_deref().map(|path| Output::open(Some(path))).transpose()?;
 
     let model = load(&arguments.model, arguments.threads)?;
-    let vectors = encode(&model, &texts, arguments.model.source.quiet)?;
+    let vectors = encode(&model, &texts, &arguments.encode, arguments.model.source.quiet)?;
     let all = vectors.vectors();
     let columns = all.range(first_column, texts.len());
     let compared = arguments.function.similarity(all.range(0, rows), columns).map_err(minilm::Error::from)?;

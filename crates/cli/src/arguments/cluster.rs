@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use minilm::clustering::{Distance, Linkage};
 
-use super::{InputFormat, ModelArguments};
+use super::{EncodeArguments, InputArguments, ModelArguments};
 
 #[derive(Args)]
 pub(crate) struct ClusterArguments {
@@ -12,14 +12,8 @@ pub(crate) struct ClusterArguments {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: PathBuf,
 
-    /// What the input is: txt has a text a line, jsonl a string or an object a line, json an array of
-    /// strings or objects [default: by the file's extension; txt for standard input]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) input_format: Option<InputFormat>,
-
-    /// The field of an input object that holds the text
-    #[arg(long, value_name = "NAME", default_value = "text")]
-    pub(crate) field: String,
+    #[command(flatten)]
+    pub(crate) reading: InputArguments,
 
     /// How many clusters to make: by k-means, or with --linkage by merging [default: √(n / 2) for n texts]
     #[arg(short, long, value_name = "N", conflicts_with = "distance_threshold")]
@@ -53,6 +47,9 @@ pub(crate) struct ClusterArguments {
     /// one nearest to the cluster's middle first
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) encode: EncodeArguments,
 
     /// How many threads to use; 0 for as many as there are. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use minilm::SimilarityFunction;
 
-use super::{InputFormat, ModelArguments};
+use super::{EncodeArguments, InputArguments, ModelArguments};
 
 #[derive(Args)]
 pub(crate) struct SimilarityArguments {
@@ -16,14 +16,8 @@ pub(crate) struct SimilarityArguments {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
 
-    /// What the input is: txt has a text a line, jsonl a string or an object a line, json an array of
-    /// strings or objects [default: by the file's extension; txt for standard input]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) input_format: Option<InputFormat>,
-
-    /// The field of an input object that holds the text
-    #[arg(long, value_name = "NAME", default_value = "text")]
-    pub(crate) field: String,
+    #[command(flatten)]
+    pub(crate) reading: InputArguments,
 
     /// What is computed of two vectors: their cosine, their dot product, or their distance below 0, so that the most
     /// similar have the greatest number everywhere
@@ -38,6 +32,9 @@ pub(crate) struct SimilarityArguments {
     /// "columns"
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) encode: EncodeArguments,
 
     /// How many threads to use; 0 for as many as there are. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]

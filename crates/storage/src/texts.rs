@@ -173,7 +173,7 @@ impl TextReader {
             #[cfg(feature = "arrow")]
             TextFormat::Arrow => {
                 let position = Position::new(Some(size));
-                let items = crate::columns::ipc_file_texts(file, &name, options, &position)?;
+                let items = crate::columns::ipc_file_texts(file, size, &name, options, &position)?;
                 Ok(TextReader { items, name, position, ended: false })
             }
             _ => {

@@ -5,6 +5,7 @@
 mod arrays;
 mod batches;
 mod encoders;
+mod ipc;
 mod texts;
 
 use std::fs::File;
@@ -36,7 +37,7 @@ pub(crate) fn read_vectors<T: Element>(
             Batches::of_parquet(file, size, &wanted).map(|(batches, _)| batches)
         }
         (EmbeddingFormat::Parquet, None) => Err(Problem::anywhere(SEEKABLE)),
-        (_, Some(_)) => Batches::of_ipc_file(file, &wanted, None),
+        (_, Some(size)) => Batches::of_ipc_file(file, size, &wanted, None),
         (_, None) => Batches::of_ipc(file, &wanted),
     };
     for batch in batches.map_err(within)? {

@@ -28,11 +28,12 @@ pub(crate) fn parquet_texts(
 /// Of a regular file.
 pub(crate) fn ipc_file_texts(
     file: File,
+    size: u64,
     name: &str,
     options: &TextOptions,
     position: &Position,
 ) -> Result<Items, StorageError> {
-    let batches = Batches::of_ipc_file(file, &wanted(options), Some(position));
+    let batches = Batches::of_ipc_file(file, size, &wanted(options), Some(position));
     Ok(items(batches.map_err(|problem| problem.within(name))?, name, options, None))
 }
 

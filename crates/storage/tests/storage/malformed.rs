@@ -1,6 +1,6 @@
 //! What cannot be vectors or texts gets an error that says so.
 
-use minilm_storage::{EmbeddingFormat, StoredVectors, TextOptions, VectorOptions};
+use minilm_storage::{StoredVectors, TextOptions, VectorOptions};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -184,7 +184,7 @@ fn what_is_not_built_in_is_said_to_be_so() {
             (fixture(name), format!(": this build has no {format}; the feature `arrow` has it"));
         says(texts(&path, &TextOptions::default()), &path, &message);
         says(vectors(&path, &VectorOptions::default()), &path, &message);
-        let format = EmbeddingFormat::of(&path).unwrap();
+        let format = minilm_storage::EmbeddingFormat::of(&path).unwrap();
         let output = minilm_storage::Output::stream(std::io::sink(), path.to_str().unwrap());
         let writer =
             minilm_storage::EmbeddingWriter::new(output, format, minilm_storage::EmbeddingSchema::new(1));
@@ -208,12 +208,14 @@ fn columns_that_are_cut_are_refused() {
         says(vectors(&path, &VectorOptions::default()), &path, message);
     }
     let whole = std::fs::read(fixture("pyarrow.feather")).unwrap();
+    let stream = std::fs::read(fixture("pyarrow.arrows")).unwrap();
     for (bytes, message) in [
         (&b""[..], ": not Arrow IPC: it is empty"),
-        (b"ARROW1\0\0", ": not Arrow IPC: "),
-        (b"a,b\n1,2\n", ": not Arrow IPC: "),
-        (&whole[..1000], ": not Arrow IPC: "),
-        (&whole[..whole.len() / 2], ": malformed Arrow IPC: "),
+        (b"ARROW1\0\0", ": not Arrow IPC: it has 8 bytes"),
+        (b"a,b\n1,2\n", ": not Arrow IPC: a message should go on for 174206049 bytes, but 4 follow"),
+        (&whole[..1000], ": not Arrow IPC: it does not end with ARROW1; it may have been cut"),
+        (&stream[..100], ": not Arrow IPC: a message should go on for"),
+        (&stream[..stream.len() / 2], ": not Arrow IPC: a message should go on for"),
     ] {
         let (_directory, path) = written("cut.arrow", bytes);
         says(texts(&path, &TextOptions::default()), &path, message);
@@ -239,6 +241,10 @@ const FIXTURES: &[&str] = &[
     "zstd.feather",
     #[cfg(feature = "arrow")]
     "polars.arrow",
+    #[cfg(feature = "arrow")]
+    "pyarrow.arrows",
+    #[cfg(feature = "arrow")]
+    "polars.arrows",
 ];
 
 proptest! {

@@ -81,6 +81,38 @@ fn an_index_finds_what_a_search_of_all_vectors_finds() {
 }
 
 #[test]
+fn vectors_that_are_there_are_not_computed_again() {
+    let (model, texts) = (model(), texts(47));
+    let vectors = model.encode_batch(&texts, &EncodeOptions::default()).unwrap();
+    let [by_texts, by_vectors] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    IndexWriter::create(by_texts.path(), &model, &options()).unwrap().add(items(borrowed(&texts))).unwrap();
+    let options = options().segment_texts(47);
+    let mut writer = IndexWriter::create(by_vectors.path(), &model, &options).unwrap();
+    let dimension = minilm::Vectors::new(&vectors.as_slice()[..39 * 47], 39).unwrap();
+    let error = writer.add_encoded(items(borrowed(&texts)), dimension).unwrap_err().to_string();
+    assert_eq!(error, "vectors of dimension 40 and of dimension 39 do not go together");
+    let mut broken = vectors.as_slice().to_vec();
+    broken[3 * 40 + 7] = f32::NAN;
+    let broken = minilm::Vectors::new(&broken, 40).unwrap();
+    let error = writer.add_encoded(items(borrowed(&texts)), broken).unwrap_err().to_string();
+    assert_eq!(error, "component 7 of vector 3 is NaN; expected a finite number");
+    for n in [46, 45, 0] {
+        let fewer = vectors.vectors().range(0, n);
+        let error = writer.add_encoded(items(borrowed(&texts)), fewer).unwrap_err().to_string();
+        assert_eq!(error, format!("47 and {n} vectors are no pairs"));
+    }
+    let error = writer.add_encoded(items(borrowed(&texts[..9])), &vectors).unwrap_err().to_string();
+    assert_eq!(error, "9 and 47 vectors are no pairs");
+    assert!(writer.is_empty());
+    assert_eq!(writer.add_encoded(items(borrowed(&texts)), &vectors).unwrap().texts, 47);
+    let [by_texts, by_vectors] = [by_texts, by_vectors].map(|path| Index::open(path.path()).unwrap());
+    let search = SearchOptions::default();
+    let found =
+        |index: &Index| index.search(&model, &["the cat"], &EncodeOptions::default(), &search).unwrap();
+    assert_eq!(found(&by_texts), found(&by_vectors));
+}
+
+#[test]
 fn texts_keep_their_ids() {
     let (model, directory) = (model(), tempfile::tempdir().unwrap());
     let item = |id: Id, text: &str| Ok::<_, Infallible>(TextItem { id: Some(id), text: text.to_owned() });

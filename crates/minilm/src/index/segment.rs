@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 
 use super::IndexError;
 use super::manifest::SegmentEntry;
-use crate::Embeddings;
 
 /// A line of the texts' file.
 #[derive(Serialize, Deserialize)]
@@ -53,7 +52,7 @@ impl SegmentWriter {
     pub(super) fn write<'a>(
         &mut self,
         texts: impl Iterator<Item = (Id, &'a str)>,
-        embeddings: &Embeddings,
+        vectors: Vectors<'_>,
     ) -> Result<(), IndexError> {
         for (id, text) in texts {
             self.line_begins()?;
@@ -66,7 +65,7 @@ impl SegmentWriter {
             written.map_err(|source| self.texts.failed(source))?;
             self.rows += 1;
         }
-        Ok(self.vectors.write(embeddings.rows().map(EmbeddingRow::new))?)
+        Ok(self.vectors.write(vectors.rows().map(EmbeddingRow::new))?)
     }
 
     fn line_begins(&mut self) -> Result<(), IndexError> {

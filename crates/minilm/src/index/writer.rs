@@ -1,7 +1,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use minilm_storage::{Id, TextItem};
+use minilm_storage::{Id, TextItem, Vectors, VectorsError};
 use sha2::{Digest, Sha256};
 
 use super::IndexError;
@@ -9,6 +9,9 @@ use super::manifest::{Manifest, ModelIdentity, Unfinished};
 use super::segment::{SegmentWriter, segment_of_file};
 use crate::resolve::hex;
 use crate::{EncodeOptions, SentenceTransformer, StreamError};
+
+/// How many texts whose vectors are there are held at a time.
+const ENCODED_WINDOW: usize = 1024;
 
 /// A file that the writer holds locked. It stays.
 const LOCK: &str = "lock";
@@ -187,68 +190,117 @@ impl<'m> IndexWriter<'m> {
         texts: impl IntoIterator<Item = Result<TextItem, S>>,
     ) -> Result<Added, StreamError<S, IndexError>> {
         let mut texts = texts.into_iter();
-        let mut digest = TextDigest::default();
-        let mut added = Added { resumed: self.skip(&mut texts, &mut digest)?, ..Added::default() };
-        let first = self.manifest.rows();
-        let mut segment: Option<SegmentWriter> = None;
-        let encode = self.options.encode.clone();
-        let model = self.model;
+        let mut adding = Adding::default();
+        self.skip(&mut texts, &mut adding)?;
+        let (model, encode) = (self.model, self.options.encode.clone());
         model.encode_stream(texts, &encode, |window, embeddings| {
-            let begin = first + added.texts;
-            let ids = window.iter().enumerate().map(|(i, item)| match &item.id {
-                Some(id) => id.clone(),
-                None => Id::Integer((begin + i) as i64),
-            });
-            let writer = match &mut segment {
-                Some(writer) => writer,
-                None => segment.insert(self.new_segment()?),
-            };
-            writer.write(ids.zip(window.iter().map(|item| &item.text[..])), &embeddings)?;
-            window.iter().for_each(|item| digest.add(item));
-            added.texts += window.len();
-            added.truncated += embeddings.token_counts().iter().filter(|count| count.truncated()).count();
-            match segment.take_if(|writer| writer.rows() >= self.options.segment_texts) {
-                Some(full) => self.keep(full, Some(digest.unfinished())),
-                None => Ok(()),
-            }
+            let counts = embeddings.token_counts().iter();
+            adding.added.truncated += counts.filter(|count| count.truncated()).count();
+            self.write(&mut adding, &window, embeddings.vectors())
         })?;
-        let finished = match segment {
-            Some(rest) => self.keep(rest, None),
-            None if self.manifest.unfinished.is_some() => {
-                self.manifest.unfinished = None;
-                self.manifest.write(&self.directory)
-            }
-            None => Ok(()),
-        };
-        finished.map_err(StreamError::Sink)?;
-        Ok(added)
+        self.finish(adding).map_err(StreamError::Sink)
     }
 
-    /// Passes over the texts of a call that was interrupted, and says how many they are.
+    /// Adds texts whose vectors are there already: those that [`encode_document`](SentenceTransformer::encode_document) of this
+    /// model gives. Otherwise as [`add`](Self::add).
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add); and [`StreamError::Sink`] with [`IndexError::Vectors`] if vectors are of another dimension or not
+    /// finite, before anything is written, or if there are not as many as texts.
+    pub fn add_encoded<'v, S>(
+        &mut self,
+        texts: impl IntoIterator<Item = Result<TextItem, S>>,
+        vectors: impl Into<Vectors<'v>>,
+    ) -> Result<Added, StreamError<S, IndexError>> {
+        let refused = |error: VectorsError| StreamError::Sink(IndexError::Vectors(error));
+        let vectors = vectors.into();
+        if !vectors.is_empty() && vectors.dimension() != self.manifest.dimension {
+            let (expected, found) = (self.manifest.dimension, vectors.dimension());
+            return Err(refused(VectorsError::DimensionMismatch { expected, found }));
+        }
+        vectors.check_finite().map_err(refused)?;
+        let mut texts = texts.into_iter();
+        let mut adding = Adding::default();
+        self.skip(&mut texts, &mut adding)?;
+        loop {
+            let window = texts.by_ref().take(ENCODED_WINDOW).collect::<Result<Vec<_>, _>>();
+            let window = window.map_err(StreamError::Source)?;
+            let start = adding.digest.texts;
+            if window.is_empty() && start == vectors.len() {
+                return self.finish(adding).map_err(StreamError::Sink);
+            }
+            let end = start + window.len();
+            if window.is_empty() || end > vectors.len() {
+                // How many texts there are is not known before all are read.
+                let expected = end + texts.by_ref().count();
+                return Err(refused(VectorsError::LengthMismatch { expected, found: vectors.len() }));
+            }
+            self.write(&mut adding, &window, vectors.range(start, end)).map_err(StreamError::Sink)?;
+        }
+    }
+
+    fn write(
+        &mut self,
+        adding: &mut Adding,
+        window: &[TextItem],
+        vectors: Vectors<'_>,
+    ) -> Result<(), IndexError> {
+        let mut segment = match adding.segment.take() {
+            Some(segment) => segment,
+            None => {
+                let name = self.manifest.next_segment();
+                SegmentWriter::create(&self.directory, name, self.manifest.dimension)?
+            }
+        };
+        let begin = self.manifest.rows() + segment.rows();
+        let ids = window.iter().enumerate().map(|(i, item)| match &item.id {
+            Some(id) => id.clone(),
+            None => Id::Integer((begin + i) as i64),
+        });
+        segment.write(ids.zip(window.iter().map(|item| &item.text[..])), vectors)?;
+        window.iter().for_each(|item| adding.digest.add(item));
+        adding.added.texts += window.len();
+        if segment.rows() >= self.options.segment_texts {
+            return self.keep(segment, Some(adding.digest.unfinished()));
+        }
+        adding.segment = Some(segment);
+        Ok(())
+    }
+
+    /// All texts are there.
+    fn finish(&mut self, adding: Adding) -> Result<Added, IndexError> {
+        match adding.segment {
+            Some(rest) => self.keep(rest, None)?,
+            None if self.manifest.unfinished.is_some() => {
+                self.manifest.unfinished = None;
+                self.manifest.write(&self.directory)?;
+            }
+            None => {}
+        }
+        Ok(adding.added)
+    }
+
+    /// Passes over the texts of a call that was interrupted.
     fn skip<S>(
         &self,
         texts: &mut impl Iterator<Item = Result<TextItem, S>>,
-        digest: &mut TextDigest,
-    ) -> Result<usize, StreamError<S, IndexError>> {
-        let Some(unfinished) = &self.manifest.unfinished else { return Ok(0) };
+        adding: &mut Adding,
+    ) -> Result<(), StreamError<S, IndexError>> {
+        let Some(unfinished) = &self.manifest.unfinished else { return Ok(()) };
         let other = |found: String| {
             let (directory, rows) = (self.directory.clone(), unfinished.rows);
             StreamError::Sink(IndexError::OtherTexts { directory, rows, found })
         };
+        let digest = &mut adding.digest;
         while digest.texts < unfinished.rows {
             let Some(item) = texts.next().transpose().map_err(StreamError::Source)? else {
                 return Err(other(format!("there are only {} now", digest.texts)));
             };
             digest.add(&item);
         }
-        match digest.unfinished() == *unfinished {
-            true => Ok(unfinished.rows),
-            false => Err(other("these are others".to_owned())),
-        }
-    }
-
-    fn new_segment(&self) -> Result<SegmentWriter, IndexError> {
-        SegmentWriter::create(&self.directory, self.manifest.next_segment(), self.manifest.dimension)
+        adding.added.resumed = unfinished.rows;
+        if digest.unfinished() == *unfinished { Ok(()) } else { Err(other("these are others".to_owned())) }
     }
 
     /// From now on a segment is part of the index.
@@ -257,6 +309,15 @@ impl<'m> IndexWriter<'m> {
         self.manifest.unfinished = unfinished;
         self.manifest.write(&self.directory)
     }
+}
+
+/// A call, as far as it is.
+#[derive(Default)]
+struct Adding {
+    added: Added,
+    digest: TextDigest,
+    /// What is not kept for good yet.
+    segment: Option<SegmentWriter>,
 }
 
 /// Which texts have been read.

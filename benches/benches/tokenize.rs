@@ -1,5 +1,5 @@
 //! Tokenisation by WordPiece and by the `tokenizers` crate: texts of 12, 48 and 256 tokens, a Chinese and an accented
-//! one, and loading `tokenizer.json`.
+//! one; the tokens' offsets; and loading `tokenizer.json`.
 //!
 //! `cargo bench -p minilm-benches --bench tokenize`. The model is found or fetched as any program would.
 
@@ -51,6 +51,18 @@ fn tokenize(c: &mut Criterion) {
             group.bench_function(format!("{} tokens{kind}/{name}", ids.len()), |b| {
                 b.iter(|| {
                     tokenizer.encode_into(black_box(text), &mut ids).expect("the text can be tokenised")
+                });
+            });
+        }
+        group.finish();
+        let mut group = quick_group(c, "offsets");
+        let mut tokens = Vec::new();
+        for text in &texts[..3] {
+            tokenizer.offsets_into(text, &mut tokens).expect("the text can be tokenised");
+            group.throughput(Throughput::Bytes(text.len() as u64));
+            group.bench_function(format!("{} tokens/{name}", tokens.len()), |b| {
+                b.iter(|| {
+                    tokenizer.offsets_into(black_box(text), &mut tokens).expect("the text can be tokenised")
                 });
             });
         }

@@ -194,7 +194,8 @@ fn what_cannot_be_done_is_refused_before_the_model_is_loaded() {
 
 #[test]
 fn vectors_that_are_no_numbers_are_refused_and_nothing_is_drawn() {
-    let (files, texts) = files();
+    let files = Files::new();
+    let texts = files.write("texts.txt", "one\ntwo\nthree\n");
     let broken = files.0.path().join("nan-model");
     copy_with_nan_weights(&tiny_bert(), &broken);
     let (model, plot) = (broken.to_str().unwrap(), files.path("plot.svg"));

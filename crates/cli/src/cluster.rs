@@ -2,16 +2,16 @@
 
 use std::io::{self, Write};
 
+use minilm::Vectors;
 use minilm::clustering::{
     AgglomerativeOptions, Clustering, ClusteringError, Distance, KMeansOptions, Linkage, Stop, agglomerative,
     k_means,
 };
 use minilm::projection::{ProjectionError, pca};
-use minilm::{SentenceTransformer, Vectors};
 use serde::Serialize;
 
 use crate::arguments::ClusterArguments;
-use crate::corpus::{encode, read_texts};
+use crate::corpus::{encode, read_texts, read_vectors};
 use crate::error::CliError;
 use crate::input::place_of;
 use crate::model::{load, name_of};
@@ -50,16 +50,25 @@ pub(crate) fn run(arguments: &ClusterArguments) -> Result<(), CliError> {
     let method = Method::of(arguments, texts.len())?;
     let plot = arguments.plot.as_deref().map(|path| Output::open(Some(path))).transpose()?;
 
-    let model = load(&arguments.model, arguments.threads)?;
     let quiet = arguments.model.source.quiet;
-    let vectors = encode(&model, &texts, &arguments.encode, quiet)?;
+    let (encoded, stored);
+    let (vectors, place) = match &arguments.vectors {
+        Some(path) => {
+            stored = read_vectors(path, texts.len())?;
+            (stored.vectors(), path.display().to_string())
+        }
+        None => {
+            let model = load(&arguments.model, arguments.threads)?;
+            encoded = encode(&model, &texts, &arguments.encode, quiet)?;
+            (encoded.vectors(), name_of(&model))
+        }
+    };
     let spinner =
         if quiet { None } else { Spinner::new(format!("putting {} texts into clusters", texts.len())) };
-    let clustering = method.apply(vectors.vectors(), arguments).map_err(|error| refused(&model, &error))?;
+    let clustering = method.apply(vectors, arguments).map_err(|error| refused(&place, &error))?;
     if let Some(plot) = plot {
-        let name = name_of(&model);
-        let picture = draw(&method, &texts, vectors.vectors(), &clustering, &name)
-            .map_err(|error| CliError::Input { place: name, reason: error.to_string() })?;
+        let picture = draw(&method, &texts, vectors, &clustering, &place)
+            .map_err(|error| CliError::Input { place: place.clone(), reason: error.to_string() })?;
         plot.write(|to| to.write_all(picture.as_bytes()))?;
     }
     drop(spinner);
@@ -166,11 +175,11 @@ fn usual_number(texts: usize) -> usize {
     ((texts as f64 / 2.0).sqrt().round() as usize).clamp(1, texts)
 }
 
-/// What is left to go wrong is the model's fault, or the memory's.
-fn refused(model: &SentenceTransformer, error: &ClusteringError) -> CliError {
+/// What is left to go wrong is the vectors' fault, which come from `place`, or the memory's.
+fn refused(place: &str, error: &ClusteringError) -> CliError {
     match error {
         ClusteringError::Vectors(_) | ClusteringError::TooLarge { .. } => {
-            CliError::Input { place: name_of(model), reason: error.to_string() }
+            CliError::Input { place: place.to_owned(), reason: error.to_string() }
         }
         _ => CliError::Options(error.to_string()),
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use minilm::storage::{StorageError, StoredVectors, VectorOptions};
 use minilm::{Embeddings, SentenceTransformer};
 
 use crate::arguments::{EncodeArguments, InputArguments};
@@ -20,6 +21,21 @@ pub(crate) fn read_texts(path: &Path, reading: &InputArguments) -> Result<Vec<St
         return Err(CliError::Input { place: place_of(path), reason });
     }
     Ok(texts)
+}
+
+/// The vectors of a file, of which there is one for each text.
+pub(crate) fn read_vectors(path: &Path, texts: usize) -> Result<StoredVectors, CliError> {
+    let stored = StoredVectors::open(path, &VectorOptions::default()).map_err(|error| match error {
+        StorageError::UnknownFormat { .. } => {
+            CliError::Advised { error, advice: "name it as what it is".to_owned() }
+        }
+        error => error.into(),
+    })?;
+    if stored.len() != texts {
+        let reason = format!("it has {} vectors, and there are {texts} texts", stored.len());
+        return Err(CliError::Input { place: path.display().to_string(), reason });
+    }
+    Ok(stored)
 }
 
 /// The texts' vectors. Says so if the ends of some were ignored.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use minilm::storage::{StoredVectors, VectorOptions};
 use minilm::{IndexError, IndexOptions, IndexWriter, StreamError};
 
 use crate::arguments::IndexArguments;
 use crate::error::CliError;
-use crate::input::Input;
+use crate::input::{Input, place_of};
 use crate::model::{load, warn_of_truncated_texts};
 use crate::progress::EmbedBar;
 
@@ -15,6 +16,15 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
     let mut texts = Input::open(&arguments.input, &arguments.reading, arguments.id_field.as_deref())?;
     let position = texts.position();
     let first = texts.next().transpose()?;
+    if first.is_none() {
+        let (place, reason) =
+            (place_of(&arguments.input), "expected at least one text, found none".to_owned());
+        return Err(CliError::Input { place, reason });
+    }
+    let vectors = match &arguments.vectors {
+        Some(path) => Some((path, StoredVectors::open(path, &VectorOptions::default())?)),
+        None => None,
+    };
 
     let quiet = arguments.model.source.quiet;
     let model = load(&arguments.model, arguments.threads)?;
@@ -32,14 +42,23 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
             error => error.into(),
         })?
     };
-    let added = writer.add(first.map(Ok).into_iter().chain(texts));
+    let texts = first.map(Ok).into_iter().chain(texts);
+    let added = match &vectors {
+        None => writer.add(texts),
+        Some((_, vectors)) => writer.add_encoded(texts, vectors.vectors()),
+    };
     if let Some(bar) = &bar {
         bar.finish();
     }
     let added = added.map_err(|error| match error {
         StreamError::Source(error) => error,
         StreamError::Encode(error) => error.into(),
-        StreamError::Sink(error) => error.into(),
+        StreamError::Sink(error) => match (error, &vectors) {
+            (IndexError::Vectors(error), Some((path, _))) => {
+                CliError::Input { place: path.display().to_string(), reason: error.to_string() }
+            }
+            (error, _) => error.into(),
+        },
     })?;
     warn_of_truncated_texts(&model, added.truncated, added.texts);
     if !quiet {

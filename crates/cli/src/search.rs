@@ -43,6 +43,7 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<(), CliError> {
         Some(path) => read_texts(path, &arguments.reading)?,
         None => arguments.queries.clone(),
     };
+    let output = Output::open(arguments.output.as_deref())?;
     if index.is_unfinished() {
         let (place, texts) = (arguments.index.display(), index.len());
         eprintln!(
@@ -55,7 +56,7 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<(), CliError> {
         options = options.score_threshold(threshold);
     }
     let found = index.search(&model, &queries, &arguments.encode.options(), &options)?;
-    Output::stdout().write(|to| {
+    output.write(|to| {
         for (query, hits) in found.iter().enumerate() {
             if arguments.json {
                 print_json((queries.len() > 1).then_some(query), hits, to)?;

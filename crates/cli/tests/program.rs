@@ -6,10 +6,14 @@ mod bench;
 mod chunk;
 #[path = "program/cluster.rs"]
 mod cluster;
+#[path = "program/encode_options.rs"]
+mod encode_options;
 #[path = "program/eval.rs"]
 mod eval;
 #[path = "program/formats.rs"]
 mod formats;
+#[path = "program/index.rs"]
+mod index;
 #[path = "program/layers.rs"]
 mod layers;
 #[path = "program/packed_cache.rs"]

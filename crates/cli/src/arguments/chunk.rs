@@ -5,7 +5,14 @@ use minilm::ChunkBy;
 
 use super::SourceArguments;
 
+const EXAMPLES: &str = "\
+Examples:
+  minilm chunk -i book.txt
+  minilm chunk -i handbook.md --max-tokens 128 --overlap 16 --json -o chunks.jsonl
+  minilm chunk -i handbook.md --json | minilm index -i - --input-format jsonl -o handbook.index";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ChunkArguments {
     /// Read a document (UTF-8) from a file, or from standard input if it is `-`
     #[arg(short, long, value_name = "FILE")]

@@ -6,7 +6,15 @@ use minilm::clustering::{Distance, Linkage};
 
 use super::{EncodeArguments, InputArguments, ModelArguments};
 
+const EXAMPLES: &str = "\
+Examples:
+  minilm cluster -i questions.txt
+  minilm cluster -i questions.txt --k 12 --plot questions.svg
+  minilm cluster -i reviews.jsonl --field review --distance-threshold 0.9 --linkage average --json
+  minilm cluster -i big.txt --vectors big.npy --k 200 --json";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ClusterArguments {
     /// Read texts from a file, or from standard input if it is `-`
     #[arg(short, long, value_name = "FILE")]
@@ -14,6 +22,10 @@ pub(crate) struct ClusterArguments {
 
     #[command(flatten)]
     pub(crate) reading: InputArguments,
+
+    /// Take the texts' vectors from a file, as `minilm embed` wrote it for the same texts, and compute none
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vectors: Option<PathBuf>,
 
     /// How many clusters to make: by k-means, or with --linkage by merging [default: √(n / 2) for n texts]
     #[arg(short, long, value_name = "N", conflicts_with = "distance_threshold")]

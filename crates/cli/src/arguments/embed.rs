@@ -7,7 +7,18 @@ use minilm::storage::EmbeddingFormat;
 
 use super::{EncodeArguments, InputArguments, ModelArguments};
 
+const EXAMPLES: &str = "\
+Examples:
+  minilm embed \"one text\" \"another\"
+  minilm embed -i texts.txt -o vectors.npy
+  minilm embed -i articles.csv --field title --id-field key -o vectors.safetensors
+  minilm embed -i questions.jsonl --field question --prompt-name query --truncation error
+  minilm embed -i texts.txt -o bits.npy --output-precision ubinary
+  minilm embed -i texts.txt -o bytes.npy --output-precision int8 --calibration vectors.npy
+  minilm embed \"one text\" --output-value tokens";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct EmbedArguments {
     /// Texts to embed
     #[arg(value_name = "TEXT", required_unless_present = "input", conflicts_with = "input")]

@@ -4,7 +4,23 @@ use clap::Args;
 
 use super::{EncodeArguments, InputArguments, ModelArguments};
 
+const INDEX_EXAMPLES: &str = "\
+Examples:
+  minilm index -i articles.jsonl --field body --id-field url -o articles.index
+  minilm index -i more.jsonl --field body --id-field url -o articles.index --append
+  minilm chunk -i book.md --json | minilm index -i - --input-format jsonl -o book.index
+  minilm embed -i texts.txt -o vectors.npy && minilm index -i texts.txt --vectors vectors.npy -o texts.index
+
+An interrupted build goes on where it stopped if the same command is given again.";
+
+const SEARCH_EXAMPLES: &str = "\
+Examples:
+  minilm search articles.index \"how vaccines work\"
+  minilm search articles.index \"how vaccines work\" -k 3 --threshold 0.4 --json
+  minilm search articles.index -i questions.txt --json -o hits.jsonl";
+
 #[derive(Args)]
+#[command(after_help = INDEX_EXAMPLES)]
 pub(crate) struct IndexArguments {
     /// Read texts from a file, or from standard input if it is `-`
     #[arg(short, long, value_name = "FILE")]
@@ -16,6 +32,11 @@ pub(crate) struct IndexArguments {
     /// The field or column that holds an id of the text, a string or an integer [default: texts are numbered from 0]
     #[arg(long, value_name = "NAME")]
     pub(crate) id_field: Option<String>,
+
+    /// Take the texts' vectors from a file, as `minilm embed` of the same model wrote it for the same texts, and do not compute
+    /// them again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vectors: Option<PathBuf>,
 
     /// The directory of the index. It is not there yet, or empty; or there is an index whose build was interrupted, which
     /// goes on where it stopped
@@ -38,6 +59,7 @@ pub(crate) struct IndexArguments {
 }
 
 #[derive(Args)]
+#[command(after_help = SEARCH_EXAMPLES)]
 pub(crate) struct SearchArguments {
     /// The directory of the index
     #[arg(value_name = "DIR")]
@@ -61,6 +83,10 @@ pub(crate) struct SearchArguments {
     /// Find only texts of at least this similarity
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     pub(crate) threshold: Option<f32>,
+
+    /// Write to a file, which appears when it is complete [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 
     /// Print a JSON object a hit: {"rank", "score", "id", "text"}, and of several queries "query"
     #[arg(long)]

@@ -6,7 +6,15 @@ use minilm::SimilarityFunction;
 
 use super::{EncodeArguments, InputArguments, ModelArguments};
 
+const EXAMPLES: &str = "\
+Examples:
+  minilm similarity \"A man eats.\" \"Someone is eating.\" \"The sky is blue.\"
+  minilm similarity -i sentences.txt --plot heat-map.svg
+  minilm similarity \"reset my password\" -i questions.txt
+  minilm similarity -i sentences.txt --function euclidean --json";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct SimilarityArguments {
     /// Texts to compare with each other; with --input, with each of its texts
     #[arg(value_name = "TEXT", required_unless_present = "input")]

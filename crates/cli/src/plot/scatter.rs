@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn one_text_and_equal_texts_have_a_place() {
-        let texts = vec!["one".to_owned(), "same".to_owned()];
+        let texts = ["one".to_owned(), "same".to_owned()];
         for (texts, coordinates, dimension) in
             [(&texts[..1], &[3.0, 4.0][..], 2), (&texts[..], &[0.5, 0.5], 1)]
         {

@@ -156,12 +156,12 @@ mod tests {
         let scale = matrix.iter().fold(1e-300, |scale: f64, x| scale.max(x.abs()));
         let row = |i: usize| &vectors[i * n..][..n];
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
-        for i in 0..n {
+        for (i, value) in values.iter().enumerate() {
             for j in 0..n {
                 let expected = f64::from(u8::from(i == j));
                 assert!((dot(row(i), row(j)) - expected).abs() < 1e-12, "{i} · {j} of {n}");
                 let product = dot(&matrix[j * n..][..n], row(i));
-                let expected = values[i] * row(i)[j];
+                let expected = value * row(i)[j];
                 assert!((product - expected).abs() < 1e-12 * n as f64 * scale, "{product} {expected}");
             }
         }

@@ -4,35 +4,12 @@
 //! ([`l2_normalize`](crate::l2_normalize)). Embeddings that are normalised already, as those of
 //! all-MiniLM-L6-v2 are, need nothing more.
 //!
-//! # The tile
-//!
-//! The sets are used as they lie, a vector a row: lanes run along k. A tile is MR rows of a × NR rows of
-//! b, and each of its MR · NR dot products has its sixteen lanes in an accumulator:
-//!
-//! ```text
-//!                        b[0]              b[1]         …     b[NR−1]
-//!          step:     [s … s+15]        [s … s+15]                             one load each
-//!  a[0]  [s … s+15]  acc[0][0] +=      acc[0][1] +=           …
-//!  a[1]  [s … s+15]  acc[1][0] +=      acc[1][1] +=           …               one load a row,
-//!    ⋮                                                                        one fma an accumulator
-//!  a[MR−1]
-//! ```
-//!
-//! Vectors side by side are not the order in which memory is read fastest. So each step prefetches as much of
-//! the *next* NR rows as it uses of these, front to back: four vectors against 100 000 of 384 (154 MB) take
-//! half the time by that. A single vector takes the rows of b one by one and needs no help.
-//!
-//! An accumulator takes what [`crate::reference::dot`] says in the order it says, and ends in the tree, so an
-//! element's bits depend neither on the shape of its tile nor on its neighbours.
+//! The matrix is what [`search`](fn@crate::search) computes, written down: `search/scan.rs`. An element's bits depend
+//! neither on the shape of a tile nor on its neighbours.
 
 use crate::dispatch::{Isa, Kernel};
+use crate::search::all_scores;
 use crate::simd::{LANES, Simd};
-
-/// The most rows of a, and of b, of a tile.
-const MAX_TILE: usize = 4;
-
-/// Vectors of a that are kept in L2 while all of b goes by: so many f32.
-const BLOCK: usize = 32 * 1024;
 
 /// a `[k]` · b `[k]`, by [`crate::reference::dot`].
 ///
@@ -67,7 +44,7 @@ pub fn similarity_matrix(isa: Isa, a: &[f32], b: &[f32], k: usize, out: &mut [f3
         "similarity_matrix: out has {} elements for m = {m}, n = {n}",
         out.len()
     );
-    isa.run(SimilarityMatrix { a: Vectors { data: a, k }, m, b: Vectors { data: b, k }, n, out });
+    all_scores(isa, a, b, k, out);
 }
 
 struct Dot<'a> {
@@ -80,166 +57,16 @@ impl Kernel for Dot<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
-        let mut out = [0.0];
-        let k = self.a.len();
-        tile::<S, 1, 1>(simd, Vectors { data: self.a, k }, Vectors { data: self.b, k }, &mut out, 1);
-        out[0]
-    }
-}
-
-struct SimilarityMatrix<'a> {
-    a: Vectors<'a>,
-    m: usize,
-    b: Vectors<'a>,
-    n: usize,
-    out: &'a mut [f32],
-}
-
-impl Kernel for SimilarityMatrix<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let SimilarityMatrix { a, m, b, n, out } = self;
-        let block = (BLOCK / a.k).max(MAX_TILE).next_multiple_of(MAX_TILE);
-        // From outside in: a block of a for L2, a few rows of b for L1, the rows of a tile.
-        for first_row in (0..m).step_by(block) {
-            let end = m.min(first_row + block);
-            let most_rows = tile_rows::<S>().min(end - first_row);
-            let most_columns = tile_columns::<S>(most_rows);
-            for column in (0..n).step_by(most_columns) {
-                let columns = most_columns.min(n - column);
-                for row in (first_row..end).step_by(most_rows) {
-                    let rows = most_rows.min(end - row);
-                    let out = &mut out[row * n + column..];
-                    run_tile(simd, (rows, columns), a.skip(row), b.skip(column), out, n);
-                }
-            }
+        let (a, a_rest) = self.a.as_chunks::<LANES>();
+        let (b, b_rest) = self.b.as_chunks::<LANES>();
+        let mut sums = simd.splat(0.0);
+        for (a, b) in a.iter().zip(b) {
+            sums = simd.mul_add(simd.load(a), simd.load(b), sums);
         }
-    }
-}
-
-/// How many rows of a tile an instruction set has registers for.
-#[inline(always)]
-fn tile_rows<S: Simd>() -> usize {
-    if S::ACCUMULATORS >= MAX_TILE * MAX_TILE { MAX_TILE } else { 2 }
-}
-
-/// How many rows of b a tile of so many rows of a takes; with a single one, memory sets the pace.
-#[inline(always)]
-fn tile_columns<S: Simd>(rows: usize) -> usize {
-    if rows == 1 { 1 } else { MAX_TILE.min(S::ACCUMULATORS / rows) }
-}
-
-/// The tile of that many rows and columns, at most [`tile_rows`] and what there are accumulators for.
-///
-/// Shapes that an instruction set has no registers for are never asked for and compile to nothing.
-#[inline(always)]
-fn run_tile<S: Simd>(
-    simd: S,
-    (rows, columns): (usize, usize),
-    a: Vectors<'_>,
-    b: Vectors<'_>,
-    out: &mut [f32],
-    stride: usize,
-) {
-    macro_rules! shapes {
-        ($(($mr:literal, $nr:literal)),+ $(,)?) => {
-            match (rows, columns) {
-                $(($mr, $nr) if $mr <= tile_rows::<S>() && $mr * $nr <= S::ACCUMULATORS => {
-                    tile::<S, $mr, $nr>(simd, a, b, out, stride)
-                })+
-                _ => unreachable!("no tile of {rows} rows and {columns} columns"),
-            }
-        };
-    }
-    shapes!(
-        (1, 1),
-        (1, 2),
-        (1, 3),
-        (1, 4),
-        (2, 1),
-        (2, 2),
-        (2, 3),
-        (2, 4),
-        (3, 1),
-        (3, 2),
-        (3, 3),
-        (3, 4),
-        (4, 1),
-        (4, 2),
-        (4, 3),
-        (4, 4),
-    );
-}
-
-/// MR rows of a · NR rows of b → `out[r · stride + c]`.
-#[inline(always)]
-fn tile<S: Simd, const MR: usize, const NR: usize>(
-    simd: S,
-    a: Vectors<'_>,
-    b: Vectors<'_>,
-    out: &mut [f32],
-    stride: usize,
-) {
-    let steps = a.k / LANES;
-    let (a_chunks, a_tails) = a.split::<MR>(steps);
-    let (b_chunks, b_tails) = b.split::<NR>(steps);
-
-    let mut acc = [[simd.splat(0.0); NR]; MR];
-    for step in 0..steps {
-        let mut x = [simd.splat(0.0); MR];
-        for r in 0..MR {
-            x[r] = simd.load(&a_chunks[r][step]);
-        }
-        for c in 0..NR {
-            if NR > 1 {
-                simd.prefetch_l1(b.data.as_ptr().wrapping_add(NR * b.k + (step * NR + c) * LANES));
-            }
-            let y = simd.load(&b_chunks[c][step]);
-            for r in 0..MR {
-                acc[r][c] = simd.mul_add(x[r], y, acc[r][c]);
-            }
-        }
-    }
-    if !a.k.is_multiple_of(LANES) {
-        for r in 0..MR {
+        if !a_rest.is_empty() {
             // Lanes beyond the end add 0 · −0 = −0, which leaves every sum as it is; +0 would not leave −0.
-            let x = simd.load_partial(a_tails[r], 0.0);
-            for c in 0..NR {
-                acc[r][c] = simd.mul_add(x, simd.load_partial(b_tails[c], -0.0), acc[r][c]);
-            }
+            sums = simd.mul_add(simd.load_partial(a_rest, 0.0), simd.load_partial(b_rest, -0.0), sums);
         }
-    }
-    for r in 0..MR {
-        for c in 0..NR {
-            out[r * stride + c] = simd.reduce_add(acc[r][c]);
-        }
-    }
-}
-
-/// Vectors of k elements, one behind the other.
-#[derive(Clone, Copy)]
-struct Vectors<'a> {
-    data: &'a [f32],
-    k: usize,
-}
-
-impl<'a> Vectors<'a> {
-    /// The rows from that one on.
-    #[inline(always)]
-    fn skip(self, rows: usize) -> Self {
-        Vectors { data: &self.data[rows * self.k..], k: self.k }
-    }
-
-    /// The first N rows, each as that many (k / 16) vectors of sixteen lanes and what is left over.
-    #[inline(always)]
-    fn split<const N: usize>(self, steps: usize) -> ([&'a [[f32; LANES]]; N], [&'a [f32]; N]) {
-        let (mut chunks, mut tails): ([&[[f32; LANES]]; N], [&[f32]; N]) = ([&[]; N], [&[]; N]);
-        for row in 0..N {
-            let (whole, tail) = self.data[row * self.k..][..self.k].as_chunks();
-            (chunks[row], tails[row]) = (&whole[..steps], tail);
-        }
-        (chunks, tails)
+        simd.reduce_add(sums)
     }
 }

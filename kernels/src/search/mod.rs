@@ -66,6 +66,11 @@ impl<'a, C: Component> Corpus<'a, C> {
         Corpus { rows, k, first_index: 0, factors: None }
     }
 
+    /// How many components a row has.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.rows.len() / self.k

@@ -4,6 +4,7 @@
 //! - [`cases`]: each kernel at the shapes of all-MiniLM-L6-v2, ready to be timed.
 //! - [`weights`]: the weights of products, in every precision.
 //! - [`rivals`]: the same products by others.
+//! - [`scan`]: exact search over a corpus in memory, with threads.
 //! - [`measure`]: taking times on a machine that is not quiet.
 //! - [`machine`], [`peaks`]: what the machine is, and what it can do at best.
 //! - [`forward`]: what each operation's share of a forward pass is.
@@ -18,6 +19,7 @@ pub mod plot;
 pub mod record;
 pub mod report;
 pub mod rivals;
+pub mod scan;
 pub mod weights;
 
 use minilm_kernels::AlignedBuffer;

@@ -3,11 +3,15 @@
 use std::fmt;
 
 #[cfg(target_arch = "x86_64")]
+use crate::dot::rows::Avx512Vpopcntdq;
+use crate::dot::rows::{BinaryRows, ByteProducts, F32Rows, Int8Rows, Metric, RowDot, RowKernel, Uint8Rows};
+#[cfg(target_arch = "x86_64")]
 use crate::dot::{Avx2Int8, Avx512Bf16, Avx512Vnni, AvxVnni};
 use crate::dot::{Bf16Fma, Dot, DotKernel, F32, ScalarInt8};
 #[cfg(target_arch = "aarch64")]
 use crate::dot::{NeonI8mm, NeonInt8, NeonSdot};
 use crate::precision::Precision;
+use crate::search::Bits;
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
@@ -183,6 +187,105 @@ fn avx2_multiply<K: DotKernel>(simd: Avx2, precision: Precision, kernel: K) -> K
             Some(dot) => dot.call(kernel),
             None => Avx2Int8(simd).call(kernel),
         },
+    }
+}
+
+/// Kernels over vectors that lie side by side.
+impl Isa {
+    #[inline]
+    pub(crate) fn run_f32_rows<M: Metric, K: RowKernel<f32>>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Detected::Scalar(simd) => F32Rows::<_, M>::new(simd).call(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx2(simd) => F32Rows::<_, M>::new(simd).call(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx512(simd) => F32Rows::<_, M>::new(simd).call(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Detected::Neon(simd) => F32Rows::<_, M>::new(simd).call(kernel),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn run_int8_rows<K: RowKernel<i8>>(self, kernel: K) -> K::Output {
+        self.with_byte_products(Int8(kernel))
+    }
+
+    #[inline]
+    pub(crate) fn run_uint8_rows<K: RowKernel<u8>>(self, kernel: K) -> K::Output {
+        self.with_byte_products(Uint8(kernel))
+    }
+
+    fn with_byte_products<K: ByteKernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Detected::Scalar(simd) => kernel.run(simd),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx2(simd) => avx2_byte_products(simd, kernel),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx512(simd) => match Avx512Vnni::detect(simd) {
+                Some(products) => kernel.run(products),
+                None => avx2_byte_products(simd.avx2(), kernel),
+            },
+            #[cfg(target_arch = "aarch64")]
+            Detected::Neon(simd) => match NeonSdot::detect(simd) {
+                Some(products) => kernel.run(products),
+                None => kernel.run(NeonInt8(simd)),
+            },
+        }
+    }
+
+    #[inline]
+    pub(crate) fn run_binary_rows<K: RowKernel<Bits>>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Detected::Scalar(simd) => BinaryRows(simd).call(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx2(simd) => BinaryRows(simd).call(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx512(simd) => match Avx512Vpopcntdq::detect(simd) {
+                Some(counts) => BinaryRows(counts).call(kernel),
+                None => BinaryRows(simd.avx2()).call(kernel),
+            },
+            #[cfg(target_arch = "aarch64")]
+            Detected::Neon(simd) => BinaryRows(simd).call(kernel),
+        }
+    }
+}
+
+/// Also for processors with AVX-512 that lack its int8.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn avx2_byte_products<K: ByteKernel>(simd: Avx2, kernel: K) -> K::Output {
+    match AvxVnni::detect(simd) {
+        Some(products) => kernel.run(products),
+        None => kernel.run(simd),
+    }
+}
+
+/// A kernel over rows of int8 or of uint8.
+trait ByteKernel {
+    type Output;
+
+    fn run<B: ByteProducts>(self, products: B) -> Self::Output;
+}
+
+struct Int8<K>(K);
+
+impl<K: RowKernel<i8>> ByteKernel for Int8<K> {
+    type Output = K::Output;
+
+    #[inline]
+    fn run<B: ByteProducts>(self, products: B) -> K::Output {
+        Int8Rows(products).call(self.0)
+    }
+}
+
+struct Uint8<K>(K);
+
+impl<K: RowKernel<u8>> ByteKernel for Uint8<K> {
+    type Output = K::Output;
+
+    #[inline]
+    fn run<B: ByteProducts>(self, products: B) -> K::Output {
+        Uint8Rows(products).call(self.0)
     }
 }
 

@@ -1,11 +1,12 @@
-//! Distances of vectors: one with one, and all of one set with all of another, on the tile of `similarity.rs`.
+//! Distances of vectors: one with one, and all of one set with all of another, as `similarity.rs` does it.
 //!
 //! They are sums of differences, not computed from dot products (|a|² − 2 a·b + |b|²), which would be faster for many
 //! vectors, but lose what is left when two large numbers cancel: between vectors that are close, all digits.
 
 use crate::dispatch::Isa;
+use crate::dot::rows::Metric;
 use crate::simd::Simd;
-use crate::similarity::{Metric, matrix, pair};
+use crate::similarity::{matrix, pair};
 
 /// The Euclidean distance of a `[k]` and b `[k]`, by [`crate::reference::euclidean_distance`].
 ///
@@ -46,13 +47,12 @@ pub fn manhattan_distance_matrix(isa: Isa, a: &[f32], b: &[f32], k: usize, out: 
 }
 
 /// √Σ (a − b)²
+#[derive(Clone, Copy)]
 struct Euclidean;
 
 impl Metric for Euclidean {
     // No sum is −0, so that adding 0 changes none.
-    const BEYOND: (f32, f32) = (0.0, 0.0);
-    // The difference.
-    const BETWEEN: usize = 1;
+    const BEYOND: f32 = 0.0;
 
     #[inline(always)]
     fn step<S: Simd>(simd: S, a: S::F32, b: S::F32, sum: S::F32) -> S::F32 {
@@ -67,12 +67,12 @@ impl Metric for Euclidean {
 }
 
 /// Σ |a − b|
+#[derive(Clone, Copy)]
 struct Manhattan;
 
 impl Metric for Manhattan {
     // As above.
-    const BEYOND: (f32, f32) = (0.0, 0.0);
-    const BETWEEN: usize = 1;
+    const BEYOND: f32 = 0.0;
 
     #[inline(always)]
     fn step<S: Simd>(simd: S, a: S::F32, b: S::F32, sum: S::F32) -> S::F32 {

@@ -8,11 +8,13 @@
 //! flushed to zero. The bits of a NaN are not specified.
 
 mod narrow;
+mod search;
 
 pub use narrow::{
     BF16_LEAST, INT8_GROUP, LEAST_RANGE, RowScale, attention_bf16, bf16, bf16_bits, exp2_of_weight,
     gelu_polynomial, linear_bf16, linear_int8, quantize_row, quantize_weights, sum_of_products_bf16,
 };
+pub use search::{bits_as_numbers, dot_int8, dot_of_numbers, dot_uint8, hamming_distance, top_k_integers};
 
 use crate::math::{
     ERF_END, ERF_LARGE, ERF_SMALL, ERF_SPLIT, EXP, EXP_HIGH, EXP_LOW, LN2_HIGH, LN2_LOW, LOG2_E, ROUND, TANH,

@@ -13,7 +13,7 @@
 //! So one tile (`tile.rs`) serves all three, and panels differ in what their lines mean alone. A [`Dot`] is a precision
 //! on an instruction set: `f32.rs` has it for all of them, `bf16.rs` for all by fused multiply-adds of f32 and for
 //! AVX-512 BF16 by its own instruction, and every other file int8 of an instruction set. What the sums become is the same on all:
-//! `sums.rs`.
+//! `sums.rs`. Products of vectors that lie side by side, unpacked, are another matter: `rows/`.
 
 mod bf16;
 mod f32;
@@ -26,6 +26,7 @@ mod int8_neon;
 mod int8_scalar;
 #[cfg(target_arch = "x86_64")]
 mod int8_vnni;
+pub(crate) mod rows;
 mod sums;
 #[cfg(test)]
 mod tests;

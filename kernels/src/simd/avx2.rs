@@ -86,6 +86,48 @@ fn transpose8(rows: [__m256; 8]) -> [__m256; 8] {
     })
 }
 
+/// Eight trees of the contract at once, from step 4 on: lane i is the sum of vector i's eight lanes, by that addition.
+macro_rules! reduce_rows {
+    ($rows:expr, $add:path) => {{
+        let rows = $rows;
+        // Lane j with j + 4: the halves of two rows. Rows are taken in such an order that the last step puts lane i where
+        // it belongs.
+        let mut fours = [_mm256_setzero_ps(); 4];
+        for i in 0..4 {
+            let (a, b) = (rows[i], rows[4 + i]);
+            fours[i] = $add(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+        }
+        // Lane j with j + 2, in each half.
+        let mut twos = [_mm256_setzero_ps(); 2];
+        for i in 0..2 {
+            let (a, b) = (_mm256_castps_pd(fours[2 * i]), _mm256_castps_pd(fours[2 * i + 1]));
+            let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            twos[i] = $add(_mm256_castpd_ps(low), _mm256_castpd_ps(high));
+        }
+        let [a, b] = twos;
+        $add(_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xdd>(a, b))
+    }};
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn reduce_rows8(rows: [__m256; 8]) -> __m256 {
+    reduce_rows!(rows, _mm256_add_ps)
+}
+
+/// The sum of the bits as integers.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_bits(a: __m256, b: __m256) -> __m256 {
+    _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn reduce_rows8_i32(rows: [__m256; 8]) -> __m256i {
+    _mm256_castps_si256(reduce_rows!(rows, add_bits))
+}
+
 /// Eight lanes rounded to bf16: see [`Simd::round_bf16`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
@@ -101,6 +143,13 @@ fn round_bf16_8(v: __m256) -> __m256 {
     let rounded = _mm256_and_ps(_mm256_castsi256_ps(rounded), kept);
     let rounded = _mm256_blendv_ps(rounded, _mm256_castsi256_ps(quiet), nan);
     _mm256_and_ps(rounded, _mm256_set1_ps(f32::from_bits(0xffff_0000)))
+}
+
+/// All ones where a is not less than b.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn not_less8(a: __m256, b: __m256) -> __m256 {
+    _mm256_cmp_ps::<_CMP_NLT_UQ>(a, b)
 }
 
 /// See [`Simd::join_bf16`].
@@ -307,6 +356,63 @@ impl Simd for Avx2 {
         // SAFETY: `self` proves the features; the reference is to sixteen readable i32, and the unaligned load asks for no
         // alignment.
         unsafe { I32x16(_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))) }
+    }
+
+    #[inline(always)]
+    fn store_i32(self, v: I32x16, to: &mut [i32; LANES]) {
+        let to: *mut __m256i = to.as_mut_ptr().cast();
+        // SAFETY: `self` proves the features; the reference is to sixteen writable i32, and the unaligned stores ask for no
+        // alignment.
+        unsafe {
+            _mm256_storeu_si256(to, v.0);
+            _mm256_storeu_si256(to.add(1), v.1);
+        }
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: I32x16, b: I32x16) -> I32x16 {
+        // SAFETY: as in `halves`.
+        unsafe { I32x16(_mm256_add_epi32(a.0, b.0), _mm256_add_epi32(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn any_not_less(self, a: F32x16, b: F32x16) -> bool {
+        let not_less = halves!(not_less8, a, b);
+        // SAFETY: as in `halves`.
+        unsafe { _mm256_movemask_ps(_mm256_or_ps(not_less.0, not_less.1)) != 0 }
+    }
+
+    #[inline(always)]
+    fn any_not_less_i32(self, a: I32x16, b: I32x16) -> bool {
+        // SAFETY: as in `halves`.
+        unsafe {
+            let less = _mm256_and_si256(_mm256_cmpgt_epi32(b.0, a.0), _mm256_cmpgt_epi32(b.1, a.1));
+            _mm256_movemask_epi8(less) != -1
+        }
+    }
+
+    #[inline(always)]
+    fn reduce_add_rows(self, rows: [F32x16; LANES]) -> F32x16 {
+        // SAFETY: as in `halves`.
+        unsafe {
+            let mut eights = [[_mm256_setzero_ps(); 8]; 2];
+            for i in 0..LANES {
+                eights[i / 8][i % 8] = _mm256_add_ps(rows[i].0, rows[i].1);
+            }
+            F32x16(reduce_rows8(eights[0]), reduce_rows8(eights[1]))
+        }
+    }
+
+    #[inline(always)]
+    fn reduce_add_rows_i32(self, rows: [I32x16; LANES]) -> I32x16 {
+        // SAFETY: as in `halves`.
+        unsafe {
+            let mut eights = [[_mm256_setzero_ps(); 8]; 2];
+            for i in 0..LANES {
+                eights[i / 8][i % 8] = _mm256_castsi256_ps(_mm256_add_epi32(rows[i].0, rows[i].1));
+            }
+            I32x16(reduce_rows8_i32(eights[0]), reduce_rows8_i32(eights[1]))
+        }
     }
 
     #[inline(always)]

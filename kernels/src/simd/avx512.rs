@@ -85,6 +85,60 @@ fn transpose16(rows: [__m512; LANES]) -> [__m512; LANES] {
     columns
 }
 
+/// Sixteen trees of the contract at once: lane i is the sum of vector i's lanes, by that addition.
+macro_rules! reduce_rows {
+    ($rows:expr, $add:path) => {{
+        let rows = $rows;
+        // Lane j with j + 8: the halves of two rows. Rows are taken in such an order that the last step puts lane i where
+        // it belongs.
+        let mut eights = [_mm512_setzero_ps(); 8];
+        for i in 0..8 {
+            let (slot, next) = (2 * i, 2 * i + 1);
+            let a = rows[4 * (slot % 4) + slot / 4];
+            let b = rows[4 * (next % 4) + next / 4];
+            eights[i] = $add(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+        }
+        // Lane j with j + 4: the quarters of four rows.
+        let mut fours = [_mm512_setzero_ps(); 4];
+        for i in 0..4 {
+            let (a, b) = (eights[2 * i], eights[2 * i + 1]);
+            fours[i] = $add(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+        }
+        // Lane j with j + 2, in each quarter.
+        let mut twos = [_mm512_setzero_ps(); 2];
+        for i in 0..2 {
+            let (a, b) = (_mm512_castps_pd(fours[2 * i]), _mm512_castps_pd(fours[2 * i + 1]));
+            let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+            twos[i] = $add(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+        }
+        let [a, b] = twos;
+        $add(_mm512_shuffle_ps::<0x88>(a, b), _mm512_shuffle_ps::<0xdd>(a, b))
+    }};
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn reduce_rows(rows: [__m512; LANES]) -> __m512 {
+    reduce_rows!(rows, _mm512_add_ps)
+}
+
+/// The sum of the bits as integers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_bits(a: __m512, b: __m512) -> __m512 {
+    _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn reduce_rows_i32(rows: [__m512i; LANES]) -> __m512i {
+    let mut bits = [_mm512_setzero_ps(); LANES];
+    for i in 0..LANES {
+        bits[i] = _mm512_castsi512_ps(rows[i]);
+    }
+    _mm512_castps_si512(reduce_rows!(bits, add_bits))
+}
+
 impl Avx512 {
     /// The part of the proof that is about AVX2 and FMA.
     pub(crate) fn avx2(self) -> Avx2 {
@@ -305,8 +359,40 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn store_i32(self, v: __m512i, to: &mut [i32; LANES]) {
+        // SAFETY: `self` proves the feature; the reference is to sixteen writable i32, and the unaligned store asks for no
+        // alignment.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), v) }
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: __m512i, b: __m512i) -> __m512i {
+        register!(_mm512_add_epi32(a, b))
+    }
+
+    #[inline(always)]
     fn to_f32(self, v: __m512i) -> __m512 {
         register!(_mm512_cvtepi32_ps(v))
+    }
+
+    #[inline(always)]
+    fn any_not_less(self, a: __m512, b: __m512) -> bool {
+        register!(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(a, b)) != 0
+    }
+
+    #[inline(always)]
+    fn any_not_less_i32(self, a: __m512i, b: __m512i) -> bool {
+        register!(_mm512_cmpge_epi32_mask(a, b)) != 0
+    }
+
+    #[inline(always)]
+    fn reduce_add_rows(self, rows: [__m512; LANES]) -> __m512 {
+        register!(reduce_rows(rows))
+    }
+
+    #[inline(always)]
+    fn reduce_add_rows_i32(self, rows: [__m512i; LANES]) -> __m512i {
+        register!(reduce_rows_i32(rows))
     }
 
     #[inline(always)]

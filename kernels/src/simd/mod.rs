@@ -187,8 +187,20 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Lane j is `from[j]`.
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
 
+    /// `to[j]` is lane j.
+    fn store_i32(self, v: Self::I32, to: &mut [i32; LANES]);
+
+    /// a + b, modulo 2³².
+    fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+
     /// Each lane as an f32, rounded half to even.
     fn to_f32(self, v: Self::I32) -> Self::F32;
+
+    /// Whether any lane of a is not less than b's: greater, equal, or one of the two is NaN.
+    fn any_not_less(self, a: Self::F32, b: Self::F32) -> bool;
+
+    /// Whether any lane of a is not less than b's.
+    fn any_not_less_i32(self, a: Self::I32, b: Self::I32) -> bool;
 
     /// Lane j of vector i becomes lane i of vector j. Shuffles alone: a number's bits stay as they are.
     #[inline(always)]
@@ -203,6 +215,29 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The sum of the lanes by the one tree of the contract: lane j adds lane j + 8, then j + 4,
     /// then j + 2, then j + 1.
     fn reduce_add(self, v: Self::F32) -> f32;
+
+    /// Lane i is [`reduce_add`](Simd::reduce_add) of vector i. Sixteen trees at once share their shuffles: each step
+    /// brings the lower halves of two vectors into one and the upper halves into another, and adds those.
+    #[inline(always)]
+    fn reduce_add_rows(self, rows: [Self::F32; LANES]) -> Self::F32 {
+        let mut sums = [0.0; LANES];
+        for i in 0..LANES {
+            sums[i] = self.reduce_add(rows[i]);
+        }
+        self.load(&sums)
+    }
+
+    /// Lane i is the sum of the lanes of vector i, modulo 2³².
+    #[inline(always)]
+    fn reduce_add_rows_i32(self, rows: [Self::I32; LANES]) -> Self::I32 {
+        let mut sums = [0; LANES];
+        for i in 0..LANES {
+            let mut lanes = [0; LANES];
+            self.store_i32(rows[i], &mut lanes);
+            sums[i] = lanes.iter().fold(0, |sum: i32, &lane| sum.wrapping_add(lane));
+        }
+        self.load_i32(&sums)
+    }
 
     /// The maximum of the lanes by the same tree, each step [`Simd::max`] of the lower and the upper.
     fn reduce_max(self, v: Self::F32) -> f32;

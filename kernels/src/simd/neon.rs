@@ -137,6 +137,39 @@ fn join_bf16_4(low: float32x4_t, high: float32x4_t) -> float32x4_t {
     vreinterpretq_f32_u32(vsriq_n_u32::<16>(vreinterpretq_u32_f32(high), vreinterpretq_u32_f32(low)))
 }
 
+/// Four trees of the contract at once: lane i is the sum of vector i's sixteen lanes.
+#[inline]
+#[target_feature(enable = "neon")]
+fn reduce_rows4(rows: [F32x16; 4]) -> float32x4_t {
+    let mut fours = [vdupq_n_f32(0.0); 4];
+    for (four, v) in fours.iter_mut().zip(rows) {
+        *four = vaddq_f32(vaddq_f32(v.0, v.2), vaddq_f32(v.1, v.3));
+    }
+    let [a, b, c, d] = fours;
+    // Lane j with j + 2: the halves of two rows.
+    let ab = vaddq_f32(
+        vcombine_f32(vget_low_f32(a), vget_low_f32(b)),
+        vcombine_f32(vget_high_f32(a), vget_high_f32(b)),
+    );
+    let cd = vaddq_f32(
+        vcombine_f32(vget_low_f32(c), vget_low_f32(d)),
+        vcombine_f32(vget_high_f32(c), vget_high_f32(d)),
+    );
+    vaddq_f32(vuzp1q_f32(ab, cd), vuzp2q_f32(ab, cd))
+}
+
+/// As above, of integers, whose order is free.
+#[inline]
+#[target_feature(enable = "neon")]
+fn reduce_rows4_i32(rows: [I32x16; 4]) -> int32x4_t {
+    let mut fours = [vdupq_n_s32(0); 4];
+    for (four, v) in fours.iter_mut().zip(rows) {
+        *four = vaddq_s32(vaddq_s32(v.0, v.2), vaddq_s32(v.1, v.3));
+    }
+    let [a, b, c, d] = fours;
+    vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))
+}
+
 impl Simd for Neon {
     type F32 = F32x16;
     type I32 = I32x16;
@@ -303,6 +336,62 @@ impl Simd for Neon {
         unsafe {
             I32x16(vld1q_s32(from), vld1q_s32(from.add(4)), vld1q_s32(from.add(8)), vld1q_s32(from.add(12)))
         }
+    }
+
+    #[inline(always)]
+    fn store_i32(self, v: I32x16, to: &mut [i32; LANES]) {
+        let to = to.as_mut_ptr();
+        // SAFETY: `self` proves the feature; the reference is to sixteen writable i32.
+        unsafe {
+            vst1q_s32(to, v.0);
+            vst1q_s32(to.add(4), v.1);
+            vst1q_s32(to.add(8), v.2);
+            vst1q_s32(to.add(12), v.3);
+        }
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: I32x16, b: I32x16) -> I32x16 {
+        // SAFETY: as in `quarters`.
+        unsafe { I32x16(vaddq_s32(a.0, b.0), vaddq_s32(a.1, b.1), vaddq_s32(a.2, b.2), vaddq_s32(a.3, b.3)) }
+    }
+
+    #[inline(always)]
+    fn any_not_less(self, a: F32x16, b: F32x16) -> bool {
+        // SAFETY: as in `quarters`.
+        unsafe {
+            let low = vandq_u32(vcltq_f32(a.0, b.0), vcltq_f32(a.1, b.1));
+            let high = vandq_u32(vcltq_f32(a.2, b.2), vcltq_f32(a.3, b.3));
+            vminvq_u32(vandq_u32(low, high)) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn any_not_less_i32(self, a: I32x16, b: I32x16) -> bool {
+        // SAFETY: as in `quarters`.
+        unsafe {
+            let low = vandq_u32(vcltq_s32(a.0, b.0), vcltq_s32(a.1, b.1));
+            let high = vandq_u32(vcltq_s32(a.2, b.2), vcltq_s32(a.3, b.3));
+            vminvq_u32(vandq_u32(low, high)) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn reduce_add_rows(self, rows: [F32x16; LANES]) -> F32x16 {
+        let [a, b, c, d] = [0, 4, 8, 12].map(|first| {
+            // SAFETY: as in `quarters`.
+            unsafe { reduce_rows4([rows[first], rows[first + 1], rows[first + 2], rows[first + 3]]) }
+        });
+        F32x16(a, b, c, d)
+    }
+
+    #[inline(always)]
+    fn reduce_add_rows_i32(self, rows: [I32x16; LANES]) -> I32x16 {
+        let [a, b, c, d] = [0, 4, 8, 12].map(|first| {
+            // SAFETY: as in `quarters`.
+            unsafe { reduce_rows4_i32([rows[first], rows[first + 1], rows[first + 2], rows[first + 3]]) }
+        });
+        I32x16(a, b, c, d)
     }
 
     #[inline(always)]

@@ -183,6 +183,27 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn store_i32(self, v: Self::I32, to: &mut [i32; LANES]) {
+        *to = v;
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        std::array::from_fn(|j| a[j].wrapping_add(b[j]))
+    }
+
+    #[inline(always)]
+    fn any_not_less(self, a: Self::F32, b: Self::F32) -> bool {
+        // All lanes, without a branch for each.
+        !a.iter().zip(b).fold(true, |all, (a, b)| all & (*a < b))
+    }
+
+    #[inline(always)]
+    fn any_not_less_i32(self, a: Self::I32, b: Self::I32) -> bool {
+        a.iter().zip(b).fold(false, |any, (a, b)| any | (*a >= b))
+    }
+
+    #[inline(always)]
     fn to_f32(self, v: Self::I32) -> Self::F32 {
         each(|j| v[j] as f32)
     }

@@ -13,6 +13,7 @@ mod packing;
 mod properties;
 mod required_isas;
 mod rows;
+mod search;
 mod similarity;
 mod top_k;
 

@@ -112,8 +112,8 @@ pub enum ProjectionError {
 /// directions, the other components are arbitrary directions of no variance (scikit-learn refuses them).
 ///
 /// The same vectors give the same bits on every instruction set. It takes a time of n · dimension² on the kernels of
-/// similarity, on one thread, and of dimension³ once: for 384 components a fifth of a second for 100 000 vectors, and a
-/// fifth more.
+/// similarity, on one thread, and of dimension³ once: with AVX-512 and 384 components half a second for 100 000 vectors, of
+/// which 30 ms for the components themselves.
 ///
 /// # Errors
 ///

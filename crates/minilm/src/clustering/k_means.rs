@@ -1,8 +1,9 @@
 //! Lloyd's algorithm on the kernels of similarity, for the nearest centroid of a point is a matter of dot products:
 //! `|x − c|² = |x|² − 2 (x·c − |c|² / 2)`.
 //!
-//! `linfa-clustering` 0.8, the crate there is for it, was measured and is not used: it computes distances one by one, takes
-//! ten times as long, accepts more clusters than points, panics without points, and brings 60 packages.
+//! `linfa-clustering` 0.8, the crate there is for it, was measured and is not used: it computes distances one by one (100 000
+//! vectors of 384 components and 100 centroids: 1.7 s an iteration, and 0.15 here, on a core with AVX-512), ends at a worse
+//! inertia, accepts more clusters than points, panics without points, and brings 60 packages.
 
 use minilm_kernels::{Isa, dot, similarity_matrix};
 use minilm_storage::Vectors;

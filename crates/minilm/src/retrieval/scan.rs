@@ -1,6 +1,6 @@
 //! The best of a corpus for each of many queries: what searching and mining are made of.
 
-use minilm_kernels::{Hit, Isa, TopK};
+use minilm_kernels::{Corpus, Hit, Isa, TopK, search};
 use minilm_storage::Vectors;
 
 use super::progress::Comparisons;
@@ -47,37 +47,45 @@ impl Scan<'_> {
     }
 
     fn chunk(&self, queries: Vectors<'_>, corpus: Vectors<'_>) -> Vec<TopK> {
-        let scorer = Scorer::new(self.isa, self.function, queries);
+        let none = || vec![TopK::new(self.k); queries.len()];
+        if corpus.is_empty() || queries.is_empty() {
+            return none();
+        }
+        // Dot products need no block of their own: what is better than the best so far is seen in registers.
+        let scorer = match self.function {
+            SimilarityFunction::DotProduct => None,
+            function => Some(Scorer::new(self.isa, function, queries)),
+        };
+        let rows = Corpus::new(corpus.as_slice(), corpus.dimension());
         let block = Scorer::block(corpus.dimension());
         // Several pieces a thread, so that none waits long for the last.
         let blocks = corpus.len().div_ceil(block);
         let piece = block * (blocks / (8 * available(self.threads))).clamp(1, BLOCKS);
-        let none = || vec![TopK::new(self.k); queries.len()];
-        let mut threads = on_pieces(
+        let threads = on_pieces(
             self.threads,
             corpus.len().div_ceil(piece),
             || (none(), Scratch::default()),
             |(tops, scratch), i| {
-                let end = corpus.len().min((i + 1) * piece);
-                for start in (i * piece..end).step_by(block) {
-                    let block = corpus.range(start, end.min(start + block));
-                    let scores = scorer.score(0..queries.len(), block, scratch);
-                    for (top, scores) in tops.iter_mut().zip(scores.chunks_exact(block.len())) {
-                        top.push(self.isa, start, scores);
+                let (first, end) = (i * piece, corpus.len().min((i + 1) * piece));
+                match &scorer {
+                    None => search(self.isa, queries.as_slice(), rows.range(first..end), tops),
+                    Some(scorer) => {
+                        for start in (first..end).step_by(block) {
+                            let block = corpus.range(start, end.min(start + block));
+                            let scores = scorer.score(0..queries.len(), block, scratch);
+                            for (top, scores) in tops.iter_mut().zip(scores.chunks_exact(block.len())) {
+                                top.push(self.isa, start, scores);
+                            }
+                        }
                     }
                 }
-                self.progress.add(super::progress::pairs(queries.len(), end - i * piece));
+                self.progress.add(super::progress::pairs(queries.len(), end - first));
             },
-        )
-        .into_iter()
-        .map(|(tops, _)| tops);
+        );
+        let mut threads = threads.into_iter().map(|(tops, _)| tops);
         let mut best = threads.next().unwrap_or_else(none);
         for tops in threads {
-            for (best, top) in best.iter_mut().zip(tops) {
-                for hit in top.into_sorted() {
-                    best.push(self.isa, hit.index, &[hit.score]);
-                }
-            }
+            best.iter_mut().zip(tops).for_each(|(best, top)| best.merge(top));
         }
         best
     }

@@ -100,7 +100,7 @@ def with_numpy(corpus: np.ndarray, all_queries: np.ndarray) -> Subject:
     return Subject("numpy", "f32", search)
 
 
-# Whether a flat index is computed by faiss' own loops or by BLAS; its default is neither's best for all cases.
+# Whether a flat index is computed by faiss' own loops or by BLAS; its default is not always the faster one.
 THRESHOLDS = {"loops": 2**31 - 1, "BLAS": 0}
 
 

@@ -1,8 +1,9 @@
-//! What a search computes, on every instruction set: similarities of vectors of 384 components, beside a plain
-//! read of the same memory, distances, and the ten best of the scores.
+//! Search on every instruction set: the ten best of 100,000 vectors of 384 components, in f32, bytes and bits, for a single
+//! query and for many; similarities, distances, and the ten best of scores; beside a plain read of the same memory.
 //!
 //! `cargo bench -p minilm-benches --bench search`. Throughput of the similarities is in floating-point
-//! operations, 2 · m · n · k, of the distances in pairs of elements, m · n · k; of the rest in bytes.
+//! operations, 2 · m · n · k, of the distances in pairs of elements, m · n · k; of the rest in bytes, of rows that are searched
+//! as if they were read once.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use minilm_benches::numbers;
 use minilm_kernels::{
-    Isa, euclidean_distance_matrix, manhattan_distance_matrix, peak, similarity_matrix, top_k,
+    Bits, Component, Corpus, Isa, TopK, euclidean_distance_matrix, manhattan_distance_matrix, peak, search,
+    similarity_matrix, top_k,
 };
 
 const K: usize = 384;
@@ -61,6 +63,38 @@ fn distances(c: &mut Criterion) {
     }
 }
 
+fn rows_of<C: Component>(c: &mut Criterion, name: &str, rows: &[C], k: usize) {
+    let mut group = c.benchmark_group(format!("search {name}"));
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
+    group.throughput(Throughput::Bytes(size_of_val(rows) as u64));
+    for m in [1, 16, 64] {
+        for isa in Isa::available() {
+            group.bench_function(BenchmarkId::new(isa.name(), m), |bench| {
+                bench.iter(|| {
+                    let mut best = vec![TopK::new(10); m];
+                    search(isa, black_box(&rows[..m * k]), Corpus::new(rows, k), &mut best);
+                    best
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// The same memory, of whatever it is made.
+fn searches(c: &mut Criterion) {
+    let rows = numbers(100_000 * K, 1);
+    let bytes: &[u8] = bytemuck::cast_slice(&rows);
+    rows_of::<f32>(c, "f32", &rows, K);
+    rows_of::<i8>(c, "int8", bytemuck::cast_slice(bytes), K);
+    rows_of::<u8>(c, "uint8", bytes, K);
+    rows_of::<Bits>(c, "bits", Bits::slice(bytes), K / 8);
+    let mut group = c.benchmark_group("search");
+    group.throughput(Throughput::Bytes(bytes.len() as u64));
+    group.bench_function("plain read", |bench| bench.iter(|| peak::read(Isa::best(), black_box(&rows))));
+    group.finish();
+}
+
 fn best_scores(c: &mut Criterion) {
     let mut group = c.benchmark_group("top_k k=10");
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(20);
@@ -79,5 +113,5 @@ fn best_scores(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, similarities, distances, best_scores);
+criterion_group!(benches, searches, similarities, distances, best_scores);
 criterion_main!(benches);

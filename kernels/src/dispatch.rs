@@ -311,7 +311,7 @@ pub(crate) trait Kernel {
 }
 
 /// The features of this processor that kernels for this kind of network can use, by the names that Rust has for them:
-/// vectors of f32, and products of bf16 and int8.
+/// vectors of f32, products of bf16 and int8, and counts of bits.
 pub fn cpu_features() -> Vec<&'static str> {
     #[cfg(target_arch = "x86_64")]
     let features = [
@@ -321,6 +321,7 @@ pub fn cpu_features() -> Vec<&'static str> {
         ("avx512f", is_x86_feature_detected!("avx512f")),
         ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
         ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
+        ("avx512vpopcntdq", is_x86_feature_detected!("avx512vpopcntdq")),
     ];
     #[cfg(target_arch = "aarch64")]
     let features = [

@@ -5,6 +5,7 @@
 //! `"machine"`. Each answer is what was asked for, or `{"error": …}`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
@@ -58,12 +59,13 @@ impl Server {
     }
 
     fn get(&mut self, name: &str, threads: usize) -> Result<(&Collection, &Threads), String> {
-        if !self.threads.contains_key(&threads) {
-            self.threads.insert(threads, Threads::new(threads)?);
-        }
+        let threads = match self.threads.entry(threads) {
+            Entry::Occupied(pool) => pool.into_mut(),
+            Entry::Vacant(place) => place.insert(Threads::new(threads)?),
+        };
         let collection =
             self.collections.get(name).ok_or_else(|| format!("nothing is loaded as {name:?}"))?;
-        Ok((collection, &self.threads[&threads]))
+        Ok((collection, threads))
     }
 }
 

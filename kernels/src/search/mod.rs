@@ -32,6 +32,8 @@
 mod component;
 mod rescore;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 

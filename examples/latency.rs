@@ -14,8 +14,8 @@ use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
 use minilm::{
-    EncodeOptions, LoadOptions, PackedCache, Precision, SearchOptions, SentenceTransformer, SimilarityFunction,
-    semantic_search,
+    EncodeOptions, LoadOptions, PackedCache, Precision, SearchOptions, SentenceTransformer,
+    SimilarityFunction, semantic_search,
 };
 
 const KNOWN: [&str; 6] = [
@@ -50,7 +50,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     times.sort_unstable();
     let percentile = |p: usize| times.get((times.len() * p).div_ceil(100).saturating_sub(1));
-    let shown = |time: Option<&Duration>| time.map_or("-".to_owned(), |time| format!("{} µs", time.as_micros()));
+    let shown =
+        |time: Option<&Duration>| time.map_or("-".to_owned(), |time| format!("{} µs", time.as_micros()));
     eprintln!("{} texts: p50 {}, p99 {}", times.len(), shown(percentile(50)), shown(percentile(99)));
     Ok(())
 }

@@ -56,11 +56,10 @@
 //!
 //! # Others
 //!
-//! LangChain's `RecursiveCharacterTextSplitter` counts characters by default and gives no offsets unless told to; at its
-//! separators it knows neither sentences nor Markdown. LlamaIndex's `SentenceSplitter` counts tokens of another model
-//! (1024, with an overlap of 200). The crate `text-splitter` cuts as is done here, by the largest unit that fits, but
-//! puts several sections into one chunk. sentence-transformers has nothing of the kind; its `encode_document` is about
-//! prompts.
+//! LangChain's `RecursiveCharacterTextSplitter` cuts at blank lines, ends of lines and spaces, and counts characters, unless
+//! told otherwise; LlamaIndex's `SentenceSplitter` makes chunks of 1024 tokens, 200 of them overlap, of a tokenizer that
+//! need not be the model's. What they make may be longer than the model takes. The crate `text-splitter` takes
+//! the largest unit that fits, as is done here; of Markdown it puts several sections into a chunk, where they fit.
 
 mod atoms;
 mod boundaries;

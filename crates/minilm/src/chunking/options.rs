@@ -15,7 +15,8 @@ pub struct ChunkOptions {
     pub max_tokens: Option<usize>,
     /// How many tokens of the chunk before a chunk begins with, special tokens not counted; 0 by default. So many at most:
     /// it begins where a sentence begins, or if there is none a word, and has less of the old for the sake of whole
-    /// new units. Chunks under different headings have nothing in common.
+    /// new units. Chunks under different headings have nothing in common. With tokenizers whose words do not add up (byte-level
+    /// BPE, for instance) the number is that of the words in the whole document.
     ///
     /// Less than [`max_tokens`](Self::max_tokens) without the special tokens.
     pub overlap: usize,

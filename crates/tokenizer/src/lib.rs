@@ -241,7 +241,8 @@ impl Tokenizer {
 
     /// Replaces `tokens` by all tokens of a text and where they come from, without a limit and without special tokens.
     ///
-    /// Slower than [`encode_into`](Tokenizer::encode_into): 2.5 times with [`Backend::WordPiece`].
+    /// Takes longer than [`encode_into`](Tokenizer::encode_into): with [`Backend::WordPiece`] 1.5 times as long for a text of
+    /// 256 tokens, 2.5 times for one of 13.
     ///
     /// # Errors
     ///

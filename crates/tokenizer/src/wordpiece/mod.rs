@@ -239,11 +239,12 @@ impl Sink for LocatedPieces<'_> {
 /// and the tokens it began with are to be taken back.
 #[inline]
 fn take_apart(vocabulary: &Vocabulary, word: &[u8], mut token: impl FnMut(usize, usize, u32)) -> bool {
-    let (mut place, mut from) = (Place::Initial, 0);
-    while from < word.len() {
-        let Some((len, id)) = vocabulary.longest_match(place, &word[from..]) else { return false };
+    let (mut place, mut rest) = (Place::Initial, word);
+    while !rest.is_empty() {
+        let Some((len, id)) = vocabulary.longest_match(place, rest) else { return false };
+        let from = word.len() - rest.len();
         token(from, from + len, id);
-        (place, from) = (Place::Continuing, from + len);
+        (place, rest) = (Place::Continuing, &rest[len..]);
     }
     true
 }

@@ -238,19 +238,24 @@ impl<'a, S: Sink> Words<'a, S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn flush_marks(&mut self) {
         if !self.marks.is_empty() {
-            let mut marks = std::mem::take(&mut self.marks);
-            // Stable: marks of the same class stay in their order.
-            marks.sort_by_key(|&(class, ..)| class);
-            let origin = self.origin;
-            for (_, c, mark) in marks.drain(..) {
-                self.origin = mark;
-                self.lower(c);
-            }
-            (self.marks, self.origin) = (marks, origin);
+            self.take_marks();
         }
+    }
+
+    #[cold]
+    fn take_marks(&mut self) {
+        let mut marks = std::mem::take(&mut self.marks);
+        // Stable: marks of the same class stay in their order.
+        marks.sort_by_key(|&(class, ..)| class);
+        let origin = self.origin;
+        for (_, c, mark) in marks.drain(..) {
+            self.origin = mark;
+            self.lower(c);
+        }
+        (self.marks, self.origin) = (marks, origin);
     }
 
     fn lower(&mut self, c: char) {

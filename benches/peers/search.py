@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from . import machine, search_report
 from .search_vectors import Vectors
 
-# Nobody begins before so many seconds in which all cores were idle: numpy's and faiss' threads spin for a while when
-# they have nothing to do, and other programs run now and then.
+# Nobody begins before so many seconds in which all cores were idle: threads of numpy and faiss spin for a
+# while when they have nothing to do, and other programs run now and then.
 REST = 0.15
 BUSY = 0.1
 PATIENCE = 400

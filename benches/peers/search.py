@@ -27,8 +27,8 @@ from .search_vectors import Vectors
 # Nobody begins before so many seconds in which all cores were idle: threads of numpy and faiss spin for a
 # while when they have nothing to do, and other programs run now and then.
 REST = 0.15
-BUSY = 0.1
-PATIENCE = 400
+BUSY = 0.25
+PATIENCE = 100
 
 
 def busy_seconds() -> float:
@@ -38,7 +38,7 @@ def busy_seconds() -> float:
 
 
 def rest() -> None:
-    """Waits for a quiet moment; after a minute without one goes on all the same."""
+    """Waits for a quiet moment; after some seconds without one goes on all the same."""
     for _ in range(PATIENCE):
         before = busy_seconds()
         time.sleep(REST)

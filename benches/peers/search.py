@@ -24,8 +24,27 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from . import machine, search_report
 from .search_vectors import Vectors
 
-# numpy's and faiss' threads spin for a while when they have nothing to do: nobody begins before they sleep.
+# Nobody begins before so many seconds in which all cores were idle: threads of numpy and faiss spin for a
+# while when they have nothing to do, and other programs run now and then.
 REST = 0.15
+BUSY = 0.25
+PATIENCE = 100
+
+
+def busy_seconds() -> float:
+    """What all cores together have been busy since the machine started: user, nice, system and interrupts."""
+    user, nice, system, _idle, _wait, *interrupts = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + sum(interrupts[:2])) / os.sysconf("SC_CLK_TCK")
+
+
+def rest() -> None:
+    """Waits for a quiet moment; after some seconds without one goes on all the same."""
+    for _ in range(PATIENCE):
+        before = busy_seconds()
+        time.sleep(REST)
+        if busy_seconds() - before < BUSY * REST:
+            return
+    print("the machine does not become quiet", file=sys.stderr)
 
 
 class Scan:
@@ -121,7 +140,7 @@ class Faiss:
                 way: min(self.once(queries, best, threads, way)[0] for _ in range(3)) for way in THRESHOLDS
             }
             self.thresholds[case] = min(trials, key=lambda way: trials[way])
-            time.sleep(REST)
+            rest()
         return self.once(queries, best, threads, self.thresholds[case])
 
 
@@ -191,10 +210,11 @@ def measure(
             for subject in everybody[first:] + everybody[:first]:
                 pages = "plain" if subject.engine.endswith("plain pages") else "huge"
                 name = f"{subject.kind} {pages}"
-                time.sleep(REST)
+                rest()
                 before = scan.read(name, threads)
                 seconds, _, _ = subject.search(queries, best, threads)
-                time.sleep(0 if subject.engine.startswith("minilm") else REST)
+                if not subject.engine.startswith("minilm"):
+                    rest()
                 read = (before + scan.read(name, threads)) / 2
                 yield Measurement(number, subject.engine, subject.kind, queries, threads, seconds, read)
 

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::Best;
-use super::rescore::DotOfNumbers;
+use super::rescoring::DotOfNumbers;
 use super::scan::Scan;
 use crate::dispatch::Isa;
 use crate::dot::rows::Product;

@@ -30,7 +30,7 @@
 //! ```
 
 mod component;
-mod rescore;
+mod rescoring;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -38,7 +38,7 @@ mod tests;
 use std::ops::Range;
 
 pub use component::{Bits, Component};
-pub use rescore::{dot_of_numbers, rescore};
+pub use rescoring::{dot_of_numbers, rescore};
 
 use crate::dispatch::Isa;
 use crate::dot::rows::{Metric, RowDot, RowSums, ScoreOf};

@@ -10,7 +10,7 @@ use crate::top_k::{Hit, TopK};
 ///
 /// # Panics
 ///
-/// If the row does not stand for as many numbers as the query has; its last [`Bits`] may stand for more.
+/// If the row does not stand for as many numbers as the query has; its last [`Bits`](crate::Bits) may stand for more.
 pub fn dot_of_numbers<C: Component>(isa: Isa, query: &[f32], row: &[C]) -> f32 {
     assert_eq!(
         query.len().div_ceil(C::NUMBERS),

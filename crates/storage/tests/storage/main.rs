@@ -94,3 +94,13 @@ impl Rows {
         writer.finish().unwrap();
     }
 }
+
+/// A service hands them from thread to thread.
+#[test]
+fn readers_writers_and_vectors_go_to_other_threads() {
+    fn sent<T: Send>() {}
+    fn shared<T: Send + Sync>() {}
+    sent::<TextReader>();
+    sent::<EmbeddingWriter>();
+    shared::<StoredVectors>();
+}

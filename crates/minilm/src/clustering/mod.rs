@@ -1,4 +1,4 @@
-//! Vectors put into clusters: [`k_means`] and [`agglomerative`].
+//! Vectors put into clusters: [`k_means()`] and [`agglomerative()`].
 //!
 //! k-means wants to know how many clusters there are, and takes any number of vectors: hundreds of thousands are a matter of
 //! seconds. Agglomerative clustering can be told instead how far apart the members of a cluster may be, and holds the

@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use minilm::{
-    CommunityDetectionOptions, ParaphraseMiningOptions, SearchHit, SearchOptions, SimilarityFunction,
-    Vectors, community_detection, paraphrase_mining_embeddings, semantic_search,
+    CommunityDetectionOptions, EmbeddingPrecision, ParaphraseMiningOptions, QuantizationRanges,
+    QuantizedCorpus, QuantizedEmbeddings, QuantizedSearchOptions, SearchHit, SearchOptions,
+    SimilarityFunction, Vectors, community_detection, paraphrase_mining_embeddings, quantize_embeddings,
+    semantic_search, semantic_search_quantized,
 };
 use minilm_tests::golden::GoldenTensors;
 
@@ -175,6 +177,80 @@ fn paraphrases_are_those_of_sentence_transformers() {
     let ties = golden.f32("ties.vectors");
     let options = ParaphraseMiningOptions::default().top_k(60);
     check_pairs(Vectors::new(&ties, 16).unwrap(), &options, &golden, "ties.mining");
+}
+
+#[test]
+fn quantised_vectors_are_searched_as_by_sentence_transformers() {
+    let (vectors, golden) = (GoldenTensors::open("vectors"), GoldenTensors::open("retrieval"));
+    let embeddings = vectors.f32("embeddings");
+    let queries = Vectors::new(&embeddings[..20 * DIMENSION], DIMENSION).unwrap();
+    let rows: Vec<usize> = indices(&golden, "distinct").into_iter().filter(|&row| row >= 20).collect();
+    let corpus = gather(&embeddings, &rows);
+    let corpus = Vectors::new(&corpus, DIMENSION).unwrap();
+    let ranges = QuantizationRanges::of(corpus).unwrap();
+    for precision in [EmbeddingPrecision::Int8, EmbeddingPrecision::Uint8, EmbeddingPrecision::Ubinary] {
+        let quantized = quantize_embeddings(corpus, precision, Some(&ranges)).unwrap();
+        let quantized = match &quantized {
+            QuantizedEmbeddings::Int8(numbers) => QuantizedCorpus::int8(numbers, DIMENSION),
+            QuantizedEmbeddings::Uint8(numbers) => QuantizedCorpus::uint8(numbers, DIMENSION),
+            QuantizedEmbeddings::Ubinary(numbers) => QuantizedCorpus::ubinary(numbers, DIMENSION),
+            _ => unreachable!("no other precision is asked for"),
+        }
+        .unwrap();
+        let multiplier = if precision == EmbeddingPrecision::Ubinary { rows.len() } else { 2 };
+        for threads in [1, 2] {
+            let options = QuantizedSearchOptions::default().threads(threads).rescore_multiplier(multiplier);
+            let search =
+                |options| semantic_search_quantized(queries, quantized, Some(&ranges), options).unwrap();
+            let scores = golden.f64(&format!("quantized.{precision}.scores"));
+            let ids = indices(&golden, &format!("quantized.{precision}.ids"));
+            for (hits, (ids, scores)) in search(&options).iter().zip(ids.chunks(10).zip(scores.chunks(10))) {
+                assert_eq!(hits.iter().map(|hit| hit.corpus_id).collect::<Vec<_>>(), ids, "{precision}");
+                for (hit, score) in hits.iter().zip(scores) {
+                    let off = (f64::from(hit.score) - score).abs() / score.abs().max(1.0);
+                    assert!(off <= 3e-6, "{precision}: {hit:?}, not {score}");
+                }
+            }
+            // What comes out of bytes and bits themselves is exact; bits that differ are counted below 0 here.
+            if precision != EmbeddingPrecision::Int8 {
+                let scores = golden.f64(&format!("quantized.{precision}.not_rescored"));
+                let found = search(&options.clone().rescore(false));
+                let found: Vec<f64> = found.iter().flatten().map(|hit| f64::from(hit.score).abs()).collect();
+                assert_eq!(found, scores, "{precision}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bits_with_and_without_128_are_the_same_corpus() {
+    let embeddings = GoldenTensors::open("vectors").f32("embeddings");
+    // A dimension that does not fill its bytes.
+    let cut: Vec<f32> = embeddings.chunks(DIMENSION).flat_map(|row| &row[..13]).copied().collect();
+    let vectors = Vectors::new(&cut, 13).unwrap();
+    let quantized = |precision| quantize_embeddings(vectors, precision, None).unwrap();
+    let QuantizedEmbeddings::Binary(binary) = quantized(EmbeddingPrecision::Binary) else { panic!("binary") };
+    let QuantizedEmbeddings::Ubinary(ubinary) = quantized(EmbeddingPrecision::Ubinary) else {
+        panic!("ubinary")
+    };
+    let queries = vectors.range(0, 9);
+    for rescore in [true, false] {
+        let options = QuantizedSearchOptions::default().rescore(rescore);
+        let search = |corpus| semantic_search_quantized(queries, corpus, None, &options).unwrap();
+        let found = search(QuantizedCorpus::ubinary(&ubinary, 13).unwrap());
+        assert_eq!(search(QuantizedCorpus::binary(&binary, 13).unwrap()), found);
+        assert!(found.iter().all(|hits| hits.len() == 10));
+    }
+    let error = QuantizedCorpus::ubinary(&ubinary[1..], 13).unwrap_err().to_string();
+    assert!(error.contains("no whole vectors of dimension 2"), "{error}");
+    let bytes = QuantizedCorpus::uint8(&[0; 26], 13).unwrap();
+    let options = QuantizedSearchOptions::default();
+    let error = semantic_search_quantized(queries, bytes, None, &options).unwrap_err().to_string();
+    assert_eq!(error, "uint8 needs the ranges by which the corpus was quantised");
+    let error = semantic_search_quantized(&cut[..12], bytes, None, &options).unwrap_err().to_string();
+    assert_eq!(error, "vectors of dimension 13 and of dimension 12 do not go together");
+    let none = QuantizedCorpus::ubinary(&[], 13).unwrap();
+    assert_eq!(semantic_search_quantized(queries, none, None, &options).unwrap(), vec![Vec::new(); 9]);
 }
 
 /// The same communities in the same order. Within each, the first is the central point there and here, or one that has the

@@ -77,8 +77,9 @@ pub use quantization::{
 };
 pub use resolve::DEFAULT_MODEL;
 pub use retrieval::{
-    CommunityDetectionOptions, ParaphraseMiningOptions, ParaphrasePair, RetrievalProgress, SearchHit,
-    SearchOptions, community_detection, paraphrase_mining, paraphrase_mining_embeddings, semantic_search,
+    CommunityDetectionOptions, ParaphraseMiningOptions, ParaphrasePair, QuantizedCorpus,
+    QuantizedSearchOptions, RetrievalProgress, SearchHit, SearchOptions, community_detection,
+    paraphrase_mining, paraphrase_mining_embeddings, semantic_search, semantic_search_quantized,
 };
 pub use sentence_transformer::SentenceTransformer;
 pub use similarity::{

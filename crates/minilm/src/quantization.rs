@@ -101,6 +101,13 @@ pub enum QuantizationError {
     #[error(transparent)]
     Vectors(#[from] VectorsError),
 
+    /// A search of bytes without the ranges by which they were quantised.
+    #[error("{precision} needs the ranges by which the corpus was quantised")]
+    NoRanges {
+        /// What the corpus is kept as.
+        precision: EmbeddingPrecision,
+    },
+
     /// Ranges of no vectors.
     #[error("no vectors to take the ranges of components from")]
     NoVectors,

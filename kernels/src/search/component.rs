@@ -39,6 +39,11 @@ impl Bits {
     pub fn slice(bytes: &[u8]) -> &[Bits] {
         bytemuck::cast_slice(bytes)
     }
+
+    /// The bytes of sentence-transformers' precision `binary` as bits.
+    pub fn of_signed(bytes: &[i8]) -> &[Bits] {
+        bytemuck::cast_slice(bytes)
+    }
 }
 
 impl Component for f32 {

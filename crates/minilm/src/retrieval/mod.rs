@@ -11,6 +11,7 @@
 mod community_detection;
 mod paraphrase_mining;
 mod progress;
+mod quantized_search;
 mod scan;
 mod semantic_search;
 
@@ -19,6 +20,7 @@ pub use paraphrase_mining::{
     ParaphraseMiningOptions, ParaphrasePair, paraphrase_mining, paraphrase_mining_embeddings,
 };
 pub use progress::RetrievalProgress;
+pub use quantized_search::{QuantizedCorpus, QuantizedSearchOptions, semantic_search_quantized};
 pub use semantic_search::{SearchHit, SearchOptions, semantic_search};
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use minilm::{Isa, LoadOptions, SentenceTransformer, cpu_features};
@@ -37,6 +38,9 @@ struct ModelInfo {
     max_seq_length: usize,
     pooling: String,
     normalize: bool,
+    similarity_function: &'static str,
+    prompts: BTreeMap<String, String>,
+    default_prompt_name: Option<String>,
     num_hidden_layers: usize,
     hidden_size: usize,
     num_attention_heads: usize,
@@ -89,6 +93,9 @@ impl ModelInfo {
             max_seq_length: model.max_seq_length(),
             pooling: model.pooling().to_string(),
             normalize: model.normalizes(),
+            similarity_function: model.similarity_function().name(),
+            prompts: model.prompts().map(|(name, prompt)| (name.to_owned(), prompt.to_owned())).collect(),
+            default_prompt_name: model.default_prompt_name().map(str::to_owned),
             num_hidden_layers: config.num_hidden_layers,
             hidden_size: config.hidden_size,
             num_attention_heads: config.num_attention_heads,
@@ -127,6 +134,11 @@ impl Info {
         line("max_seq_length", &format!("{} tokens", model.max_seq_length))?;
         let normalize = if model.normalize { ", scaled to unit length" } else { "" };
         line("vectors", &format!("{} components, {} pooling{normalize}", model.dimension, model.pooling))?;
+        line("similarity", &model.similarity_function)?;
+        for (name, prompt) in model.prompts.iter().filter(|(_, prompt)| !prompt.is_empty()) {
+            let default = if model.default_prompt_name.as_ref() == Some(name) { " (default)" } else { "" };
+            line("prompt", &format!("{name}: {prompt:?}{default}"))?;
+        }
         line("weights", &format!("{}, {} bytes", model.weights_type, model.weights_bytes))
     }
 }

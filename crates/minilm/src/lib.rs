@@ -38,12 +38,13 @@ mod fingerprint;
 mod folder;
 mod index;
 mod micro_batch;
+mod model_settings;
 mod modules;
 mod options;
 mod packed_cache;
 mod progress;
 pub mod projection;
-mod prompts;
+
 mod quantization;
 pub mod resolve;
 mod retrieval;

@@ -8,10 +8,12 @@ use minilm_weights::{FloatType, WeightsFile};
 
 use crate::calibration::calibration_sequences;
 use crate::folder;
+use crate::model_settings::{ModelSettings, Prompts};
 use crate::modules::{Pipeline, Pooling, TextSettings};
-use crate::prompts::{ModelSettings, Prompts};
 use crate::resolve::{ResolvedModel, resolve};
-use crate::{Error, LoadOptions, PoolingMode, TokenCount};
+use crate::{
+    Error, LoadOptions, PoolingMode, SimilarityFunction, SimilarityMatrix, TokenCount, Vectors, VectorsError,
+};
 
 /// A loaded model: from texts to vectors.
 ///
@@ -25,6 +27,7 @@ pub struct SentenceTransformer {
     pub(crate) prompts: Prompts,
     /// What vectors are cut to if a call does not say otherwise.
     pub(crate) truncate_dim: Option<usize>,
+    similarity: SimilarityFunction,
     pub(crate) workers: Workers,
     resolved: ResolvedModel,
     packed_cache: PackedCacheStatus,
@@ -63,7 +66,7 @@ impl SentenceTransformer {
         };
         let resolved = resolve(name_or_path.as_ref(), &options.resolve)?;
         let pipeline = Pipeline::read(resolved.directory())?;
-        let ModelSettings { prompts, truncate_dim } = ModelSettings::read(resolved.directory())?;
+        let ModelSettings { prompts, truncate_dim, similarity } = ModelSettings::read(resolved.directory())?;
         let transformer = &pipeline.transformer;
 
         let config = BertConfig::from_file(transformer.join(folder::CONFIG))?;
@@ -101,6 +104,7 @@ impl SentenceTransformer {
             normalize,
             prompts,
             truncate_dim,
+            similarity,
             workers,
             resolved,
             packed_cache,
@@ -158,6 +162,39 @@ impl SentenceTransformer {
     /// The name of the prompt that is put before every text for which no other is asked.
     pub fn default_prompt_name(&self) -> Option<&str> {
         self.prompts.default_name()
+    }
+
+    /// What the model's vectors are compared by (`similarity_fn_name`): the cosine, if its files do not say otherwise.
+    pub fn similarity_function(&self) -> SimilarityFunction {
+        self.similarity
+    }
+
+    /// The similarity of every vector of `a` and every vector of `b`, by the model's
+    /// [`similarity_function`](Self::similarity_function): `[m][n]`.
+    ///
+    /// # Errors
+    ///
+    /// [`VectorsError::DimensionMismatch`].
+    pub fn similarity<'a, 'b>(
+        &self,
+        a: impl Into<Vectors<'a>>,
+        b: impl Into<Vectors<'b>>,
+    ) -> Result<SimilarityMatrix, VectorsError> {
+        self.similarity.similarity(a, b)
+    }
+
+    /// The similarity of vector i of `a` and vector i of `b`, for every i, by the model's
+    /// [`similarity_function`](Self::similarity_function).
+    ///
+    /// # Errors
+    ///
+    /// [`VectorsError::LengthMismatch`], [`VectorsError::DimensionMismatch`].
+    pub fn similarity_pairwise<'a, 'b>(
+        &self,
+        a: impl Into<Vectors<'a>>,
+        b: impl Into<Vectors<'b>>,
+    ) -> Result<Vec<f32>, VectorsError> {
+        self.similarity.similarity_pairwise(a, b)
     }
 
     /// How the tokens' vectors become one.

@@ -1,4 +1,4 @@
-//! What is put before texts, and what else `config_sentence_transformers.json` says of a model.
+//! `config_sentence_transformers.json`: what is put before texts, and what else the model says about its vectors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::folder::PROMPTS_CONFIG;
 use crate::modules::read_optional;
-use crate::{EncodeOptions, Error};
+use crate::{EncodeOptions, Error, SimilarityFunction};
 
 /// Prompts by their names, and the one that is put before every text for which no other is asked.
 ///
@@ -24,6 +24,8 @@ pub(crate) struct ModelSettings {
     pub(crate) prompts: Prompts,
     /// How many components vectors are cut to, if the model says so.
     pub(crate) truncate_dim: Option<usize>,
+    /// What vectors are compared by.
+    pub(crate) similarity: SimilarityFunction,
 }
 
 #[derive(Deserialize, Default)]
@@ -32,6 +34,7 @@ struct SettingsFile {
     prompts: BTreeMap<String, Option<String>>,
     default_prompt_name: Option<String>,
     truncate_dim: Option<usize>,
+    similarity_fn_name: Option<String>,
 }
 
 impl ModelSettings {
@@ -50,8 +53,15 @@ impl ModelSettings {
             let reason = "truncate_dim is 0, expected at least 1".to_owned();
             return Err(Error::Settings { path, reason });
         }
+        let similarity = match file.similarity_fn_name.as_deref().map(str::parse).transpose() {
+            Ok(similarity) => similarity.unwrap_or_default(),
+            Err(error) => {
+                let reason = format!("similarity_fn_name: {error}");
+                return Err(Error::Settings { path, reason });
+            }
+        };
         let prompts = Prompts { by_name, default_name: file.default_prompt_name };
-        Ok(ModelSettings { prompts, truncate_dim: file.truncate_dim })
+        Ok(ModelSettings { prompts, truncate_dim: file.truncate_dim, similarity })
     }
 }
 
@@ -121,10 +131,18 @@ mod tests {
     }
 
     #[test]
+    fn vectors_are_compared_by_what_the_model_says() {
+        let similarity = |json| settings(json).unwrap().similarity;
+        assert_eq!(similarity("{}"), SimilarityFunction::Cosine);
+        assert_eq!(similarity(r#"{"similarity_fn_name": null}"#), SimilarityFunction::Cosine);
+        assert_eq!(similarity(r#"{"similarity_fn_name": "dot"}"#), SimilarityFunction::DotProduct);
+    }
+
+    #[test]
     fn a_prompt_comes_before_its_name_and_that_before_the_default() {
         let json =
             r#"{"prompts": {"query": "q: ", "s": "s: "}, "default_prompt_name": "s", "truncate_dim": 8}"#;
-        let ModelSettings { prompts, truncate_dim } = settings(json).unwrap();
+        let ModelSettings { prompts, truncate_dim, .. } = settings(json).unwrap();
         assert_eq!((prompts.default_name(), truncate_dim), (Some("s"), Some(8)));
         let options = EncodeOptions::default();
         assert_eq!(prompts.resolve(&options).unwrap(), "s: ");
@@ -140,6 +158,7 @@ mod tests {
         for (json, says) in [
             (r#"{"default_prompt_name": "passage"}"#, "\"passage\", but the prompts are document, query"),
             (r#"{"truncate_dim": 0}"#, "truncate_dim is 0"),
+            (r#"{"similarity_fn_name": "jaccard"}"#, "jaccard"),
             (r#"{"prompts": ["query: "]}"#, "not the expected JSON"),
         ] {
             let error = settings(json).unwrap_err().to_string();

@@ -105,7 +105,7 @@ fn vectors_that_are_there_are_not_computed_again() {
     assert_eq!(error, "9 and 47 vectors are no pairs");
     assert!(writer.is_empty());
     assert_eq!(writer.add_encoded(items(borrowed(&texts)), &vectors).unwrap().texts, 47);
-    let [by_texts, by_vectors] = [by_texts, by_vectors].map(|path| Index::open(path.path()).unwrap());
+    let [by_texts, by_vectors] = [&by_texts, &by_vectors].map(|path| Index::open(path.path()).unwrap());
     let search = SearchOptions::default();
     let found =
         |index: &Index| index.search(&model, &["the cat"], &EncodeOptions::default(), &search).unwrap();

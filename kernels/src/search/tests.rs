@@ -3,7 +3,9 @@
 
 use super::scan::{Scan, Sink};
 use super::*;
-use crate::dot::rows::{BinaryRows, ByteProducts, Int8Rows, RowKernel, Uint8Rows};
+#[cfg(target_arch = "x86_64")]
+use crate::dot::rows::BinaryRows;
+use crate::dot::rows::{ByteProducts, Int8Rows, RowKernel, Uint8Rows};
 use crate::reference;
 use crate::simd::{LANES, Scalar};
 

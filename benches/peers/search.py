@@ -28,7 +28,7 @@ from .search_vectors import Vectors
 # while when they have nothing to do, and other programs run now and then.
 REST = 0.15
 BUSY = 0.25
-PATIENCE = 100
+PATIENCE = 20
 
 
 def busy_seconds() -> float:

@@ -31,7 +31,11 @@ impl<S: Simd> RowDot for F32Rows<S> {
     type Row = S::F32;
     type Constant = ();
 
-    const QUERIES: usize = if S::ACCUMULATORS >= 16 { 4 } else { 2 };
+    const QUERIES: usize = match S::ACCUMULATORS {
+        16.. => 4,
+        6.. => 3,
+        _ => 2,
+    };
     const ROWS: usize = if S::ACCUMULATORS >= 16 { 4 } else { 2 };
     const ROWS_OF_ONE: usize = 1;
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 import faiss
 import numpy as np
@@ -124,9 +124,11 @@ THRESHOLDS = {"loops": 2**31 - 1, "BLAS": 0}
 
 
 class Faiss:
-    def __init__(self, index: Any, all_queries: np.ndarray) -> None:
-        self.index, self.all_queries = index, all_queries
-        self.thresholds: dict[tuple[int, int], str] = {}
+    # The way that each index takes, by its name, the number of queries and of threads.
+    chosen: ClassVar[dict[tuple[str, int, int], str]] = {}
+
+    def __init__(self, name: str, index: Any, all_queries: np.ndarray) -> None:
+        self.name, self.index, self.all_queries = name, index, all_queries
 
     def once(self, queries: int, best: int, threads: int, way: str) -> tuple[float, Any, Any]:
         faiss.cvar.distance_compute_blas_threshold = THRESHOLDS[way]
@@ -134,14 +136,18 @@ class Faiss:
 
     def search(self, queries: int, best: int, threads: int) -> tuple[float, np.ndarray, np.ndarray]:
         """By the way that was faster when this was asked for first, the best of three trials each."""
-        case = (queries, threads)
-        if case not in self.thresholds:
+        case = (self.name, queries, threads)
+        if case not in self.chosen:
             trials = {
                 way: min(self.once(queries, best, threads, way)[0] for _ in range(3)) for way in THRESHOLDS
             }
-            self.thresholds[case] = min(trials, key=lambda way: trials[way])
+            self.chosen[case] = min(trials, key=lambda way: trials[way])
             rest()
-        return self.once(queries, best, threads, self.thresholds[case])
+        return self.once(queries, best, threads, self.chosen[case])
+
+
+def with_faiss(name: str, kind: str, index: Any, all_queries: np.ndarray) -> Subject:
+    return Subject(f"faiss {name}", kind, Faiss(name, index, all_queries).search)
 
 
 def subjects(scan: Scan, vectors: Vectors) -> Iterator[Subject]:
@@ -153,18 +159,17 @@ def subjects(scan: Scan, vectors: Vectors) -> Iterator[Subject]:
     yield with_numpy(vectors.corpus, vectors.queries)
     flat = faiss.IndexFlatIP(k)
     flat.add(vectors.corpus)
-    yield Subject("faiss IndexFlatIP", "f32", Faiss(flat, vectors.queries).search)
+    yield with_faiss("IndexFlatIP", "f32", flat, vectors.queries)
     # Bytes are stored as they are; queries are f32, so that products are.
     direct = faiss.IndexScalarQuantizer(
         k, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
     )
     for first in range(0, len(vectors.int8), 100_000):
         direct.add(vectors.int8[first : first + 100_000].astype(np.float32))
-    int8_queries = vectors.int8_queries.astype(np.float32)
-    yield Subject("faiss IndexScalarQuantizer", "int8", Faiss(direct, int8_queries).search)
+    yield with_faiss("IndexScalarQuantizer", "int8", direct, vectors.int8_queries.astype(np.float32))
     binary = faiss.IndexBinaryFlat(k)
     binary.add(vectors.ubinary)
-    yield Subject("faiss IndexBinaryFlat", "ubinary", Faiss(binary, vectors.ubinary_queries).search)
+    yield with_faiss("IndexBinaryFlat", "ubinary", binary, vectors.ubinary_queries)
 
 
 def check(subject: Subject, vectors: Vectors, best: int) -> float:
@@ -243,7 +248,13 @@ def main() -> None:
         "machine": machine.describe(),
         "scan": scan.ask("machine"),
         "versions": {"numpy": np.__version__, "faiss": faiss.__version__},
-        "faiss": faiss.get_compile_options(),
+        "faiss": {
+            "options": faiss.get_compile_options(),
+            "ways": [
+                {"index": index, "queries": queries, "threads": threads, "way": way}
+                for (index, queries, threads), way in Faiss.chosen.items()
+            ],
+        },
         "thread_pools": [{k: v for k, v in pool.items() if k != "filepath"} for pool in threadpool_info()],
         "environment": {k: v for k, v in os.environ.items() if k.startswith(("OPENBLAS_", "OMP_", "GOMP_"))},
         "rows": arguments.rows,

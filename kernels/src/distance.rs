@@ -53,6 +53,8 @@ struct Euclidean;
 impl Metric for Euclidean {
     // No sum is −0, so that adding 0 changes none.
     const BEYOND: f32 = 0.0;
+    // The difference.
+    const BETWEEN: usize = 1;
 
     #[inline(always)]
     fn step<S: Simd>(simd: S, a: S::F32, b: S::F32, sum: S::F32) -> S::F32 {
@@ -73,6 +75,8 @@ struct Manhattan;
 impl Metric for Manhattan {
     // As above.
     const BEYOND: f32 = 0.0;
+    // The difference.
+    const BETWEEN: usize = 1;
 
     #[inline(always)]
     fn step<S: Simd>(simd: S, a: S::F32, b: S::F32, sum: S::F32) -> S::F32 {

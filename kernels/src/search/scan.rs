@@ -66,7 +66,8 @@ impl<C: Component, K: Sink<C>> RowKernel<C> for Scan<'_, C, K> {
             }
             for first in (direct * BLOCK..n).step_by(BLOCK) {
                 let count = (n - first).min(BLOCK);
-                let copied = Copied::new(&rows[first * k..][..count * k], k, padded, BLOCK);
+                let most = count.next_multiple_of(D::ROWS.max(D::ROWS_OF_ONE));
+                let copied = Copied::new(&rows[first * k..][..count * k], k, padded, most);
                 queries.with(
                     dot,
                     Rows { data: copied.get(), stride: copied.stride, first, count },
@@ -118,7 +119,7 @@ struct Rows<'a, C> {
     stride: usize,
     /// The number of the first row of the block.
     first: usize,
-    /// How many there are; the others are zeros.
+    /// How many there are. Tiles may have more: zeros, or whatever lies there, and nobody looks at their scores.
     count: usize,
 }
 
@@ -158,6 +159,7 @@ impl<D: RowDot> Queries<D> {
                 (1, _, _) => self.few::<1, 1, K>(dot, query, rows, &mut ahead, sink),
                 (2, 4, _) => self.few::<2, 4, K>(dot, query, rows, &mut ahead, sink),
                 (2, _, _) => self.few::<2, 2, K>(dot, query, rows, &mut ahead, sink),
+                (3, 2, _) if D::QUERIES == 3 => self.few::<3, 2, K>(dot, query, rows, &mut ahead, sink),
                 (4, 4, _) if D::QUERIES > 3 => self.few::<4, 4, K>(dot, query, rows, &mut ahead, sink),
                 _ => unreachable!("no tile of {taken} queries and {} rows", D::ROWS),
             }
@@ -273,14 +275,28 @@ impl<T: Pod, const MR: usize> Tile<'_, T, MR> {
         let mut acc = [[dot.zero(); NR]; MR];
         for step in 0..whole {
             fetch(chunk_len::<D>());
-            let mut q = [dot.query(&queries[0][step]); MR];
-            for r in 1..MR {
-                q[r] = dot.query(&queries[r][step]);
-            }
-            for c in 0..NR {
-                let row = dot.row(&chunks[c][step]);
+            // The fewer of both wait in registers for the others.
+            if MR <= NR {
+                let mut q = [dot.query(&queries[0][step]); MR];
+                for r in 1..MR {
+                    q[r] = dot.query(&queries[r][step]);
+                }
+                for c in 0..NR {
+                    let row = dot.row(&chunks[c][step]);
+                    for r in 0..MR {
+                        acc[r][c] = dot.dot(q[r], row, acc[r][c]);
+                    }
+                }
+            } else {
+                let mut row = [dot.row(&chunks[0][step]); NR];
+                for c in 1..NR {
+                    row[c] = dot.row(&chunks[c][step]);
+                }
                 for r in 0..MR {
-                    acc[r][c] = dot.dot(q[r], row, acc[r][c]);
+                    let q = dot.query(&queries[r][step]);
+                    for c in 0..NR {
+                        acc[r][c] = dot.dot(q, row[c], acc[r][c]);
+                    }
                 }
             }
         }

@@ -16,6 +16,9 @@ pub(crate) trait Metric: Copy + Send + Sync + 'static {
     /// What the second vector has beyond its end, where the first has 0: lanes that leave every sum as it is.
     const BEYOND: f32;
 
+    /// How many vectors a step holds beside a, b and the sums.
+    const BETWEEN: usize;
+
     /// The lanes with sixteen elements more.
     fn step<S: Simd>(simd: S, a: S::F32, b: S::F32, sums: S::F32) -> S::F32;
 
@@ -30,6 +33,7 @@ pub(crate) struct Product;
 impl Metric for Product {
     // 0 · −0 = −0, which leaves every sum as it is; +0 would not leave −0.
     const BEYOND: f32 = -0.0;
+    const BETWEEN: usize = 0;
 
     #[inline(always)]
     fn step<S: Simd>(simd: S, a: S::F32, b: S::F32, sums: S::F32) -> S::F32 {
@@ -72,7 +76,12 @@ impl<S: Simd, M: Metric> RowDot for F32Rows<S, M> {
     type Row = S::F32;
     type Constant = ();
 
-    const QUERIES: usize = if S::ACCUMULATORS >= 16 { 4 } else { 2 };
+    const QUERIES: usize = match S::ACCUMULATORS {
+        16.. => 4,
+        // A step's own registers are those of the third query.
+        6.. if M::BETWEEN == 0 => 3,
+        _ => 2,
+    };
     const ROWS: usize = if S::ACCUMULATORS >= 16 { 4 } else { 2 };
     const ROWS_OF_ONE: usize = 1;
 

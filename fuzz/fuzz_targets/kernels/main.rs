@@ -2,15 +2,22 @@
 //! the bits of `minilm_kernels::reference`, and nothing read or written outside the slices.
 #![no_main]
 
+mod number;
+mod operation;
+mod slice;
+
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
-    Activation, AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear,
-    Precision, RowsMut, TopK, activate, attention, attention_heads, cls_pool, dot, embedding_sum,
-    euclidean_distance, euclidean_distance_matrix, l2_normalize, layer_norm, linear, linear_columns,
-    manhattan_distance, manhattan_distance_matrix, max_pool, mean_pool, reference, similarity_matrix,
-    softmax,
+    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, Precision, RowsMut,
+    TopK, activate, attention, attention_heads, cls_pool, dot, embedding_sum, euclidean_distance,
+    euclidean_distance_matrix, l2_normalize, layer_norm, linear, linear_columns, manhattan_distance,
+    manhattan_distance_matrix, max_pool, mean_pool, reference, similarity_matrix, softmax,
 };
+
+use number::Number;
+use operation::{Operation, Size, Then, Weights};
+use slice::{BEFORE, Slice};
 
 #[derive(Arbitrary, Debug)]
 struct Case {
@@ -19,242 +26,6 @@ struct Case {
     offset: u8,
     /// What the tensors are made of, see [`Case::numbers`].
     numbers: Vec<Number>,
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Operation {
-    Linear {
-        m: Size<0, 20>,
-        n: Size<1, 70>,
-        k: Size<1, 270>,
-        split: u8,
-        then: Then,
-        precision: Weights,
-    },
-    /// So long that int8 has several groups of INT8_GROUP inputs.
-    LongLinear {
-        m: Size<1, 9>,
-        n: Size<1, 40>,
-        k: Size<300, 900>,
-        then: Then,
-        precision: Weights,
-    },
-    Attention {
-        precision: Weights,
-        heads: Size<1, 4>,
-        head_size: Size<1, 40>,
-        s: Size<0, 40>,
-        longer: Size<0, 40>,
-    },
-    /// So long that p · v has more than one block of K_BLOCK.
-    LongAttention {
-        precision: Weights,
-        head_size: Size<1, 20>,
-        s: Size<100, 170>,
-    },
-    Softmax {
-        rows: Size<0, 5>,
-        width: Size<1, 270>,
-    },
-    LayerNorm {
-        rows: Size<0, 9>,
-        h: Size<1, 270>,
-        eps: Number,
-    },
-    Activate {
-        n: Size<0, 100>,
-        function: Function,
-    },
-    EmbeddingSum {
-        s: Size<0, 5>,
-        h: Size<1, 100>,
-    },
-    MeanPool {
-        s: Size<1, 40>,
-        h: Size<1, 100>,
-    },
-    MaxPool {
-        s: Size<1, 40>,
-        h: Size<1, 100>,
-    },
-    ClsPool {
-        s: Size<1, 5>,
-        h: Size<1, 100>,
-    },
-    L2Normalize {
-        n: Size<0, 270>,
-    },
-    Dot {
-        k: Size<0, 270>,
-    },
-    SimilarityMatrix {
-        m: Size<0, 10>,
-        n: Size<0, 10>,
-        k: Size<1, 100>,
-    },
-    EuclideanDistance {
-        k: Size<0, 270>,
-    },
-    EuclideanDistanceMatrix {
-        m: Size<0, 10>,
-        n: Size<0, 10>,
-        k: Size<1, 100>,
-    },
-    ManhattanDistance {
-        k: Size<0, 270>,
-    },
-    ManhattanDistanceMatrix {
-        m: Size<0, 10>,
-        n: Size<0, 10>,
-        k: Size<1, 100>,
-    },
-    /// In two blocks.
-    TopK {
-        n: Size<0, 400>,
-        k: Size<0, 20>,
-        split: u8,
-    },
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Weights {
-    F32,
-    Bf16,
-    Int8,
-    /// Of inputs that have factors.
-    ScaledInt8,
-}
-
-impl Weights {
-    fn precision(self) -> Precision {
-        match self {
-            Weights::F32 => Precision::F32,
-            Weights::Bf16 => Precision::Bf16,
-            Weights::Int8 | Weights::ScaledInt8 => Precision::Int8,
-        }
-    }
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Function {
-    Gelu,
-    GeluTanh,
-    GeluPolynomial,
-    Relu,
-    Tanh,
-}
-
-impl Function {
-    /// The kernel's name for it, and its specification.
-    fn both(self) -> (Activation, fn(f32) -> f32) {
-        match self {
-            Function::Gelu => (Activation::Gelu, reference::gelu),
-            Function::GeluTanh => (Activation::GeluTanh, reference::gelu_tanh),
-            Function::GeluPolynomial => (Activation::GeluPolynomial, reference::gelu_polynomial),
-            Function::Relu => (Activation::Relu, reference::relu),
-            Function::Tanh => (Activation::Tanh, reference::tanh),
-        }
-    }
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Then {
-    Bias,
-    Activation(Function),
-    Residual,
-}
-
-/// LEAST … MOST.
-#[derive(Clone, Copy, Debug)]
-struct Size<const LEAST: usize, const MOST: usize>(usize);
-
-impl<'a, const LEAST: usize, const MOST: usize> Arbitrary<'a> for Size<LEAST, MOST> {
-    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
-        Ok(Size(u.int_in_range(LEAST..=MOST)?))
-    }
-
-    fn size_hint(_: usize) -> (usize, Option<usize>) {
-        (0, Some(2))
-    }
-}
-
-/// Bits alone would nearly always end in infinity or NaN, where every order of a sum is the same.
-#[derive(Clone, Copy, Debug)]
-enum Number {
-    Bits(u32),
-    Thousandths(i16),
-    Denormal(u16),
-    Special(f32),
-}
-
-/// One byte says which, and two or four are the number: a fuzzer that grows its inputs slowly then has more of
-/// them than with the four bytes that derived code takes for a variant.
-impl<'a> Arbitrary<'a> for Number {
-    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
-        const SPECIAL: [f32; 7] =
-            [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN_POSITIVE];
-        Ok(match u8::arbitrary(u)? {
-            0..160 => Number::Thousandths(u.arbitrary()?),
-            160..192 => Number::Denormal(u.arbitrary()?),
-            192..248 => Number::Bits(u.arbitrary()?),
-            kind => Number::Special(SPECIAL[usize::from(kind) % SPECIAL.len()]),
-        })
-    }
-
-    fn size_hint(_: usize) -> (usize, Option<usize>) {
-        (1, Some(5))
-    }
-}
-
-impl Number {
-    fn value(self) -> f32 {
-        match self {
-            Number::Bits(bits) => f32::from_bits(bits),
-            Number::Thousandths(n) => f32::from(n) / 1000.0,
-            Number::Denormal(bits) => f32::from_bits(u32::from(bits)),
-            Number::Special(x) => x,
-        }
-    }
-}
-
-/// A slice at some distance from the beginning of its allocation, and up to its end: AddressSanitizer sees
-/// whatever is read or written behind it, [`Slice::check`] what is written before it.
-struct Slice {
-    elements: Vec<f32>,
-    offset: usize,
-}
-
-/// What stands before a slice.
-const BEFORE: f32 = 1234.5;
-
-impl Slice {
-    fn new(values: &[f32], offset: u8) -> Slice {
-        let offset = usize::from(offset % 16);
-        let mut elements = Vec::with_capacity(offset + values.len());
-        elements.resize(offset, BEFORE);
-        elements.extend_from_slice(values);
-        Slice { elements, offset }
-    }
-
-    fn get(&self) -> &[f32] {
-        &self.elements[self.offset..]
-    }
-
-    fn get_mut(&mut self) -> &mut [f32] {
-        &mut self.elements[self.offset..]
-    }
-
-    /// The bits of what was found are those expected; one NaN is as good as another.
-    fn check(&self, isa: Isa, expected: &[f32]) {
-        assert!(self.elements[..self.offset].iter().all(|&x| x == BEFORE), "{isa}: written before the slice");
-        assert_eq!(self.get().len(), expected.len());
-        for (i, (found, expected)) in self.get().iter().zip(expected).enumerate() {
-            assert!(
-                found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan(),
-                "{isa}: element {i} is {found:e}, the reference says {expected:e}"
-            );
-        }
-    }
 }
 
 impl Case {

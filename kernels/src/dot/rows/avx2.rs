@@ -3,8 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{BitCounts, ByteProducts, Inside, Ready};
-use crate::simd::{Avx2, I32x16, Simd};
+use super::{BitCounts, ByteProducts};
+use crate::simd::{Avx2, I32x16};
 
 /// Intrinsics that touch registers alone.
 macro_rules! register {
@@ -48,24 +48,8 @@ impl Avx2 {
 
 /// `vpmaddubsw`, which multiplies bytes, saturates. Here bytes become 16 bits before they are multiplied.
 impl ByteProducts for Avx2 {
-    type Simd = Avx2;
     type Chunk = [u8; 32];
     type Line = I32x16;
-
-    // 16 ymm registers: 2 × 2 × 2 sums, 4 of queries, 2 of a row, a product.
-    const QUERIES: usize = 2;
-    const ROWS: usize = 2;
-    const ROWS_OF_ONE: usize = 1;
-
-    #[inline(always)]
-    fn simd(self) -> Avx2 {
-        self
-    }
-
-    #[inline(always)]
-    fn call_ready<R: Ready>(self, ready: R) -> R::Output {
-        Simd::call(self, Inside(ready))
-    }
 
     #[inline(always)]
     fn int8_query(self, chunk: &[u8; 32]) -> I32x16 {
@@ -111,23 +95,8 @@ fn bit_counts(v: __m256i) -> __m256i {
 }
 
 impl BitCounts for Avx2 {
-    type Simd = Avx2;
     type Chunk = [u8; 64];
     type Line = I32x16;
-
-    const QUERIES: usize = 2;
-    const ROWS: usize = 2;
-    const ROWS_OF_ONE: usize = 1;
-
-    #[inline(always)]
-    fn simd(self) -> Avx2 {
-        self
-    }
-
-    #[inline(always)]
-    fn call_ready<R: Ready>(self, ready: R) -> R::Output {
-        Simd::call(self, Inside(ready))
-    }
 
     #[inline(always)]
     fn line(self, chunk: &[u8; 64]) -> I32x16 {

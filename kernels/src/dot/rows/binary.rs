@@ -2,29 +2,17 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{On, Ready, RowDot, RowKernel, chunk_len};
+use super::{I32, IntegerDot, On, RowDot, RowKernel, chunk_len};
 use crate::search::Bits;
 use crate::simd::{LANES, Simd};
 
 /// Counting bits on an instruction set. A value is the proof that the machine has it.
-pub(crate) trait BitCounts: Copy + Send + Sync + 'static {
-    type Simd: Simd;
-
+pub(crate) trait BitCounts: IntegerDot {
     /// 64 or 32 bytes.
     type Chunk: Pod;
 
     /// A chunk in registers.
     type Line: Copy;
-
-    /// See [`RowDot`].
-    const QUERIES: usize;
-    const ROWS: usize;
-    const ROWS_OF_ONE: usize;
-
-    fn simd(self) -> Self::Simd;
-
-    /// Runs what is ready as a function of its own, compiled for this instruction set.
-    fn call_ready<R: Ready>(self, ready: R) -> R::Output;
 
     fn line(self, chunk: &Self::Chunk) -> Self::Line;
 
@@ -37,9 +25,6 @@ pub(crate) trait BitCounts: Copy + Send + Sync + 'static {
     /// Each lane negated.
     fn negate(self, sums: I32<Self>) -> I32<Self>;
 }
-
-/// Sixteen sums.
-type I32<B> = <<B as BitCounts>::Simd as Simd>::I32;
 
 /// From its byte 64 − n on, the first n bytes of a chunk.
 #[derive(Clone, Copy, Pod, Zeroable)]

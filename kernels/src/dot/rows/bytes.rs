@@ -2,7 +2,7 @@
 
 use bytemuck::Pod;
 
-use super::{On, Ready, RowDot, RowKernel};
+use super::{I32, IntegerDot, On, RowDot, RowKernel};
 use crate::simd::{LANES, Simd};
 
 /// Products of bytes on an instruction set. A value is the proof that the machine has it.
@@ -10,28 +10,16 @@ use crate::simd::{LANES, Simd};
 /// Some instructions multiply signed with unsigned bytes alone. There 128 is added to each byte of a row of int8, or
 /// subtracted from each of uint8, by flipping its highest bit; a sum is then too large by so many times the sum of the
 /// query's bytes. All sums are modulo 2³², so it does not matter what the detour comes to.
-pub(crate) trait ByteProducts: Copy + Send + Sync + 'static {
-    type Simd: Simd;
-
+pub(crate) trait ByteProducts: IntegerDot {
     /// 64 or 32 bytes.
     type Chunk: Pod;
 
     /// A chunk as the products want it.
     type Line: Copy;
 
-    /// See [`RowDot`].
-    const QUERIES: usize;
-    const ROWS: usize;
-    const ROWS_OF_ONE: usize;
-
     /// What has been added to each byte of a row of int8, and of uint8.
     const INT8_OFFSET: i32 = 0;
     const UINT8_OFFSET: i32 = 0;
-
-    fn simd(self) -> Self::Simd;
-
-    /// Runs what is ready as a function of its own, compiled for this instruction set.
-    fn call_ready<R: Ready>(self, ready: R) -> R::Output;
 
     fn int8_query(self, chunk: &Self::Chunk) -> Self::Line;
     fn int8_row(self, chunk: &Self::Chunk) -> Self::Line;
@@ -41,9 +29,6 @@ pub(crate) trait ByteProducts: Copy + Send + Sync + 'static {
     fn uint8_row(self, chunk: &Self::Chunk) -> Self::Line;
     fn uint8_dot(self, query: Self::Line, row: Self::Line, sums: I32<Self>) -> I32<Self>;
 }
-
-/// Sixteen sums.
-type I32<B> = <<B as ByteProducts>::Simd as Simd>::I32;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Int8Rows<B>(pub(crate) B);

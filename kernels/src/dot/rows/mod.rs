@@ -126,6 +126,46 @@ impl<D: RowDot, K: RowKernel<D::Component>> Ready for On<K, D> {
     }
 }
 
+/// An instruction set that adds products of integers up: what bytes and bits have in common. A value is the proof that the
+/// machine has it.
+pub(crate) trait IntegerDot: Copy + Send + Sync + 'static {
+    type Simd: Simd;
+
+    /// See [`RowDot`].
+    const QUERIES: usize;
+    const ROWS: usize;
+    const ROWS_OF_ONE: usize;
+
+    fn simd(self) -> Self::Simd;
+
+    /// Runs what is ready as a function of its own, compiled for this instruction set.
+    fn call_ready<R: Ready>(self, ready: R) -> R::Output;
+}
+
+/// Sixteen sums of an [`IntegerDot`].
+type I32<D> = <<D as IntegerDot>::Simd as Simd>::I32;
+
+/// Where a [`Simd`] is all that it takes: plain Rust, AVX2, NEON.
+impl<S: Simd> IntegerDot for S {
+    type Simd = S;
+
+    // Of 16 registers of eight lanes, 2 × 2 × 2 are sums, 4 of queries, 2 of a row. Of NEON's 32 with four lanes, as many
+    // again.
+    const QUERIES: usize = 2;
+    const ROWS: usize = 2;
+    const ROWS_OF_ONE: usize = 1;
+
+    #[inline(always)]
+    fn simd(self) -> S {
+        self
+    }
+
+    #[inline(always)]
+    fn call_ready<R: Ready>(self, ready: R) -> R::Output {
+        self.call(Inside(ready))
+    }
+}
+
 /// Runs what is [`Ready`] where a [`Kernel`] is wanted: on those instruction sets that need no more than a [`Simd`] does.
 struct Inside<R>(R);
 

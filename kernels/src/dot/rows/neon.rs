@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{BitCounts, ByteProducts, Inside, Ready};
+use super::{BitCounts, ByteProducts, Inside, IntegerDot, Ready};
 use crate::dot::{Dot, NeonInt8, NeonSdot};
 use crate::simd::{I32x16, Neon, Simd};
 
@@ -98,10 +98,8 @@ fn umull(a: uint8x16_t, b: uint8x16_t, sums: int32x4_t) -> int32x4_t {
 
 macro_rules! byte_products {
     ($token:ty, $signed:ident, $unsigned:ident, |$self:ident, $ready:ident| $call:expr) => {
-        impl ByteProducts for $token {
+        impl IntegerDot for $token {
             type Simd = Neon;
-            type Chunk = [u8; 64];
-            type Line = U8x64;
 
             // 32 q registers: 2 × 2 × 4 sums, 8 of queries, 4 of a row, two products.
             const QUERIES: usize = 2;
@@ -117,6 +115,11 @@ macro_rules! byte_products {
             fn call_ready<R: Ready>($self, $ready: R) -> R::Output {
                 $call
             }
+        }
+
+        impl ByteProducts for $token {
+            type Chunk = [u8; 64];
+            type Line = U8x64;
 
             #[inline(always)]
             fn int8_query(self, chunk: &[u8; 64]) -> U8x64 {
@@ -166,23 +169,8 @@ fn add_differing(a: uint8x16_t, b: uint8x16_t, sums: int32x4_t) -> int32x4_t {
 }
 
 impl BitCounts for Neon {
-    type Simd = Neon;
     type Chunk = [u8; 64];
     type Line = U8x64;
-
-    const QUERIES: usize = 2;
-    const ROWS: usize = 2;
-    const ROWS_OF_ONE: usize = 1;
-
-    #[inline(always)]
-    fn simd(self) -> Neon {
-        self
-    }
-
-    #[inline(always)]
-    fn call_ready<R: Ready>(self, ready: R) -> R::Output {
-        Simd::call(self, Inside(ready))
-    }
 
     #[inline(always)]
     fn line(self, chunk: &[u8; 64]) -> U8x64 {

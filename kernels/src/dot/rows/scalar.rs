@@ -1,7 +1,7 @@
 //! Bytes and bits in plain Rust.
 
-use super::{BitCounts, ByteProducts, Inside, Ready};
-use crate::simd::{LANES, Scalar, Simd};
+use super::{BitCounts, ByteProducts};
+use crate::simd::{LANES, Scalar};
 
 /// Four bytes a lane.
 type Line<T> = [[T; 4]; LANES];
@@ -18,23 +18,8 @@ where
 }
 
 impl ByteProducts for Scalar {
-    type Simd = Scalar;
     type Chunk = [u8; 64];
     type Line = [u8; 64];
-
-    const QUERIES: usize = 2;
-    const ROWS: usize = 2;
-    const ROWS_OF_ONE: usize = 1;
-
-    #[inline(always)]
-    fn simd(self) -> Scalar {
-        self
-    }
-
-    #[inline(always)]
-    fn call_ready<R: Ready>(self, ready: R) -> R::Output {
-        Simd::call(self, Inside(ready))
-    }
 
     #[inline(always)]
     fn int8_query(self, chunk: &[u8; 64]) -> [u8; 64] {
@@ -68,23 +53,8 @@ impl ByteProducts for Scalar {
 }
 
 impl BitCounts for Scalar {
-    type Simd = Scalar;
     type Chunk = [u8; 64];
     type Line = [u32; LANES];
-
-    const QUERIES: usize = 2;
-    const ROWS: usize = 2;
-    const ROWS_OF_ONE: usize = 1;
-
-    #[inline(always)]
-    fn simd(self) -> Scalar {
-        self
-    }
-
-    #[inline(always)]
-    fn call_ready<R: Ready>(self, ready: R) -> R::Output {
-        Simd::call(self, Inside(ready))
-    }
 
     #[inline(always)]
     fn line(self, chunk: &[u8; 64]) -> [u32; LANES] {

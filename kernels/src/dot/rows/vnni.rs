@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{ByteProducts, Ready};
+use super::{ByteProducts, IntegerDot, Ready};
 use crate::dot::{Avx512Vnni, AvxVnni, Dot};
 use crate::simd::{Avx2, Avx512, I32x16};
 
@@ -28,16 +28,12 @@ unsafe fn avx_trampoline<R: Ready>(_token: AvxVnni, ready: R) -> R::Output {
     ready.run()
 }
 
-impl ByteProducts for Avx512Vnni {
+impl IntegerDot for Avx512Vnni {
     type Simd = Avx512;
-    type Chunk = [u8; 64];
-    type Line = __m512i;
 
     const QUERIES: usize = 4;
     const ROWS: usize = 4;
     const ROWS_OF_ONE: usize = 1;
-    const INT8_OFFSET: i32 = 128;
-    const UINT8_OFFSET: i32 = -128;
 
     #[inline(always)]
     fn simd(self) -> Avx512 {
@@ -49,6 +45,14 @@ impl ByteProducts for Avx512Vnni {
         // SAFETY: `self` is the proof that the machine has these features.
         unsafe { avx512_trampoline(self, ready) }
     }
+}
+
+impl ByteProducts for Avx512Vnni {
+    type Chunk = [u8; 64];
+    type Line = __m512i;
+
+    const INT8_OFFSET: i32 = 128;
+    const UINT8_OFFSET: i32 = -128;
 
     #[inline(always)]
     fn int8_query(self, chunk: &[u8; 64]) -> __m512i {
@@ -86,17 +90,13 @@ impl ByteProducts for Avx512Vnni {
     }
 }
 
-impl ByteProducts for AvxVnni {
+impl IntegerDot for AvxVnni {
     type Simd = Avx2;
-    type Chunk = [u8; 64];
-    type Line = I32x16;
 
     // 16 ymm registers: 2 × 2 × 2 sums, 4 of queries, 2 of a row, the signs.
     const QUERIES: usize = 2;
     const ROWS: usize = 2;
     const ROWS_OF_ONE: usize = 1;
-    const INT8_OFFSET: i32 = 128;
-    const UINT8_OFFSET: i32 = -128;
 
     #[inline(always)]
     fn simd(self) -> Avx2 {
@@ -108,6 +108,14 @@ impl ByteProducts for AvxVnni {
         // SAFETY: `self` is the proof that the machine has these features.
         unsafe { avx_trampoline(self, ready) }
     }
+}
+
+impl ByteProducts for AvxVnni {
+    type Chunk = [u8; 64];
+    type Line = I32x16;
+
+    const INT8_OFFSET: i32 = 128;
+    const UINT8_OFFSET: i32 = -128;
 
     #[inline(always)]
     fn int8_query(self, chunk: &[u8; 64]) -> I32x16 {

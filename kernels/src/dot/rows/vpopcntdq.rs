@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BitCounts, Ready};
+use super::{BitCounts, IntegerDot, Ready};
 use crate::simd::Avx512;
 
 /// The proof that this machine has AVX-512F and AVX-512 VPOPCNTDQ.
@@ -36,10 +36,8 @@ macro_rules! register {
     };
 }
 
-impl BitCounts for Avx512Vpopcntdq {
+impl IntegerDot for Avx512Vpopcntdq {
     type Simd = Avx512;
-    type Chunk = [u8; 64];
-    type Line = __m512i;
 
     const QUERIES: usize = 4;
     const ROWS: usize = 4;
@@ -55,6 +53,11 @@ impl BitCounts for Avx512Vpopcntdq {
         // SAFETY: `self` is the proof that the machine has these features.
         unsafe { trampoline(self, ready) }
     }
+}
+
+impl BitCounts for Avx512Vpopcntdq {
+    type Chunk = [u8; 64];
+    type Line = __m512i;
 
     #[inline(always)]
     fn line(self, chunk: &[u8; 64]) -> __m512i {

@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &ClusterArguments) -> Result<(), CliError> {
     let method = Method::of(arguments, texts.len())?;
     let plot = arguments.plot.as_deref().map(|path| Output::open(Some(path))).transpose()?;
 
-    let quiet = arguments.model.source.quiet;
+    let quiet = arguments.encode.model.source.quiet;
     let (encoded, stored);
     let (vectors, place) = match &arguments.vectors {
         Some(path) => {
@@ -54,8 +54,8 @@ pub(crate) fn run(arguments: &ClusterArguments) -> Result<(), CliError> {
             (stored.vectors(), path.display().to_string())
         }
         None => {
-            let model = load(&arguments.model, arguments.threads)?;
-            encoded = encode(&model, &texts, &arguments.encode, quiet)?;
+            let model = load(&arguments.encode.model, arguments.encode.threads)?;
+            encoded = encode(&model, &texts, &arguments.encode)?;
             (encoded.vectors(), name_of(&model))
         }
     };
@@ -131,7 +131,7 @@ impl Method {
         let distance = arguments.distance.unwrap_or_default();
         let usual = if distance == Distance::Euclidean { Linkage::Ward } else { Linkage::Average };
         let linkage = arguments.linkage.unwrap_or(usual);
-        Method::Agglomerative(options.linkage(linkage).distance(distance).threads(arguments.threads))
+        Method::Agglomerative(options.linkage(linkage).distance(distance).threads(arguments.encode.threads))
     }
 
     fn apply(
@@ -144,7 +144,7 @@ impl Method {
                 let options = KMeansOptions::default()
                     .seed(arguments.seed)
                     .n_init(n_init(vectors.len()))
-                    .threads(arguments.threads);
+                    .threads(arguments.encode.threads);
                 k_means(vectors, *k, &options)
             }
             Method::Agglomerative(options) => agglomerative(vectors, options),
@@ -182,9 +182,7 @@ fn n_init(texts: usize) -> usize {
 /// What is left to go wrong is the vectors' fault, which come from `place`, or the memory's.
 fn refused(place: &str, error: &ClusteringError) -> CliError {
     match error {
-        ClusteringError::Vectors(_) | ClusteringError::TooLarge { .. } => {
-            CliError::Input { place: place.to_owned(), reason: error.to_string() }
-        }
+        ClusteringError::Vectors(_) => CliError::Input { place: place.to_owned(), reason: error.to_string() },
         _ => CliError::Options(error.to_string()),
     }
 }

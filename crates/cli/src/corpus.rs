@@ -43,10 +43,9 @@ pub(crate) fn encode(
     model: &SentenceTransformer,
     texts: &[String],
     arguments: &EncodeArguments,
-    quiet: bool,
 ) -> Result<Embeddings, CliError> {
     let mut options = arguments.options();
-    let bar = if quiet { None } else { EmbedBar::of_texts(texts.len()).map(Arc::new) };
+    let bar = if arguments.model.source.quiet { None } else { EmbedBar::of_texts(texts.len()).map(Arc::new) };
     if let Some(bar) = &bar {
         options = options.progress(bar.clone());
     }

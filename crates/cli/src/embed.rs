@@ -45,9 +45,9 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
     // A wrong format or a wrong field is wrong in the first text already.
     let first = texts.next().transpose()?;
     // Where the vectors themselves are shown, a bar would be drawn over them.
-    let bar_wanted = !arguments.model.source.quiet && !output.is_terminal();
+    let bar_wanted = !arguments.encode.model.source.quiet && !output.is_terminal();
 
-    let model = load(&arguments.model, arguments.threads)?;
+    let model = load(&arguments.encode.model, arguments.encode.threads)?;
 
     let mut options = arguments.encode.options();
     let bar = position.filter(|_| bar_wanted).and_then(EmbedBar::of_input).map(Arc::new);

@@ -26,8 +26,8 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
         None => None,
     };
 
-    let quiet = arguments.model.source.quiet;
-    let model = load(&arguments.model, arguments.threads)?;
+    let quiet = arguments.encode.model.source.quiet;
+    let model = load(&arguments.encode.model, arguments.encode.threads)?;
     let mut encode = arguments.encode.options();
     let bar = if quiet { None } else { EmbedBar::of_input(position).map(Arc::new) };
     if let Some(bar) = &bar {

@@ -50,8 +50,8 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<(), CliError> {
             "minilm: warning: the build of {place} was interrupted; only its first {texts} texts are searched"
         );
     }
-    let model = load(&arguments.model, arguments.threads)?;
-    let mut options = SearchOptions::default().top_k(arguments.top_k).threads(arguments.threads);
+    let model = load(&arguments.encode.model, arguments.encode.threads)?;
+    let mut options = SearchOptions::default().top_k(arguments.top_k).threads(arguments.encode.threads);
     if let Some(threshold) = arguments.threshold {
         options = options.score_threshold(threshold);
     }

@@ -49,8 +49,8 @@ pub(crate) fn run(arguments: &SimilarityArguments) -> Result<(), CliError> {
     check_size(rows, texts.len() - first_column)?;
     let plot = arguments.plot.as_deref().map(|path| Output::open(Some(path))).transpose()?;
 
-    let model = load(&arguments.model, arguments.threads)?;
-    let vectors = encode(&model, &texts, &arguments.encode, arguments.model.source.quiet)?;
+    let model = load(&arguments.encode.model, arguments.encode.threads)?;
+    let vectors = encode(&model, &texts, &arguments.encode)?;
     let all = vectors.vectors();
     let columns = all.range(first_column, texts.len());
     let compared = arguments.function.similarity(all.range(0, rows), columns).map_err(minilm::Error::from)?;

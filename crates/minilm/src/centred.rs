@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use minilm_storage::Vectors;
+use minilm_storage::{Vectors, VectorsError};
 
 /// Vectors less their mean, or less that of others. No copy is kept: rows are computed as they are asked for.
 pub(crate) struct Centred<'a> {
@@ -55,21 +55,16 @@ impl<'a> Centred<'a> {
     }
 }
 
-/// The first component that is too large to be squared and added up in f32: as vector, component and value.
+/// That all components can be squared and added up in f32.
 ///
 /// 10¹⁵ is far beyond what an embedding has; with at most that, the squared distance of two vectors of 10⁷ components is
 /// finite.
-pub(crate) fn too_large(vectors: Vectors<'_>) -> Option<(usize, usize, f32)> {
-    let largest = vectors.as_slice().iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
-    if largest <= LARGEST {
-        return None;
-    }
-    let at = vectors.as_slice().iter().position(|x| x.abs() > LARGEST)?;
-    Some((at / vectors.dimension(), at % vectors.dimension(), vectors.as_slice()[at]))
+pub(crate) fn check_size(vectors: Vectors<'_>) -> Result<(), VectorsError> {
+    const LIMIT: f32 = 1e15;
+    let Some(at) = vectors.as_slice().iter().position(|x| x.abs() > LIMIT) else { return Ok(()) };
+    let (vector, component) = (at / vectors.dimension(), at % vectors.dimension());
+    Err(VectorsError::TooLarge { vector, component, value: vectors.row(vector)[component], limit: LIMIT })
 }
-
-/// See [`too_large`].
-pub(crate) const LARGEST: f32 = 1e15;
 
 #[cfg(test)]
 mod tests {
@@ -95,8 +90,9 @@ mod tests {
     #[test]
     fn what_is_too_large_is_found() {
         let mut numbers = vec![1.0, -1e15, 2.0, 3.0];
-        assert_eq!(too_large(Vectors::new(&numbers, 2).unwrap()), None);
+        assert_eq!(check_size(Vectors::new(&numbers, 2).unwrap()), Ok(()));
         numbers[3] = -2e15;
-        assert_eq!(too_large(Vectors::new(&numbers, 2).unwrap()), Some((1, 1, -2e15)));
+        let expected = VectorsError::TooLarge { vector: 1, component: 1, value: -2e15, limit: 1e15 };
+        assert_eq!(check_size(Vectors::new(&numbers, 2).unwrap()), Err(expected));
     }
 }

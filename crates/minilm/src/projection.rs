@@ -5,7 +5,7 @@ mod symmetric_eigen;
 use minilm_kernels::{Isa, UnavailableIsa, similarity_matrix};
 use minilm_storage::{Vectors, VectorsError};
 
-use crate::centred::{Centred, LARGEST, too_large};
+use crate::centred::{Centred, check_size};
 use symmetric_eigen::symmetric_eigen;
 
 /// Vectors along their principal components: what [`pca`] finds.
@@ -80,25 +80,9 @@ pub enum ProjectionError {
         dimension: usize,
     },
 
-    /// A component that is not finite.
+    /// A component that is not finite or too large.
     #[error(transparent)]
     Vectors(#[from] VectorsError),
-
-    /// A component whose square would leave the range of f32.
-    #[error(
-        "component {component} of vector {vector} is {value:e}; expected at most {limit:e} either way, for squares are \
-         added up"
-    )]
-    TooLarge {
-        /// Which vector, counted from 0.
-        vector: usize,
-        /// Which of its components, counted from 0.
-        component: usize,
-        /// The component.
-        value: f32,
-        /// The largest that is taken.
-        limit: f32,
-    },
 
     /// The instruction set of the environment is not there.
     #[error(transparent)]
@@ -144,9 +128,7 @@ fn pca_on(isa: Isa, vectors: Vectors<'_>, components: usize) -> Result<Projectio
         return Err(ProjectionError::ComponentCount { found: components, dimension });
     }
     vectors.check_finite()?;
-    if let Some((vector, component, value)) = too_large(vectors) {
-        return Err(ProjectionError::TooLarge { vector, component, value, limit: LARGEST });
-    }
+    check_size(vectors)?;
 
     let centred = Centred::new(vectors);
     let covariance = covariance(isa, &centred);

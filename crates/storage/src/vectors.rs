@@ -18,7 +18,7 @@ pub struct Vectors<'a> {
 }
 
 /// Vectors that do not fit: to each other, to what they are used for, or to their own dimension.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VectorsError {
     /// A slice that is not cut into whole vectors.
@@ -57,6 +57,22 @@ pub enum VectorsError {
         component: usize,
         /// The component, as text: NaN is not equal to itself.
         value: String,
+    },
+
+    /// A component whose square would leave the range of f32.
+    #[error(
+        "component {component} of vector {vector} is {value:e}; expected at most {limit:e} either way, for squares are \
+         added up"
+    )]
+    TooLarge {
+        /// Which vector, counted from 0.
+        vector: usize,
+        /// Which of its components, counted from 0.
+        component: usize,
+        /// The component.
+        value: f32,
+        /// The largest that is taken.
+        limit: f32,
     },
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use minilm::clustering::{Distance, Linkage};
 
-use super::{EncodeArguments, InputArguments, ModelArguments};
+use super::{EncodeArguments, InputArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,13 +62,6 @@ pub(crate) struct ClusterArguments {
 
     #[command(flatten)]
     pub(crate) encode: EncodeArguments,
-
-    /// How many threads to use; 0 for as many as there are. The result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) threads: usize,
-
-    #[command(flatten)]
-    pub(crate) model: ModelArguments,
 }
 
 fn linkages() -> impl TypedValueParser<Value = Linkage> {

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use minilm::EmbeddingPrecision;
 use minilm::storage::EmbeddingFormat;
 
-use super::{EncodeArguments, InputArguments, ModelArguments};
+use super::{EncodeArguments, InputArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,13 +70,6 @@ pub(crate) struct EmbedArguments {
 
     #[command(flatten)]
     pub(crate) encode: EncodeArguments,
-
-    /// How many threads to use; 0 for as many as there are. The result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) threads: usize,
-
-    #[command(flatten)]
-    pub(crate) model: ModelArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

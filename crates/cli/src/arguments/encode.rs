@@ -1,7 +1,9 @@
 use clap::{Args, ValueEnum};
 use minilm::EncodeOptions;
 
-/// What is done with texts before they are encoded, and with their vectors.
+use super::ModelArguments;
+
+/// How texts become vectors: by which model, on how many threads, and what is done before and after.
 #[derive(Args)]
 pub(crate) struct EncodeArguments {
     /// Put this before every text, as "query: "
@@ -30,6 +32,13 @@ pub(crate) struct EncodeArguments {
     /// The most texts that are computed together; 0 for as many as are best. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) batch_size: usize,
+
+    /// How many threads to use; 0 for as many as there are. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EncodeArguments, InputArguments, ModelArguments};
+use super::{EncodeArguments, InputArguments};
 
 const INDEX_EXAMPLES: &str = "\
 Examples:
@@ -49,13 +49,6 @@ pub(crate) struct IndexArguments {
 
     #[command(flatten)]
     pub(crate) encode: EncodeArguments,
-
-    /// How many threads to use; 0 for as many as there are. The result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) threads: usize,
-
-    #[command(flatten)]
-    pub(crate) model: ModelArguments,
 }
 
 #[derive(Args)]
@@ -94,11 +87,4 @@ pub(crate) struct SearchArguments {
 
     #[command(flatten)]
     pub(crate) encode: EncodeArguments,
-
-    /// How many threads to use; 0 for as many as there are. The result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) threads: usize,
-
-    #[command(flatten)]
-    pub(crate) model: ModelArguments,
 }

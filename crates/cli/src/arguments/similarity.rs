@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use minilm::SimilarityFunction;
 
-use super::{EncodeArguments, InputArguments, ModelArguments};
+use super::{EncodeArguments, InputArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,13 +43,6 @@ pub(crate) struct SimilarityArguments {
 
     #[command(flatten)]
     pub(crate) encode: EncodeArguments,
-
-    /// How many threads to use; 0 for as many as there are. The result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) threads: usize,
-
-    #[command(flatten)]
-    pub(crate) model: ModelArguments,
 }
 
 fn functions() -> impl TypedValueParser<Value = SimilarityFunction> {

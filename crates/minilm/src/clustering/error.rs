@@ -18,25 +18,9 @@ pub enum ClusteringError {
         vectors: usize,
     },
 
-    /// A component that is not finite, or vectors of different dimensions.
+    /// A component that is not finite or too large, or vectors of different dimensions.
     #[error(transparent)]
     Vectors(#[from] VectorsError),
-
-    /// A component whose square would leave the range of f32.
-    #[error(
-        "component {component} of vector {vector} is {value:e}; expected at most {limit:e} either way, for squares are \
-         added up"
-    )]
-    TooLarge {
-        /// Which vector, counted from 0.
-        vector: usize,
-        /// Which of its components, counted from 0.
-        component: usize,
-        /// The component.
-        value: f32,
-        /// The largest that is taken.
-        limit: f32,
-    },
 
     /// There are not as many initial centroids as clusters.
     #[error("{found} initial centroids are given for {expected} clusters")]

@@ -42,7 +42,7 @@ pub use agglomerative::{AgglomerativeOptions, Distance, Linkage, Merge, Stop, ag
 pub use error::ClusteringError;
 pub use k_means::{KMeansOptions, k_means};
 
-use crate::centred::{LARGEST, too_large};
+use crate::centred::check_size;
 
 /// Which vectors belong together.
 ///
@@ -140,12 +140,7 @@ fn check_vectors(vectors: Vectors<'_>) -> Result<(), ClusteringError> {
         return Err(ClusteringError::NoVectors);
     }
     vectors.check_finite()?;
-    match too_large(vectors) {
-        None => Ok(()),
-        Some((vector, component, value)) => {
-            Err(ClusteringError::TooLarge { vector, component, value, limit: LARGEST })
-        }
-    }
+    Ok(check_size(vectors)?)
 }
 
 /// That so many clusters can be made of so many vectors.

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 use std::fmt::Debug;
 
+use crate::dispatch::Isa;
 use crate::simd::{LANES, Simd};
+use crate::top_k::{Push, TopK};
 
 /// What a search orders rows by, the largest first: `f32`, or `i32` where sums are exact integers. Nothing else implements
 /// it.
@@ -37,8 +39,11 @@ pub(crate) trait ScoreLanes: Sized {
 
     fn any_not_less<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> bool;
 
-    /// Each score times its row's factor, which only rows of f32 have.
-    fn scale<S: Simd>(simd: S, scores: Self::Vector<S>, factors: S::F32) -> Self::Vector<S>;
+    /// See [`TopK::push`]. No function of this crate is generic where it is called from outside, or every crate that calls it
+    /// would compile all kernels again.
+    fn push(isa: Isa, top: &mut TopK<Self>, first_index: usize, scores: &[Self])
+    where
+        Self: Score;
 }
 
 impl ScoreLanes for f32 {
@@ -81,9 +86,8 @@ impl ScoreLanes for f32 {
         simd.any_not_less(a, b)
     }
 
-    #[inline(always)]
-    fn scale<S: Simd>(simd: S, scores: S::F32, factors: S::F32) -> S::F32 {
-        simd.mul(scores, factors)
+    fn push(isa: Isa, top: &mut TopK<f32>, first_index: usize, scores: &[f32]) {
+        isa.run(Push { top, first_index, scores });
     }
 }
 
@@ -125,8 +129,7 @@ impl ScoreLanes for i32 {
         simd.any_not_less_i32(a, b)
     }
 
-    #[inline(always)]
-    fn scale<S: Simd>(_simd: S, scores: S::I32, _factors: S::F32) -> S::I32 {
-        scores
+    fn push(isa: Isa, top: &mut TopK<i32>, first_index: usize, scores: &[i32]) {
+        isa.run(Push { top, first_index, scores });
     }
 }

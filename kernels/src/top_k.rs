@@ -54,6 +54,11 @@ impl<S: Score> TopK<S> {
         TopK { k, best: BinaryHeap::new() }
     }
 
+    /// How many scores it keeps.
+    pub(crate) fn k(&self) -> usize {
+        self.k
+    }
+
     /// Adds the scores of the indices `first_index`, `first_index + 1`, …
     ///
     /// # Panics
@@ -66,7 +71,7 @@ impl<S: Score> TopK<S> {
             scores.len()
         );
         if self.k > 0 {
-            isa.run(Push { top: self, first_index, scores });
+            S::push(isa, self, first_index, scores);
         }
     }
 
@@ -104,10 +109,10 @@ impl<S: Score> TopK<S> {
     }
 }
 
-struct Push<'a, S> {
-    top: &'a mut TopK<S>,
-    first_index: usize,
-    scores: &'a [S],
+pub(crate) struct Push<'a, S> {
+    pub(crate) top: &'a mut TopK<S>,
+    pub(crate) first_index: usize,
+    pub(crate) scores: &'a [S],
 }
 
 impl<T: Score> Kernel for Push<'_, T> {

@@ -73,7 +73,7 @@ pub(crate) enum Operation {
     },
     SimilarityMatrix {
         m: Size<0, 10>,
-        n: Size<0, 10>,
+        n: Size<0, 40>,
         k: Size<1, 100>,
     },
     EuclideanDistance {
@@ -81,7 +81,7 @@ pub(crate) enum Operation {
     },
     EuclideanDistanceMatrix {
         m: Size<0, 10>,
-        n: Size<0, 10>,
+        n: Size<0, 40>,
         k: Size<1, 100>,
     },
     ManhattanDistance {
@@ -89,7 +89,7 @@ pub(crate) enum Operation {
     },
     ManhattanDistanceMatrix {
         m: Size<0, 10>,
-        n: Size<0, 10>,
+        n: Size<0, 40>,
         k: Size<1, 100>,
     },
     /// In two blocks.

@@ -8,7 +8,7 @@
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 
-use super::{Dot, DotKernel, Int8Sums};
+use super::{Dot, DotKernel, Inside, Int8Sums, On, Ready};
 use crate::reference::INT8_GROUP;
 use crate::simd::{I32x16, Lanes, Neon, Simd};
 
@@ -45,17 +45,26 @@ impl NeonSdot {
 
 /// # Safety
 ///
-/// The machine must have NEON and the dot product extension, which `token` proves.
+/// The machine must have NEON and the dot product extension, which `_token` proves.
 #[inline(never)]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn sdot_trampoline<K: DotKernel>(token: NeonSdot, kernel: K) -> K::Output {
-    kernel.run(token)
+unsafe fn sdot_trampoline<R: Ready>(_token: NeonSdot, ready: R) -> R::Output {
+    ready.run()
 }
 
-/// The intrinsic is not in stable Rust yet.
+impl NeonSdot {
+    /// Runs what is ready as a function of its own, compiled for this instruction set.
+    #[inline(always)]
+    pub(super) fn run<R: Ready>(self, ready: R) -> R::Output {
+        // SAFETY: `self` is the proof that the machine has these features.
+        unsafe { sdot_trampoline(self, ready) }
+    }
+}
+
+/// Products of signed bytes. The intrinsic is not in stable Rust yet.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn sdot(mut sums: int32x4_t, word: int32x4_t, line: int32x4_t) -> int32x4_t {
+pub(super) fn sdot(mut sums: int32x4_t, word: int32x4_t, line: int32x4_t) -> int32x4_t {
     // SAFETY: the function is compiled for machines that have the instruction, which touches these registers alone.
     unsafe {
         asm!(
@@ -88,8 +97,7 @@ impl Dot for NeonSdot {
 
     #[inline(always)]
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
-        // SAFETY: `self` is the proof that the machine has these features.
-        unsafe { sdot_trampoline(self, kernel) }
+        self.run(On(kernel, self))
     }
 
     #[inline(always)]
@@ -111,15 +119,6 @@ impl Dot for NeonSdot {
 /// NEON without the dot product extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NeonInt8(pub(crate) Neon);
-
-/// # Safety
-///
-/// The machine must have NEON, which `token` proves.
-#[inline(never)]
-#[target_feature(enable = "neon")]
-unsafe fn trampoline<K: DotKernel>(token: NeonInt8, kernel: K) -> K::Output {
-    kernel.run(token)
-}
 
 /// Products of bytes, in 16 bits; of two neighbours the sum, at most 2 · 128 · 127, fits too; then in 32.
 #[inline]
@@ -151,8 +150,7 @@ impl Dot for NeonInt8 {
 
     #[inline(always)]
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
-        // SAFETY: `self` is the proof that the machine has NEON.
-        unsafe { trampoline(self, kernel) }
+        self.0.call(Inside(On(kernel, self)))
     }
 
     #[inline(always)]

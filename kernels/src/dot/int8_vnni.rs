@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Dot, DotKernel, Int8Sums};
+use super::{Dot, DotKernel, Int8Sums, On, Ready};
 use crate::reference::INT8_GROUP;
 use crate::simd::{Avx2, Avx512, I32x16, Lanes, Simd};
 
@@ -24,11 +24,20 @@ impl Avx512Vnni {
 
 /// # Safety
 ///
-/// The machine must have AVX-512F and AVX-512 VNNI, which `token` proves.
+/// The machine must have AVX-512F and AVX-512 VNNI, which `_token` proves.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn avx512_trampoline<K: DotKernel>(token: Avx512Vnni, kernel: K) -> K::Output {
-    kernel.run(token)
+unsafe fn avx512_trampoline<R: Ready>(_token: Avx512Vnni, ready: R) -> R::Output {
+    ready.run()
+}
+
+impl Avx512Vnni {
+    /// Runs what is ready as a function of its own, compiled for this instruction set.
+    #[inline(always)]
+    pub(super) fn run<R: Ready>(self, ready: R) -> R::Output {
+        // SAFETY: `self` is the proof that the machine has these features.
+        unsafe { avx512_trampoline(self, ready) }
+    }
 }
 
 impl Dot for Avx512Vnni {
@@ -49,8 +58,7 @@ impl Dot for Avx512Vnni {
 
     #[inline(always)]
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
-        // SAFETY: `self` is the proof that the machine has these features.
-        unsafe { avx512_trampoline(self, kernel) }
+        self.run(On(kernel, self))
     }
 
     #[inline(always)]
@@ -85,11 +93,20 @@ impl AvxVnni {
 
 /// # Safety
 ///
-/// The machine must have AVX2, FMA and AVX-VNNI, which `token` proves.
+/// The machine must have AVX2, FMA and AVX-VNNI, which `_token` proves.
 #[inline(never)]
 #[target_feature(enable = "avx2,fma,avxvnni")]
-unsafe fn avx_trampoline<K: DotKernel>(token: AvxVnni, kernel: K) -> K::Output {
-    kernel.run(token)
+unsafe fn avx_trampoline<R: Ready>(_token: AvxVnni, ready: R) -> R::Output {
+    ready.run()
+}
+
+impl AvxVnni {
+    /// Runs what is ready as a function of its own, compiled for this instruction set.
+    #[inline(always)]
+    pub(super) fn run<R: Ready>(self, ready: R) -> R::Output {
+        // SAFETY: `self` is the proof that the machine has these features.
+        unsafe { avx_trampoline(self, ready) }
+    }
 }
 
 impl Dot for AvxVnni {
@@ -110,8 +127,7 @@ impl Dot for AvxVnni {
 
     #[inline(always)]
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
-        // SAFETY: `self` is the proof that the machine has these features.
-        unsafe { avx_trampoline(self, kernel) }
+        self.run(On(kernel, self))
     }
 
     #[inline(always)]

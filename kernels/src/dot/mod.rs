@@ -46,6 +46,7 @@ pub(crate) use int8_scalar::ScalarInt8;
 pub(crate) use int8_vnni::{Avx512Vnni, AvxVnni};
 pub(crate) use sums::{ColumnScales, FloatSums, Int8Sums, SumKind};
 
+use crate::dispatch::Kernel;
 use crate::simd::{LANES, Lanes, Simd};
 
 /// A precision on an instruction set. A value is the proof that the machine has it, as a [`Simd`] is.
@@ -184,4 +185,35 @@ pub(crate) trait DotKernel {
     type Output;
 
     fn run<D: Dot>(self, dot: D) -> Self::Output;
+}
+
+/// A kernel that knows what it runs on.
+pub(crate) trait Ready {
+    type Output;
+
+    fn run(self) -> Self::Output;
+}
+
+/// A [`DotKernel`] and what it runs on.
+struct On<K, D>(K, D);
+
+impl<D: Dot, K: DotKernel> Ready for On<K, D> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn run(self) -> K::Output {
+        self.0.run(self.1)
+    }
+}
+
+/// Runs what is [`Ready`] where a [`Kernel`] is wanted: on those instruction sets that need no more than a [`Simd`] does.
+struct Inside<R>(R);
+
+impl<R: Ready> Kernel for Inside<R> {
+    type Output = R::Output;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> R::Output {
+        self.0.run()
+    }
 }

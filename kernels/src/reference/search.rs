@@ -2,12 +2,13 @@
 
 use super::dot;
 
-/// Σ a·b of vectors of one length, an exact integer.
+/// Σ a·b of vectors of one length, an exact integer: of at most [`Component::MAX_LEN`](crate::Component::MAX_LEN)
+/// components, beyond which it may not fit.
 pub fn dot_int8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
-/// Σ a·b of vectors of one length, an exact integer.
+/// As [`dot_int8`], of unsigned bytes.
 pub fn dot_uint8(a: &[u8], b: &[u8]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }

@@ -21,7 +21,7 @@ pub trait Component: Products + Pod + Send + Sync {
     type Score: Score;
 
     /// The most components a vector may have, so that no score is beyond `i32`.
-    const MOST: usize;
+    const MAX_LEN: usize;
 
     /// How many numbers a component stands for: 8 of [`Bits`], 1 of all else.
     const NUMBERS: usize = 1;
@@ -48,22 +48,22 @@ impl Bits {
 
 impl Component for f32 {
     type Score = f32;
-    const MOST: usize = usize::MAX;
+    const MAX_LEN: usize = usize::MAX;
 }
 
 impl Component for i8 {
     type Score = i32;
-    const MOST: usize = (i32::MAX / (128 * 128)) as usize;
+    const MAX_LEN: usize = (i32::MAX / (128 * 128)) as usize;
 }
 
 impl Component for u8 {
     type Score = i32;
-    const MOST: usize = (i32::MAX / (255 * 255)) as usize;
+    const MAX_LEN: usize = (i32::MAX / (255 * 255)) as usize;
 }
 
 impl Component for Bits {
     type Score = i32;
-    const MOST: usize = (i32::MAX / 8) as usize;
+    const MAX_LEN: usize = (i32::MAX / 8) as usize;
     const NUMBERS: usize = 8;
 }
 

@@ -1,7 +1,7 @@
 //! Exact search: for each query the k best of many rows, without an index.
 //!
-//! [`search`] reads every row once for all queries and keeps nothing but the best ([`TopK`]): a single query is as fast as
-//! rows come from memory, many are as fast as the arithmetic. Rows are `f32`, `i8` or `u8`, ordered by their dot product
+//! [`search`] reads every row once for 128 KB of queries and keeps nothing but the best ([`TopK`]): a single query is as fast
+//! as rows come from memory, many are as fast as the arithmetic. Rows are `f32`, `i8` or `u8`, ordered by their dot product
 //! with the query, or bits, ordered by their Hamming distance. [`rescore`] orders what a search over narrow rows has found
 //! again, by the query as it was before it was quantised.
 //!
@@ -53,7 +53,6 @@ pub struct Corpus<'a, C> {
     rows: &'a [C],
     k: usize,
     first_index: usize,
-    factors: Option<&'a [f32]>,
 }
 
 impl<'a, C: Component> Corpus<'a, C> {
@@ -61,11 +60,11 @@ impl<'a, C: Component> Corpus<'a, C> {
     ///
     /// # Panics
     ///
-    /// If k is 0 or more than [`Component::MOST`], or the rows are not whole.
+    /// If k is 0 or more than [`Component::MAX_LEN`], or the rows are not whole.
     pub fn new(rows: &'a [C], k: usize) -> Corpus<'a, C> {
-        assert!(0 < k && k <= C::MOST, "Corpus: k is {k}, not 1 to {}", C::MOST);
+        assert!(0 < k && k <= C::MAX_LEN, "Corpus: k is {k}, not 1 to {}", C::MAX_LEN);
         assert!(rows.len().is_multiple_of(k), "Corpus: {} components, no multiple of k = {k}", rows.len());
-        Corpus { rows, k, first_index: 0, factors: None }
+        Corpus { rows, k, first_index: 0 }
     }
 
     /// How many components a row has.
@@ -98,7 +97,6 @@ impl<'a, C: Component> Corpus<'a, C> {
             rows: &self.rows[range.start * self.k..range.end * self.k],
             k: self.k,
             first_index: self.first_index + range.start,
-            factors: self.factors.map(|factors| &factors[range]),
         }
     }
 
@@ -124,19 +122,6 @@ impl<'a, C: Component> Corpus<'a, C> {
     }
 }
 
-impl<'a> Corpus<'a, f32> {
-    /// Each row's score is multiplied by the row's factor, rounded once more: with 1 / norm it is the cosine similarity to a
-    /// query that is normalised, without a copy of the rows.
-    ///
-    /// # Panics
-    ///
-    /// If there are not as many as rows.
-    pub fn with_factors(self, factors: &'a [f32]) -> Corpus<'a, f32> {
-        assert_eq!(factors.len(), self.len(), "Corpus: factors for {} rows", self.len());
-        Corpus { factors: Some(factors), ..self }
-    }
-}
-
 /// Adds the rows of the corpus to what each of the queries `[m][k]` has found before: see [`crate::reference::dot`],
 /// [`dot_int8`](crate::reference::dot_int8), [`dot_uint8`](crate::reference::dot_uint8),
 /// [`hamming_distance`](crate::reference::hamming_distance), which is negated, and [`crate::reference::top_k`].
@@ -145,7 +130,7 @@ impl<'a> Corpus<'a, f32> {
 ///
 /// If `best` is not as long as there are queries, or the queries are not whole.
 pub fn search<C: Component>(isa: Isa, queries: &[C], corpus: Corpus<'_, C>, best: &mut [TopK<C::Score>]) {
-    let Corpus { rows, k, first_index, factors } = corpus;
+    let Corpus { rows, k, first_index } = corpus;
     assert_eq!(
         best.len().checked_mul(k),
         Some(queries.len()),
@@ -153,8 +138,11 @@ pub fn search<C: Component>(isa: Isa, queries: &[C], corpus: Corpus<'_, C>, best
         best.len(),
         queries.len()
     );
+    if best.iter().all(|best| best.k() == 0) {
+        return;
+    }
     let thresholds = best.iter().map(TopK::threshold).collect();
-    C::search(isa, queries, k, rows, Best { best, thresholds, first_index, factors });
+    C::search(isa, queries, k, rows, Best { best, thresholds, first_index });
 }
 
 /// Scores go where they are kept if they are good enough.
@@ -163,7 +151,6 @@ pub(crate) struct Best<'a, C: Component> {
     /// Of each query, as in its [`TopK`].
     thresholds: Vec<C::Score>,
     first_index: usize,
-    factors: Option<&'a [f32]>,
 }
 
 impl<C: Component> Sink<C> for Best<'_, C> {
@@ -177,13 +164,6 @@ impl<C: Component> Sink<C> for Best<'_, C> {
         scores: RowSums<D>,
     ) {
         let simd = dot.simd();
-        let scores = match self.factors {
-            Some(factors) => {
-                let factors = simd.load_partial(&factors[first_row..][..count], 0.0);
-                <ScoreOf<D>>::scale(simd, scores, factors)
-            }
-            None => scores,
-        };
         let threshold = <ScoreOf<D>>::splat(simd, self.thresholds[query]);
         if <ScoreOf<D>>::any_not_less(simd, scores, threshold) {
             let mut sixteen = <ScoreOf<D>>::zeros();

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A tile's sums are in registers. When sixteen rows have theirs, one tree for all of them makes a vector of scores, which
-//! goes to a [`Sink`]: nothing is written to memory. The sixteen rows stay in L1 or L2 for all queries.
+//! goes to a [`Sink`]: nothing but it is written to memory. The sixteen rows stay in L1 or L2 for as many queries as L2
+//! holds beside them; if there are more queries, all rows are read again for the next of them.
 
 use bytemuck::Pod;
 
@@ -22,8 +23,12 @@ const BLOCK: usize = LANES;
 /// Queries that are kept in L2 while all rows go by: so many bytes.
 const QUERY_BLOCK: usize = 128 * 1024;
 
-/// How far ahead rows are fetched, at least: so many bytes. For a single query between 2 and 8 KB are as good.
-const AHEAD: usize = 4096;
+/// The most queries that a tile has on any instruction set.
+const MAX_TILE: usize = 4;
+
+/// How far ahead of a tile rows are fetched, at least: so many bytes. For a single query 4 KB are up to 10 % slower, 2 KB 15,
+/// and 16 no faster.
+const AHEAD: usize = 8192;
 
 /// Where scores go.
 pub(crate) trait Sink<C: Component> {
@@ -52,31 +57,40 @@ impl<C: Component, K: Sink<C>> RowKernel<C> for Scan<'_, C, K> {
     #[inline(always)]
     fn run<D: RowDot<Component = C>>(self, dot: D) -> K {
         let Scan { queries, rows, k, mut sink } = self;
+        if queries.is_empty() || rows.is_empty() {
+            return sink;
+        }
+        let (m, n) = (queries.len() / k, rows.len() / k);
         let padded = padded_len::<D>(k);
-        let queries_a_block = (QUERY_BLOCK / (padded * size_of::<C>())).max(D::QUERIES);
+        // The last rows may be fewer than a block, and their last chunks may end behind the last row.
+        let direct = (rows.len() + k).saturating_sub(padded) / k / BLOCK * BLOCK;
+        let queries_a_block = queries_a_block::<D>(m, padded * size_of::<C>());
+        let mut sums = [[dot.zero(); BLOCK]; MAX_TILE];
         for (i, queries) in queries.chunks(queries_a_block * k).enumerate() {
             let queries = Queries::<D>::new(dot, queries, k, i * queries_a_block);
-            let n = rows.len() / k;
-            // The last rows may be fewer than a block, and their last chunks may end behind the last row.
-            let direct = (rows.len() + k).saturating_sub(padded) / k / BLOCK;
-            for block in 0..direct {
-                let first = block * BLOCK;
-                let rows = Rows { data: &rows[first * k..], stride: k, first, count: BLOCK };
-                queries.with(dot, rows, &mut sink);
-            }
-            for first in (direct * BLOCK..n).step_by(BLOCK) {
+            for first in (0..n).step_by(BLOCK) {
                 let count = (n - first).min(BLOCK);
-                let most = count.next_multiple_of(D::ROWS.max(D::ROWS_OF_ONE));
-                let copied = Copied::new(&rows[first * k..][..count * k], k, padded, most);
-                queries.with(
-                    dot,
-                    Rows { data: copied.get(), stride: copied.stride, first, count },
-                    &mut sink,
-                );
+                let copied;
+                let rows = if first < direct {
+                    Rows { data: &rows[first * k..], stride: k, first, count }
+                } else {
+                    let most = count.next_multiple_of(D::ROWS.max(D::ROWS_OF_ONE));
+                    copied = Copied::new(&rows[first * k..][..count * k], k, padded, most);
+                    Rows { data: copied.get(), stride: copied.stride, first, count }
+                };
+                queries.with(dot, rows, &mut sums, &mut sink);
             }
         }
         sink
     }
+}
+
+/// As many queries as are kept in L2, each of so many bytes: whole tiles, and of `m` queries all blocks alike.
+#[inline(always)]
+fn queries_a_block<D: RowDot>(m: usize, bytes: usize) -> usize {
+    let most = (QUERY_BLOCK / bytes / D::QUERIES).max(1);
+    let tiles = m.div_ceil(D::QUERIES);
+    tiles.div_ceil(tiles.div_ceil(most)) * D::QUERIES
 }
 
 /// How many components all chunks of a vector have.
@@ -123,6 +137,9 @@ struct Rows<'a, C> {
     count: usize,
 }
 
+/// Sums of a tile's queries with sixteen rows.
+type BlockSums<D> = [[RowSums<D>; BLOCK]; MAX_TILE];
+
 /// A block of queries.
 struct Queries<D: RowDot> {
     copied: Copied,
@@ -140,27 +157,32 @@ impl<D: RowDot> Queries<D> {
         Queries { copied, constants, k, first }
     }
 
-    /// The scores of sixteen rows for all queries.
+    /// The scores of sixteen rows for all queries. What `sums` has is of no matter, before and after.
     #[inline(always)]
-    fn with<K: Sink<D::Component>>(&self, dot: D, rows: Rows<'_, D::Component>, sink: &mut K) {
+    fn with<K: Sink<D::Component>>(
+        &self,
+        dot: D,
+        rows: Rows<'_, D::Component>,
+        sums: &mut BlockSums<D>,
+        sink: &mut K,
+    ) {
         let m = self.constants.len();
-        let mut ahead = Ahead::of_block(rows, self.k, m.div_ceil(D::QUERIES));
+        let tiles = m.div_ceil(D::QUERIES);
+        let tile_rows = if m == 1 { D::ROWS_OF_ONE } else { D::ROWS };
+        let mut ahead = Ahead::of_block(rows, self.k, tiles, tile_rows);
         let mut query = 0;
-        while query < m {
-            // Shapes that an instruction set has no registers for are never asked for and compile to nothing.
-            let taken = match m - query {
-                left if left >= D::QUERIES => D::QUERIES,
-                2.. => 2,
-                _ => 1,
-            };
+        for tile in 0..tiles {
+            // Two tiles of three queries and two are faster than one of four and one of one. Shapes that an instruction set
+            // has no registers for are never asked for and compile to nothing.
+            let taken = (m - query).div_ceil(tiles - tile);
             match (taken, D::ROWS, D::ROWS_OF_ONE) {
-                (1, _, 16) => self.few::<1, 16, K>(dot, query, rows, &mut ahead, sink),
-                (1, _, 4) => self.few::<1, 4, K>(dot, query, rows, &mut ahead, sink),
-                (1, _, _) => self.few::<1, 1, K>(dot, query, rows, &mut ahead, sink),
-                (2, 4, _) => self.few::<2, 4, K>(dot, query, rows, &mut ahead, sink),
-                (2, _, _) => self.few::<2, 2, K>(dot, query, rows, &mut ahead, sink),
-                (3, 2, _) if D::QUERIES == 3 => self.few::<3, 2, K>(dot, query, rows, &mut ahead, sink),
-                (4, 4, _) if D::QUERIES > 3 => self.few::<4, 4, K>(dot, query, rows, &mut ahead, sink),
+                (1, _, 16) => self.few::<1, 16, K>(dot, query, rows, &mut ahead, sums, sink),
+                (1, _, _) => self.few::<1, 1, K>(dot, query, rows, &mut ahead, sums, sink),
+                (2, 4, _) => self.few::<2, 4, K>(dot, query, rows, &mut ahead, sums, sink),
+                (2, _, _) => self.few::<2, 2, K>(dot, query, rows, &mut ahead, sums, sink),
+                (3, 2, _) if D::QUERIES == 3 => self.few::<3, 2, K>(dot, query, rows, &mut ahead, sums, sink),
+                (3, 4, _) if D::QUERIES > 3 => self.few::<3, 4, K>(dot, query, rows, &mut ahead, sums, sink),
+                (4, 4, _) if D::QUERIES > 3 => self.few::<4, 4, K>(dot, query, rows, &mut ahead, sums, sink),
                 _ => unreachable!("no tile of {taken} queries and {} rows", D::ROWS),
             }
             query += taken;
@@ -175,6 +197,7 @@ impl<D: RowDot> Queries<D> {
         query: usize,
         rows: Rows<'_, D::Component>,
         ahead: &mut Ahead<D::Component>,
+        sums: &mut BlockSums<D>,
         sink: &mut K,
     ) {
         let all: &[D::Component] = self.copied.get();
@@ -184,14 +207,18 @@ impl<D: RowDot> Queries<D> {
             chunks[r] = bytemuck::cast_slice(&all[(query + r) * stride..][..padded_len::<D>(self.k)]);
         }
         let tile = Tile { queries: chunks, k: self.k };
-        let mut sums = [[dot.zero(); BLOCK]; MR];
         for first in (0..rows.count).step_by(NR) {
             let rows = Rows { data: &rows.data[first * rows.stride..], ..rows };
-            let turn = if D::Simd::PREFETCHES { ahead.turn(NR, self.k) } else { None };
-            let acc = match turn {
-                None => tile.sums::<D, NR, 0>(dot, rows, std::ptr::null()),
-                Some((next, true)) => tile.sums::<D, NR, NR>(dot, rows, next),
-                Some((next, false)) => tile.sums::<D, NR, 1>(dot, rows, next),
+            let (next, lines) =
+                if D::Simd::PREFETCHES { ahead.turn::<NR>(self.k) } else { (std::ptr::null(), 0) };
+            // NR and NR / 2 are what `turn` gives; the others compile to nothing.
+            let acc = match lines {
+                0 => tile.sums::<D, NR, 0>(dot, rows, next),
+                2 if NR == 2 || NR == 4 => tile.sums::<D, NR, 2>(dot, rows, next),
+                4 if NR == 4 => tile.sums::<D, NR, 4>(dot, rows, next),
+                8 if NR == 16 => tile.sums::<D, NR, 8>(dot, rows, next),
+                16 if NR == 16 => tile.sums::<D, NR, 16>(dot, rows, next),
+                _ => tile.sums::<D, NR, 1>(dot, rows, next),
             };
             for r in 0..MR {
                 sums[r][first..first + NR].copy_from_slice(&acc[r]);
@@ -211,35 +238,34 @@ impl<D: RowDot> Queries<D> {
 struct Ahead<C> {
     /// The next line. A hint: the address may be any.
     next: *const C,
-    /// Every so many calls of a tile one fetches.
-    every: usize,
-    calls: usize,
+    /// How many tiles of queries meet each row.
+    query_tiles: usize,
+    /// Rows that tiles have met, less those that were fetched for it: for each row that all tiles have met, one is fetched.
+    met: usize,
 }
 
 impl<C> Ahead<C> {
-    /// While a block of rows meets so many tiles' worth of queries.
+    /// While a block of rows meets so many tiles of queries, each with `tile_rows` rows at a time.
     #[inline(always)]
-    fn of_block(rows: Rows<'_, C>, k: usize, query_tiles: usize) -> Self {
-        // A single tile's queries leave every row behind them. Others come back to the block, so what is fetched is the
-        // next one.
-        let block = if query_tiles > 1 { BLOCK * k * size_of::<C>() } else { 0 };
-        let next = rows.data.as_ptr().wrapping_byte_add(block.max(AHEAD));
-        Ahead { next, every: query_tiles, calls: 0 }
+    fn of_block(rows: Rows<'_, C>, k: usize, query_tiles: usize, tile_rows: usize) -> Self {
+        let row = k * size_of::<C>();
+        // A single tile's queries leave every row behind them: what is fetched is beyond the rows of this tile. Others come
+        // back to the block, so what is fetched is the next one.
+        let distance = if query_tiles > 1 { (BLOCK * row).max(AHEAD) } else { (tile_rows - 1) * row + AHEAD };
+        let next = rows.data.as_ptr().wrapping_byte_add(distance);
+        Ahead { next, query_tiles, met: 0 }
     }
 
-    /// Where the next tile of NR rows begins to fetch, if it is its turn, and whether a line a step and row or a line a step.
+    /// Where the next tile of NR rows begins to fetch, and how many lines a step: 0, 1, NR / 2 or NR.
     #[inline(always)]
-    fn turn(&mut self, rows: usize, k: usize) -> Option<(*const C, bool)> {
-        let many = self.every < rows;
-        let every = if many { self.every } else { self.every / rows };
-        self.calls += 1;
-        if self.calls < every {
-            return None;
-        }
-        self.calls = 0;
+    fn turn<const NR: usize>(&mut self, k: usize) -> (*const C, usize) {
+        self.met += NR;
+        let lines =
+            [NR, NR / 2, 1].into_iter().find(|lines| self.met >= lines * self.query_tiles).unwrap_or(0);
+        self.met -= lines * self.query_tiles;
         let next = self.next;
-        self.next = next.wrapping_add(if many { rows * k } else { k });
-        Some((next, many))
+        self.next = next.wrapping_add(lines * k);
+        (next, lines)
     }
 }
 
@@ -265,16 +291,21 @@ impl<T: Pod, const MR: usize> Tile<'_, T, MR> {
         for c in 0..NR {
             chunks[c] = bytemuck::cast_slice(&rows.data[c * rows.stride..][..padded_len::<D>(k)]);
         }
-        let mut next = next;
-        let mut fetch = |components: usize| {
-            for _ in 0..P {
-                dot.simd().prefetch_l1(next.cast());
-                next = next.wrapping_add(components);
+        let (query_ends, row_ends) = (queries, chunks);
+        // Slices of one length, so that one comparison a step is enough.
+        let (queries, chunks) = (queries.map(|query| &query[..whole]), chunks.map(|row| &row[..whole]));
+        let mut next: *const Lanes = next.cast();
+        let mut fetch = |step: usize| {
+            if step.is_multiple_of(size_of::<Lanes>() / size_of::<T>()) {
+                for _ in 0..P {
+                    dot.simd().prefetch_l1(next.cast());
+                    next = next.wrapping_add(1);
+                }
             }
         };
         let mut acc = [[dot.zero(); NR]; MR];
         for step in 0..whole {
-            fetch(chunk_len::<D>());
+            fetch(step);
             // The fewer of both wait in registers for the others.
             if MR <= NR {
                 let mut q = [dot.query(&queries[0][step]); MR];
@@ -301,11 +332,11 @@ impl<T: Pod, const MR: usize> Tile<'_, T, MR> {
             }
         }
         if rest > 0 {
-            fetch(rest);
+            fetch(whole);
             for c in 0..NR {
-                let row = dot.last_row(&chunks[c][whole], rest);
+                let row = dot.last_row(&row_ends[c][whole], rest);
                 for r in 0..MR {
-                    acc[r][c] = dot.dot(dot.query(&queries[r][whole]), row, acc[r][c]);
+                    acc[r][c] = dot.dot(dot.query(&query_ends[r][whole]), row, acc[r][c]);
                 }
             }
         }

@@ -62,7 +62,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// than the registers hold beside the panels' vectors of weights and a broadcast activation.
     const ACCUMULATORS: usize;
 
-    /// Whether [`prefetch_l2`](Simd::prefetch_l2) does anything.
+    /// Whether [`prefetch_l1`](Simd::prefetch_l1) and [`prefetch_l2`](Simd::prefetch_l2) do anything.
     const PREFETCHES: bool = false;
 
     /// Runs `kernel` as a function of its own, compiled for this instruction set: the way into it from outside

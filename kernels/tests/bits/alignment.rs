@@ -4,15 +4,17 @@
 //! changes the guards. What is read there and dropped, AddressSanitizer sees.
 
 use minilm_kernels::{
-    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, Precision,
-    activate, attention, cls_pool, dot, embedding_sum, euclidean_distance_matrix, l2_normalize, layer_norm,
-    linear, manhattan_distance_matrix, max_pool, mean_pool, reference, similarity_matrix, softmax, top_k,
+    AttentionScratch, AttentionShape, Bits, Component, Corpus, Epilogue, Isa, LayerNorm, NarrowRows,
+    PackedLinear, Precision, TopK, activate, attention, cls_pool, dot, embedding_sum,
+    euclidean_distance_matrix, l2_normalize, layer_norm, linear, manhattan_distance_matrix, max_pool,
+    mean_pool, reference, search, similarity_matrix, softmax, top_k,
 };
 
 use crate::activations::ACTIVATIONS;
 use crate::attention::{ATTENTION_PRECISIONS, specified as specified_attention};
 use crate::linear::specified;
 use crate::numbers::{assert_bits, numbers};
+use crate::search::{bytes, signed};
 
 /// A cache line of f32.
 const LINE: usize = 16;
@@ -108,27 +110,80 @@ fn rows_at_every_offset() {
                 cls_pool(tokens.slice(), y.slice());
                 y.check("cls_pool", isa, &x[..n]);
 
-                let mut y = Guarded::new(&[0.0; 10], (offset + 3) % LINE);
-                let (mut a, mut b) =
-                    (Guarded::new(&x[..2 * n], offset), Guarded::new(&x, (offset + 8) % LINE));
-                similarity_matrix(isa, a.slice(), b.slice(), n, y.slice());
-                y.check("similarity_matrix", isa, &reference::similarity_matrix(&x[..2 * n], &x, n));
-                let mut y = Guarded::new(&[0.0; 10], (offset + 3) % LINE);
-                euclidean_distance_matrix(isa, a.slice(), b.slice(), n, y.slice());
-                let expected = reference::euclidean_distance_matrix(&x[..2 * n], &x, n);
-                y.check("euclidean_distance_matrix", isa, &expected);
-                let mut y = Guarded::new(&[0.0; 10], (offset + 3) % LINE);
-                manhattan_distance_matrix(isa, a.slice(), b.slice(), n, y.slice());
-                let expected = reference::manhattan_distance_matrix(&x[..2 * n], &x, n);
-                y.check("manhattan_distance_matrix", isa, &expected);
-                let found = dot(isa, &a.slice()[..n], &b.slice()[n..2 * n]);
-                assert_bits("dot", isa, &[found], &[reference::dot(&x[..n], &x[n..2 * n])]);
-
                 let hits = top_k(isa, tokens.slice(), 3).into_iter().map(|hit| (hit.index, hit.score));
                 assert_eq!(hits.collect::<Vec<_>>(), reference::top_k(&x, 3), "top_k on {isa}");
             }
         }
     }
+}
+
+/// Enough rows that some are read where they lie, each with the beginning of the next one behind it, and others copied.
+#[test]
+fn rows_beside_rows_at_every_offset() {
+    type Matrix = fn(Isa, &[f32], &[f32], usize, &mut [f32]);
+    type Specified = fn(&[f32], &[f32], usize) -> Vec<f32>;
+    const MATRICES: [(&str, Matrix, Specified); 3] = [
+        ("similarity_matrix", similarity_matrix, reference::similarity_matrix),
+        ("euclidean_distance_matrix", euclidean_distance_matrix, reference::euclidean_distance_matrix),
+        ("manhattan_distance_matrix", manhattan_distance_matrix, reference::manhattan_distance_matrix),
+    ];
+    const ROWS: usize = 36;
+    for n in LENGTHS {
+        let x = numbers(ROWS * n, n as u64 + 31);
+        for (name, matrix, specified) in MATRICES {
+            let expected = specified(&x[..2 * n], &x, n);
+            for isa in Isa::available() {
+                for offset in 0..LINE {
+                    let mut y = Guarded::new(&[0.0; 2 * ROWS], (offset + 3) % LINE);
+                    let mut a = Guarded::new(&x[..2 * n], offset);
+                    let mut b = Guarded::new(&x, (offset + 8) % LINE);
+                    matrix(isa, a.slice(), b.slice(), n, y.slice());
+                    y.check(name, isa, &expected);
+                    let found = dot(isa, &a.slice()[..n], &b.slice()[n..2 * n]);
+                    assert_bits("dot", isa, &[found], &[reference::dot(&x[..n], &x[n..2 * n])]);
+                }
+            }
+        }
+    }
+}
+
+/// Of bytes, which begin anywhere, with other bytes around them.
+#[test]
+fn bytes_and_bits_at_every_offset() {
+    const ROWS: usize = 36;
+    let isas = Isa::available();
+    for n in LENGTHS {
+        let x = bytes(ROWS * n, n as u64);
+        let query = bytes(n, 77);
+        let scores = |of: fn(&[u8], &[u8]) -> i32| x.chunks(n).map(|row| of(&query, row)).collect::<Vec<_>>();
+        let expected = [
+            scores(reference::dot_uint8),
+            scores(|a, b| reference::dot_int8(&signed(a), &signed(b))),
+            scores(|a, b| -reference::hamming_distance(a, b)),
+        ]
+        .map(|scores| reference::top_k_integers(&scores, ROWS));
+        for offset in 0..64 {
+            let mut around = vec![0x5a_u8; x.len() + 256];
+            let start = around.as_ptr().align_offset(64) + 64 + offset;
+            around[start..][..x.len()].copy_from_slice(&x);
+            let rows = &around[start..][..x.len()];
+            for &isa in &isas {
+                let found = [
+                    best_of(isa, &query, rows, n),
+                    best_of(isa, &signed(&query), bytemuck::cast_slice::<u8, i8>(rows), n),
+                    best_of(isa, Bits::slice(&query), Bits::slice(rows), n),
+                ];
+                assert_eq!(found, expected, "{isa}, {n} bytes at {offset}");
+            }
+        }
+    }
+}
+
+fn best_of<C: Component<Score = i32>>(isa: Isa, query: &[C], rows: &[C], k: usize) -> Vec<(usize, i32)> {
+    let mut top = [TopK::new(rows.len() / k)];
+    search(isa, query, Corpus::new(rows, k), &mut top);
+    let [top] = top;
+    top.into_sorted().into_iter().map(|hit| (hit.index, hit.score)).collect()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests over all instruction sets of a machine say nothing of one that it lacks. A machine that is there to test
 //! certain ones sets `MINILM_REQUIRE_ISAS=scalar,avx2,avx512`, and a missing one is a failure. So it is with the
-//! instructions for bf16 and int8, by the names of `cpu_features`: `avxvnni`, `avx512bf16`, `avx512vnni`, `dotprod`, `i8mm`.
+//! instructions for bf16, int8 and bits, by the names of `cpu_features`: `avxvnni`, `avx512bf16`, `avx512vnni`,
+//! `avx512vpopcntdq`, `dotprod`, `i8mm`.
 //!
 //! A module of `tests/tests/bits.rs` too.
 

@@ -71,7 +71,7 @@ fn check_matrix(isa: Isa, m: usize, n: usize, k: usize) {
 fn similarity_matrix_of_every_tile_shape_and_tail() {
     for isa in Isa::available() {
         for m in 0..=10 {
-            for n in 0..=10 {
+            for n in (0..=5).chain([9, 15, 16, 17, 33]) {
                 for k in [1, 15, 16, 17, 33, 384] {
                     check_matrix(isa, m, n, k);
                 }
@@ -80,11 +80,11 @@ fn similarity_matrix_of_every_tile_shape_and_tail() {
     }
 }
 
-/// More rows of a than one block holds, the last block of one row, and vectors longer than a block.
+/// More rows of a than one block holds, the last block of fewer, and vectors longer than a block.
 #[test]
 fn similarity_matrix_of_several_blocks() {
     for isa in Isa::available() {
-        for (m, n, k) in [(200, 7, 384), (89, 5, 384), (9, 3, 40_000)] {
+        for (m, n, k) in [(200, 7, 384), (86, 20, 384), (9, 3, 40_000)] {
             check_matrix(isa, m, n, k);
         }
     }

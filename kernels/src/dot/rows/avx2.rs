@@ -57,11 +57,6 @@ impl ByteProducts for Avx2 {
     }
 
     #[inline(always)]
-    fn int8_row(self, chunk: &[u8; 32]) -> I32x16 {
-        self.signed_words(chunk)
-    }
-
-    #[inline(always)]
     fn int8_dot(self, query: I32x16, row: I32x16, sums: I32x16) -> I32x16 {
         self.multiply_words(query, row, sums)
     }

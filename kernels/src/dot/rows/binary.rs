@@ -8,7 +8,7 @@ use crate::simd::{LANES, Simd};
 
 /// Counting bits on an instruction set. A value is the proof that the machine has it.
 pub(crate) trait BitCounts: IntegerDot {
-    /// 64 or 32 bytes.
+    /// 64 bytes.
     type Chunk: Pod;
 
     /// A chunk in registers.

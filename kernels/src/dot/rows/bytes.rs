@@ -21,12 +21,26 @@ pub(crate) trait ByteProducts: IntegerDot {
     const INT8_OFFSET: i32 = 0;
     const UINT8_OFFSET: i32 = 0;
 
+    /// A chunk of a query of int8. What else is not given is read in the same way.
     fn int8_query(self, chunk: &Self::Chunk) -> Self::Line;
-    fn int8_row(self, chunk: &Self::Chunk) -> Self::Line;
+
+    #[inline(always)]
+    fn int8_row(self, chunk: &Self::Chunk) -> Self::Line {
+        self.int8_query(chunk)
+    }
+
     fn int8_dot(self, query: Self::Line, row: Self::Line, sums: I32<Self>) -> I32<Self>;
 
-    fn uint8_query(self, chunk: &Self::Chunk) -> Self::Line;
-    fn uint8_row(self, chunk: &Self::Chunk) -> Self::Line;
+    #[inline(always)]
+    fn uint8_query(self, chunk: &Self::Chunk) -> Self::Line {
+        self.int8_query(chunk)
+    }
+
+    #[inline(always)]
+    fn uint8_row(self, chunk: &Self::Chunk) -> Self::Line {
+        self.int8_row(chunk)
+    }
+
     fn uint8_dot(self, query: Self::Line, row: Self::Line, sums: I32<Self>) -> I32<Self>;
 }
 

@@ -57,9 +57,9 @@ impl<S, M> F32Rows<S, M> {
 }
 
 /// Runs a [`RowKernel`] of f32 where a [`Kernel`] is wanted.
-struct Inside<K, M>(K, PhantomData<M>);
+struct OnSimd<K, M>(K, PhantomData<M>);
 
-impl<K: RowKernel<f32>, M: Metric> Kernel for Inside<K, M> {
+impl<K: RowKernel<f32>, M: Metric> Kernel for OnSimd<K, M> {
     type Output = K::Output;
 
     #[inline(always)]
@@ -92,7 +92,7 @@ impl<S: Simd, M: Metric> RowDot for F32Rows<S, M> {
 
     #[inline(always)]
     fn call<K: RowKernel<f32>>(self, kernel: K) -> K::Output {
-        self.0.call(Inside(kernel, self.1))
+        self.0.call(OnSimd(kernel, self.1))
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@
 //! f32        16 numbers               f32: fma                   the dot product, by the one tree; or a distance
 //! int8       64 (or 32) bytes         i32: exact                 the dot product
 //! uint8      64 (or 32) bytes         i32: exact                 the dot product
-//! bits       512 (or 256) bits        i32: exact                 the number of bits that differ, negated
+//! bits       512 bits                 i32: exact                 the number of bits that differ, negated
 //! ```
 //!
 //! A [`RowDot`] is a type of components on an instruction set. Whoever calls it has filled the last chunk of a query with
@@ -35,7 +35,7 @@ pub(crate) use vpopcntdq::Avx512Vpopcntdq;
 
 use bytemuck::Pod;
 
-use crate::dispatch::Kernel;
+use super::{Inside, Ready};
 use crate::score::ScoreLanes;
 use crate::search::Component;
 use crate::simd::{LANES, Simd};
@@ -107,13 +107,6 @@ pub(crate) trait RowKernel<C: Component> {
     fn run<D: RowDot<Component = C>>(self, dot: D) -> Self::Output;
 }
 
-/// A kernel that knows what it runs on.
-pub(crate) trait Ready {
-    type Output;
-
-    fn run(self) -> Self::Output;
-}
-
 /// A [`RowKernel`] and what it runs on.
 struct On<K, D>(K, D);
 
@@ -163,17 +156,5 @@ impl<S: Simd> IntegerDot for S {
     #[inline(always)]
     fn call_ready<R: Ready>(self, ready: R) -> R::Output {
         self.call(Inside(ready))
-    }
-}
-
-/// Runs what is [`Ready`] where a [`Kernel`] is wanted: on those instruction sets that need no more than a [`Simd`] does.
-struct Inside<R>(R);
-
-impl<R: Ready> Kernel for Inside<R> {
-    type Output = R::Output;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) -> R::Output {
-        self.0.run()
     }
 }

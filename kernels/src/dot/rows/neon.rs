@@ -4,8 +4,8 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{BitCounts, ByteProducts, Inside, IntegerDot, Ready};
-use crate::dot::{Dot, NeonInt8, NeonSdot};
+use super::{BitCounts, ByteProducts, Inside, IntegerDot};
+use crate::dot::{Dot, NeonInt8, NeonSdot, Ready, int8_neon};
 use crate::simd::{I32x16, Neon, Simd};
 
 /// Applies a function to the quarters of both lines and of the sums.
@@ -35,37 +35,18 @@ fn load(chunk: &[u8; 64]) -> U8x64 {
     unsafe { U8x64(vld1q_u8(from), vld1q_u8(from.add(16)), vld1q_u8(from.add(32)), vld1q_u8(from.add(48))) }
 }
 
-/// # Safety
-///
-/// The machine must have NEON and the dot product extension, which `_token` proves.
-#[inline(never)]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn sdot_trampoline<R: Ready>(_token: NeonSdot, ready: R) -> R::Output {
-    ready.run()
-}
-
-/// The intrinsic is not in stable Rust yet.
+/// `sums` are the last argument here.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-fn sdot(a: uint8x16_t, b: uint8x16_t, mut sums: int32x4_t) -> int32x4_t {
-    // SAFETY: the function is compiled for machines that have the instruction, which touches these registers alone.
-    unsafe {
-        asm!(
-            "sdot {sums:v}.4s, {a:v}.16b, {b:v}.16b",
-            sums = inout(vreg) sums,
-            a = in(vreg) a,
-            b = in(vreg) b,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    sums
+fn sdot(a: uint8x16_t, b: uint8x16_t, sums: int32x4_t) -> int32x4_t {
+    int8_neon::sdot(sums, vreinterpretq_s32_u8(a), vreinterpretq_s32_u8(b))
 }
 
-/// As above.
+/// As `sdot`, of unsigned bytes.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn udot(a: uint8x16_t, b: uint8x16_t, mut sums: int32x4_t) -> int32x4_t {
-    // SAFETY: as above.
+    // SAFETY: the function is compiled for machines that have the instruction, which touches these registers alone.
     unsafe {
         asm!(
             "udot {sums:v}.4s, {a:v}.16b, {b:v}.16b",
@@ -127,23 +108,8 @@ macro_rules! byte_products {
             }
 
             #[inline(always)]
-            fn int8_row(self, chunk: &[u8; 64]) -> U8x64 {
-                load(chunk)
-            }
-
-            #[inline(always)]
             fn int8_dot(self, query: U8x64, row: U8x64, sums: I32x16) -> I32x16 {
                 quarters!($signed, query, row, sums)
-            }
-
-            #[inline(always)]
-            fn uint8_query(self, chunk: &[u8; 64]) -> U8x64 {
-                load(chunk)
-            }
-
-            #[inline(always)]
-            fn uint8_row(self, chunk: &[u8; 64]) -> U8x64 {
-                load(chunk)
             }
 
             #[inline(always)]
@@ -154,10 +120,7 @@ macro_rules! byte_products {
     };
 }
 
-byte_products!(NeonSdot, sdot, udot, |self, ready| {
-    // SAFETY: `self` is the proof that the machine has these features.
-    unsafe { sdot_trampoline(self, ready) }
-});
+byte_products!(NeonSdot, sdot, udot, |self, ready| self.run(ready));
 byte_products!(NeonInt8, smull, umull, |self, ready| Simd::call(self.0, Inside(ready)));
 
 /// `sums` and how many bits differ.

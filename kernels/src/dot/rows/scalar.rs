@@ -27,23 +27,8 @@ impl ByteProducts for Scalar {
     }
 
     #[inline(always)]
-    fn int8_row(self, chunk: &[u8; 64]) -> [u8; 64] {
-        *chunk
-    }
-
-    #[inline(always)]
     fn int8_dot(self, query: [u8; 64], row: [u8; 64], sums: [i32; LANES]) -> [i32; LANES] {
         dot::<i8>(bytemuck::cast(query), bytemuck::cast(row), sums)
-    }
-
-    #[inline(always)]
-    fn uint8_query(self, chunk: &[u8; 64]) -> [u8; 64] {
-        *chunk
-    }
-
-    #[inline(always)]
-    fn uint8_row(self, chunk: &[u8; 64]) -> [u8; 64] {
-        *chunk
     }
 
     #[inline(always)]

@@ -3,30 +3,12 @@
 
 use std::arch::x86_64::*;
 
-use super::{ByteProducts, IntegerDot, Ready};
-use crate::dot::{Avx512Vnni, AvxVnni, Dot};
+use super::{ByteProducts, IntegerDot};
+use crate::dot::{Avx512Vnni, AvxVnni, Dot, Ready};
 use crate::simd::{Avx2, Avx512, I32x16};
 
 /// The highest bit of each of four bytes.
 const SIGNS: i32 = 0x8080_8080_u32 as i32;
-
-/// # Safety
-///
-/// The machine must have AVX-512F and AVX-512 VNNI, which `_token` proves.
-#[inline(never)]
-#[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn avx512_trampoline<R: Ready>(_token: Avx512Vnni, ready: R) -> R::Output {
-    ready.run()
-}
-
-/// # Safety
-///
-/// The machine must have AVX2, FMA and AVX-VNNI, which `_token` proves.
-#[inline(never)]
-#[target_feature(enable = "avx2,fma,avxvnni")]
-unsafe fn avx_trampoline<R: Ready>(_token: AvxVnni, ready: R) -> R::Output {
-    ready.run()
-}
 
 impl IntegerDot for Avx512Vnni {
     type Simd = Avx512;
@@ -42,8 +24,7 @@ impl IntegerDot for Avx512Vnni {
 
     #[inline(always)]
     fn call_ready<R: Ready>(self, ready: R) -> R::Output {
-        // SAFETY: `self` is the proof that the machine has these features.
-        unsafe { avx512_trampoline(self, ready) }
+        self.run(ready)
     }
 }
 
@@ -74,16 +55,6 @@ impl ByteProducts for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn uint8_query(self, chunk: &[u8; 64]) -> __m512i {
-        self.int8_query(chunk)
-    }
-
-    #[inline(always)]
-    fn uint8_row(self, chunk: &[u8; 64]) -> __m512i {
-        self.int8_row(chunk)
-    }
-
-    #[inline(always)]
     fn uint8_dot(self, query: __m512i, row: __m512i, sums: __m512i) -> __m512i {
         // SAFETY: as in `int8_dot`.
         unsafe { _mm512_dpbusd_epi32(sums, query, row) }
@@ -105,8 +76,7 @@ impl IntegerDot for AvxVnni {
 
     #[inline(always)]
     fn call_ready<R: Ready>(self, ready: R) -> R::Output {
-        // SAFETY: `self` is the proof that the machine has these features.
-        unsafe { avx_trampoline(self, ready) }
+        self.run(ready)
     }
 }
 
@@ -144,16 +114,6 @@ impl ByteProducts for AvxVnni {
                 _mm256_dpbusd_avx_epi32(sums.1, row.1, query.1),
             )
         }
-    }
-
-    #[inline(always)]
-    fn uint8_query(self, chunk: &[u8; 64]) -> I32x16 {
-        self.int8_query(chunk)
-    }
-
-    #[inline(always)]
-    fn uint8_row(self, chunk: &[u8; 64]) -> I32x16 {
-        self.int8_row(chunk)
     }
 
     #[inline(always)]

@@ -3,7 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{BitCounts, IntegerDot, Ready};
+use super::{BitCounts, IntegerDot};
+use crate::dot::Ready;
 use crate::simd::Avx512;
 
 /// The proof that this machine has AVX-512F and AVX-512 VPOPCNTDQ.

@@ -49,6 +49,19 @@ fn segments_of_any_sizes_stay_few() {
 }
 
 #[test]
+fn what_is_damaged_is_not_put_together() {
+    let (model, directory) = (model(), tempfile::tempdir().unwrap());
+    let mut writer = IndexWriter::create(directory.path(), &model, &options()).unwrap();
+    writer.add(items(["a"])).unwrap();
+    let lines = directory.path().join("000000.lines.u64");
+    let size = std::fs::read(&lines).unwrap()[8..].to_vec();
+    std::fs::write(&lines, [&u64::MAX.to_le_bytes()[..], &size].concat()).unwrap();
+    let error = writer.add(items(["b"])).unwrap_err().to_string();
+    assert!(error.contains("000000.texts.jsonl: line 0 is said to lie at 1844"), "{error}");
+    assert_eq!((writer.len(), Index::open(directory.path()).unwrap().len()), (1, 1));
+}
+
+#[test]
 fn who_searches_sees_a_whole_index_while_another_adds_to_it() {
     let (model, texts) = (model(), texts(120));
     let directory = tempfile::tempdir().unwrap();

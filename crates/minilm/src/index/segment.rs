@@ -7,6 +7,7 @@
 //! | `NAME.lines.u64` | where each line begins, and where the last one ends: little-endian integers, rows + 1 |
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use minilm_storage::{
@@ -75,7 +76,7 @@ impl SegmentWriter {
     pub(super) fn append(&mut self, segment: &Segment) -> Result<(), IndexError> {
         let before = self.bytes;
         for row in 0..segment.vectors().len() {
-            self.bytes = before + segment.line_start(row);
+            self.bytes = before + segment.line(row)?.start as u64;
             self.line_begins()?;
         }
         self.texts.write_all(&segment.texts).map_err(|source| self.texts.failed(source))?;
@@ -151,18 +152,28 @@ impl Segment {
         u64::from_le_bytes(std::array::from_fn(|i| self.lines[row * 8 + i]))
     }
 
+    /// Where the line of a row lies.
+    fn line(&self, row: usize) -> Result<Range<usize>, IndexError> {
+        let [start, end] = [row, row + 1].map(|row| self.line_start(row));
+        let size = self.texts.len();
+        if start > end || end > size as u64 {
+            let reason = format!("line {row} is said to lie at {start} to {end} of {size} bytes");
+            return Err(self.damaged_texts(reason));
+        }
+        Ok(start as usize..end as usize)
+    }
+
     /// The id and the text of a row.
     pub(super) fn document(&self, row: usize) -> Result<(Id, String), IndexError> {
-        let damaged = |reason: String| IndexError::Damaged { path: self.files.texts.clone(), reason };
-        let [start, end] = [row, row + 1].map(|row| self.line_start(row));
-        let Some(line) = self.texts.get(start as usize..end as usize) else {
-            let size = self.texts.len();
-            return Err(damaged(format!("line {row} is said to lie at {start} to {end} of {size} bytes")));
-        };
-        let line: Result<Line<Id, String>, _> = serde_json::from_slice(line);
-        let Line { id, text } =
-            line.map_err(|e| damaged(format!("line {row} is not the expected JSON: {e}")))?;
-        Ok((id, text))
+        let line: Result<Line<Id, String>, _> = serde_json::from_slice(&self.texts[self.line(row)?]);
+        match line {
+            Ok(Line { id, text }) => Ok((id, text)),
+            Err(e) => Err(self.damaged_texts(format!("line {row} is not the expected JSON: {e}"))),
+        }
+    }
+
+    fn damaged_texts(&self, reason: String) -> IndexError {
+        IndexError::Damaged { path: self.files.texts.clone(), reason }
     }
 }
 

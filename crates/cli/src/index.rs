@@ -3,13 +3,19 @@
 use std::sync::Arc;
 
 use minilm::storage::{StoredVectors, VectorOptions};
-use minilm::{IndexError, IndexOptions, IndexWriter, StreamError};
+use minilm::{
+    EncodeOptions, IndexError, IndexOptions, IndexWriter, SentenceTransformer, StreamError, cos_sim,
+};
 
 use crate::arguments::IndexArguments;
 use crate::error::CliError;
 use crate::input::{Input, place_of};
-use crate::model::{load, warn_of_truncated_texts};
+use crate::model::{load, name_of, warn_of_truncated_texts};
 use crate::progress::EmbedBar;
+
+/// How similar two vectors of a text are at least that are meant to be the same: more than those in bf16 and in f32 are, and other
+/// programs', and less than those of another model, or with another prompt.
+const SAME: f32 = 0.999;
 
 pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
@@ -29,6 +35,11 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
     let quiet = arguments.encode.model.source.quiet;
     let model = load(&arguments.encode.model, arguments.encode.threads)?;
     let mut encode = arguments.encode.options();
+    if let (Some((path, vectors)), Some(first)) = (&vectors, &first) {
+        let place = path.display().to_string();
+        check_first_vector(&model, &encode, &first.text, vectors)?
+            .map_err(|reason| CliError::Input { place, reason })?;
+    }
     let bar = if quiet { None } else { EmbedBar::of_input(position).map(Arc::new) };
     if let Some(bar) = &bar {
         encode = encode.progress(bar.clone());
@@ -42,6 +53,13 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
             error => error.into(),
         })?
     };
+    if arguments.discard_interrupted {
+        let discarded = writer.discard_interrupted()?;
+        if discarded > 0 && !quiet {
+            let index = arguments.output.display();
+            eprintln!("minilm: took {discarded} texts of an interrupted build out of {index}");
+        }
+    }
     let texts = first.map(Ok).into_iter().chain(texts);
     let added = match &vectors {
         None => writer.add(texts),
@@ -54,8 +72,11 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
         StreamError::Source(error) => error,
         StreamError::Encode(error) => error.into(),
         StreamError::Sink(error) => match (error, &vectors) {
-            (IndexError::Vectors(error), Some((path, _))) => {
+            (error @ (IndexError::Vectors(_) | IndexError::NotNormalized { .. }), Some((path, _))) => {
                 CliError::Input { place: path.display().to_string(), reason: error.to_string() }
+            }
+            (error @ IndexError::OtherTexts { .. }, _) => {
+                CliError::Options(format!("{error} (--discard-interrupted takes them out)"))
             }
             (error, _) => error.into(),
         },
@@ -70,4 +91,29 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
         eprintln!("minilm: added {texts} texts{resumed}; {index} has {all}");
     }
     Ok(())
+}
+
+/// That the first vector is what the model gives for the first text. What else is wrong with vectors, the index finds out itself.
+fn check_first_vector(
+    model: &SentenceTransformer,
+    encode: &EncodeOptions,
+    text: &str,
+    vectors: &StoredVectors,
+) -> Result<Result<(), String>, CliError> {
+    let expected = model.encode_document(&[text], encode)?;
+    if vectors.is_empty() || vectors.dimension() != expected.dimension() {
+        return Ok(Ok(()));
+    }
+    let cosine = cos_sim(vectors.row(0), &expected).map(|cosines| cosines.row(0)[0]);
+    Ok(match cosine {
+        Ok(cosine) if cosine < SAME => {
+            let model = name_of(model);
+            Err(format!(
+                "the vector of the first text is not the one that {model} gives with these options: their cosine is \
+                 {cosine:.4}; if `minilm embed` wrote it, it needs the same options, and --prompt-name document if the model \
+                 has such a prompt"
+            ))
+        }
+        _ => Ok(()),
+    })
 }

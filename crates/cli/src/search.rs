@@ -51,7 +51,10 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<(), CliError> {
         );
     }
     let model = load(&arguments.encode.model, arguments.encode.threads)?;
-    let mut options = SearchOptions::default().top_k(arguments.top_k).threads(arguments.encode.threads);
+    let mut options = SearchOptions::default()
+        .top_k(arguments.top_k)
+        .threads(arguments.encode.threads)
+        .score_function(model.similarity_function());
     if let Some(threshold) = arguments.threshold {
         options = options.score_threshold(threshold);
     }

@@ -53,6 +53,21 @@ impl SentenceTransformer {
         &self,
         texts: impl IntoIterator<Item = Result<T, S>>,
         options: &EncodeOptions,
+        sink: impl FnMut(Vec<T>, Embeddings) -> Result<(), K>,
+    ) -> Result<usize, StreamError<S, K>>
+    where
+        T: AsRef<str> + Sync,
+    {
+        self.encode_stream_after(0, texts, options, sink)
+    }
+
+    /// The same after so many texts that were done before: they count for progress, for the number of a text in an error, and
+    /// in the end.
+    pub(crate) fn encode_stream_after<T, S, K>(
+        &self,
+        before: usize,
+        texts: impl IntoIterator<Item = Result<T, S>>,
+        options: &EncodeOptions,
         mut sink: impl FnMut(Vec<T>, Embeddings) -> Result<(), K>,
     ) -> Result<usize, StreamError<S, K>>
     where
@@ -63,7 +78,7 @@ impl SentenceTransformer {
             n => n,
         };
         let mut texts = texts.into_iter();
-        let mut done = 0;
+        let mut done = before;
         loop {
             let window =
                 next_window(&mut texts, max_texts, options.window_bytes).map_err(StreamError::Source)?;

@@ -11,7 +11,7 @@ Examples:
   minilm chunk -i book.md --json | minilm index -i - --input-format jsonl -o book.index
   minilm embed -i texts.txt -o vectors.npy && minilm index -i texts.txt --vectors vectors.npy -o texts.index
 
-An interrupted build goes on where it stopped if the same command is given again.";
+A build that was interrupted, or failed, goes on where it stopped if the same command is given again.";
 
 const SEARCH_EXAMPLES: &str = "\
 Examples:
@@ -33,19 +33,24 @@ pub(crate) struct IndexArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) id_field: Option<String>,
 
-    /// Take the texts' vectors from a file, as `minilm embed` of the same model wrote it for the same texts, and do not compute
-    /// them again
+    /// Take the texts' vectors from a file, as `minilm embed` wrote it for the same texts with the same model and options, and do
+    /// not compute them again. Texts of an index get the model's prompt for documents where it has one, and `minilm embed` needs
+    /// --prompt-name for it. The first vector is compared with what the model gives
     #[arg(long, value_name = "FILE")]
     pub(crate) vectors: Option<PathBuf>,
 
     /// The directory of the index. It is not there yet, or empty; or there is an index whose build was interrupted, which
-    /// goes on where it stopped
+    /// goes on where it stopped. No other files should be kept there
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
 
     /// Add to an index that is there
     #[arg(long)]
     pub(crate) append: bool,
+
+    /// Do not go on with a build that was interrupted, but take out first what it added: where its texts are gone or have changed
+    #[arg(long)]
+    pub(crate) discard_interrupted: bool,
 
     #[command(flatten)]
     pub(crate) encode: EncodeArguments,
@@ -73,7 +78,7 @@ pub(crate) struct SearchArguments {
     #[arg(short = 'k', long, value_name = "K", default_value_t = 10)]
     pub(crate) top_k: usize,
 
-    /// Find only texts of at least this similarity
+    /// Find only texts of at least this similarity, by the model's own function (`minilm info` shows it; most have the cosine)
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     pub(crate) threshold: Option<f32>,
 

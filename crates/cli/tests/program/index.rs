@@ -1,10 +1,17 @@
 //! `minilm index` and `minilm search`.
 
+use std::path::Path;
 use std::process::Command;
+#[cfg(unix)]
+use std::{
+    io::Write,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
-use super::{Files, embed, minilm, records, refuses, run, stdout, tiny_bert};
+use super::{Files, copy, embed, minilm, records, refuses, run, stdout, tiny_bert};
 
 const TEXTS: &str = "\
     A man is eating food.\n\
@@ -144,10 +151,132 @@ fn an_interrupted_build_is_taken_up() {
     let files = Files::new();
     let index = files.path("an.index");
     // The second line is broken, so nothing is kept: no segment is full.
-    let broken = files.write("broken.jsonl", "\"the cat\"\n{\n");
-    refuses(tiny_index(&broken, &index, &[]), &["broken.jsonl:2"]);
+    let texts = files.write("texts.jsonl", "\"the cat\"\n{\n");
+    refuses(tiny_index(&texts, &index, &[]), &["texts.jsonl:2"]);
     refuses(tiny_search(&index, &["cat"]), &["the index has no texts"]);
-    let texts = files.write("texts.txt", "the cat\na dog\n");
-    stdout(tiny_index(&texts, &index, &["--append"]));
+    files.write("texts.jsonl", "\"the cat\"\n\"a dog\"\n");
+    stdout(tiny_index(&texts, &index, &[]));
     assert_eq!(stdout(tiny_search(&index, &["cat"])).lines().count(), 2);
+}
+
+/// The program is killed while it waits for more texts.
+#[cfg(unix)]
+#[test]
+fn a_killed_build_is_taken_up() {
+    let files = Files::new();
+    let (index, lines) = (files.path("an.index"), "the cat and the dog\n".repeat(600));
+    let mut command = tiny_index("-", &index, &["--threads", "1"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(lines.as_bytes()).unwrap();
+    input.flush().unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(&index).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    // After a window of 512 texts, the three files of a segment.
+    let unfinished = || names().iter().filter(|name| name.starts_with(".minilm-")).count();
+    let begin = Instant::now();
+    while unfinished() < 3 || !names().contains(&"index.json".to_owned()) {
+        assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", names());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(input);
+    assert_eq!(unfinished(), 3, "{:?}", names());
+
+    let texts = files.write("texts.txt", &lines);
+    stdout(tiny_index(&texts, &index, &["--threads", "1"]));
+    let mut left = names();
+    left.sort();
+    let segment = ["000000.lines.u64", "000000.texts.jsonl", "000000.vectors.npy"];
+    assert_eq!(left, [&segment[..], &["index.json", "lock"]].concat());
+    assert_eq!(stdout(tiny_search(&index, &["cat", "-k", "1000"])).lines().count(), 600);
+}
+
+#[test]
+fn an_interrupted_build_can_be_given_up() {
+    let files = Files::new();
+    let index = files.path("an.index");
+    // More than a segment, and then a broken line.
+    let mut lines: String = (0..65_600).map(|i| format!("\"{i}\"\n")).collect();
+    lines.push_str("{\n");
+    let texts = files.write("texts.jsonl", &lines);
+    refuses(tiny_index(&texts, &index, &[]), &["texts.jsonl:65601"]);
+    let other = files.write("other.txt", "the cat\n");
+    let says = [
+        "can only go on with the same texts",
+        "there are only 1 now",
+        "--discard-interrupted takes them out",
+    ];
+    refuses(tiny_index(&other, &index, &[]), &says);
+    let given_up = run(tiny_index(&other, &index, &["--discard-interrupted"]));
+    let said = String::from_utf8(given_up.stderr).unwrap();
+    let expected = format!(
+        "minilm: took 65536 texts of an interrupted build out of {index}\nminilm: added 1 texts; {index} has 1\n"
+    );
+    assert_eq!(said, expected);
+    // Where nothing was interrupted, there is nothing to do.
+    stdout(tiny_index(&other, &index, &["--append", "--discard-interrupted"]));
+    assert_eq!(stdout(tiny_search(&index, &["cat"])).lines().count(), 2);
+}
+
+#[test]
+fn an_input_is_not_taken_for_a_leftover() {
+    let files = Files::new();
+    let directory = files.path("");
+    let texts = files.write("2024.texts.jsonl", "\"the cat\"\n");
+    refuses(tiny_index(&texts, &directory, &[]), &["has other files, 2024.texts.jsonl among them"]);
+    assert_eq!(std::fs::read_to_string(&texts).unwrap(), "\"the cat\"\n");
+    assert_eq!(files.names(), ["2024.texts.jsonl"]);
+}
+
+#[test]
+fn texts_are_compared_as_the_model_says() {
+    let files = Files::new();
+    let model = files.path("model");
+    copy(&tiny_bert(), Path::new(&model));
+    files.write("model/config_sentence_transformers.json", "{\"similarity_fn_name\": \"euclidean\"}");
+    let (texts, index) = (files.write("texts.txt", "the cat\na dog\n"), files.path("an.index"));
+    stdout(minilm(&["index", "-i", &texts, "-o", &index, "-m", &model]));
+    let hits = records(&stdout(minilm(&["search", &index, "the cat", "-m", &model, "--json"])));
+    assert_eq!((&hits[0]["score"], &hits[0]["id"]), (&json!(0.0), &json!(0)));
+    assert!(hits[1]["score"].as_f64().unwrap() < -0.1, "{hits:?}");
+}
+
+#[test]
+fn vectors_of_a_file_have_to_be_those_of_the_texts() {
+    let files = Files::new();
+    let (model, vectors) = (files.path("model"), files.path("v.npy"));
+    copy(&tiny_bert(), Path::new(&model));
+    let prompts = "{\"prompts\": {\"document\": \"a dog and a cat: \"}}";
+    files.write("model/config_sentence_transformers.json", prompts);
+    let texts = files.write("texts.txt", "the cat\na dog\n");
+    let embed = |options: &[&str]| {
+        let mut command = minilm(&["embed", "-i", &texts, "-o", &vectors, "-m", &model]);
+        command.args(options);
+        stdout(command)
+    };
+    let index = |name: &str, options: &[&str]| {
+        let index = files.path(name);
+        let mut command = minilm(&["index", "-i", &texts, "-o", &index, "-m", &model, "--vectors", &vectors]);
+        command.args(options);
+        command
+    };
+    embed(&[]);
+    let says = ["v.npy: the vector of the first text is not the one that", "--prompt-name document"];
+    refuses(index("a", &[]), &says);
+    assert!(!std::fs::exists(files.path("a")).unwrap());
+    stdout(index("b", &["--prompt", ""]));
+    embed(&["--prompt-name", "document"]);
+    stdout(index("c", &[]));
+    // Of the same direction, but not of the same length.
+    embed(&["--prompt-name", "document", "--truncate-dim", "8"]);
+    let scaled = ["--truncate-dim", "8", "--normalize-embeddings"];
+    refuses(
+        index("d", &scaled),
+        &["v.npy: vector 0 has length 0.", "the vectors of this index have length 1"],
+    );
+    stdout(index("e", &["--truncate-dim", "8"]));
 }

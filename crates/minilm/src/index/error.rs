@@ -13,7 +13,7 @@ pub enum IndexError {
     #[error(transparent)]
     Storage(#[from] StorageError),
 
-    /// The query's vectors do not fit.
+    /// Vectors that are searched with or added do not fit, or are not finite.
     #[error(transparent)]
     Vectors(#[from] VectorsError),
 
@@ -71,7 +71,34 @@ pub enum IndexError {
         what: String,
     },
 
+    /// The vectors in it were made otherwise than those that are to be added.
+    #[error(
+        "{directory} was built with {option} {expected}, not with {found}; texts that are added must be encoded as those that are \
+         there",
+        directory = directory.display()
+    )]
+    OtherOption {
+        /// The index.
+        directory: PathBuf,
+        /// What differs: `"precision"`, `"prompt"`, `"dimension"`, `"normalize_embeddings"` or `"truncation"`.
+        option: &'static str,
+        /// What the index was built with.
+        expected: String,
+        /// What it is now.
+        found: String,
+    },
+
+    /// A vector is not of length 1, as those of the index are.
+    #[error("vector {vector} has length {norm}; the vectors of this index have length 1")]
+    NotNormalized {
+        /// Which vector, counted from 0.
+        vector: usize,
+        /// Its length.
+        norm: f32,
+    },
+
     /// The texts do not go on where an interrupted build stopped.
+    /// [`IndexWriter::discard_interrupted`](crate::IndexWriter::discard_interrupted) gives that build up.
     #[error(
         "{directory}: a build stopped after {rows} texts, and can only go on with the same texts in the same order; {found}",
         directory = directory.display()

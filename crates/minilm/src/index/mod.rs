@@ -4,20 +4,30 @@
 //! as a whole: whoever reads sees the index before or after a change, and nothing that an interruption leaves behind is part of
 //! it. `segment.rs` has the files' formats; vectors are `.npy` and texts JSON lines, for anybody to read.
 
+mod adding;
+mod directory;
 mod error;
 mod manifest;
+mod options;
 mod segment;
 mod writer;
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use minilm_kernels::l2_normalize;
 use minilm_storage::{Id, Vectors};
 
+pub use adding::Added;
 pub use error::IndexError;
 use manifest::Manifest;
+pub use options::IndexOptions;
 use segment::Segment;
-pub use writer::{Added, IndexOptions, IndexWriter};
+pub use writer::IndexWriter;
 
+use crate::similarity::default_isa;
 use crate::{
     EncodeOptions, SearchHit, SearchOptions, SentenceTransformer, SimilarityFunction, semantic_search,
 };
@@ -42,7 +52,8 @@ use crate::{
 /// # Ok(()) }
 /// ```
 ///
-/// While it is open, nobody may truncate its files; [`IndexWriter`] only adds new ones, and replaces `index.json`.
+/// While it is open, nobody may change or truncate its files. [`IndexWriter`] does not: it adds new ones, replaces
+/// `index.json`, and removes files that are no longer part of the index, which stay readable for whoever has them open.
 pub struct Index {
     directory: PathBuf,
     manifest: Manifest,
@@ -72,10 +83,18 @@ impl Index {
     /// missing; [`IndexError::Io`].
     pub fn open(directory: impl AsRef<Path>) -> Result<Index, IndexError> {
         let directory = directory.as_ref().to_owned();
-        let manifest = Manifest::read(&directory)?;
-        let open = |entry| Segment::open(&directory, entry, manifest.dimension);
-        let segments = manifest.segments.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Index { directory, manifest, segments })
+        let mut manifest = Manifest::read(&directory)?;
+        loop {
+            let open = |entry| Segment::open(&directory, entry, manifest.dimension);
+            match manifest.segments.iter().map(open).collect() {
+                Ok(segments) => return Ok(Index { directory, manifest, segments }),
+                // What was named a moment ago may be part of a larger segment now.
+                Err(error) => match Manifest::read(&directory)? {
+                    now if now == manifest => return Err(error),
+                    now => manifest = now,
+                },
+            }
+        }
     }
 
     /// That the index was built with this model, in whichever precision.
@@ -84,29 +103,23 @@ impl Index {
     ///
     /// [`IndexError::OtherModel`]; [`IndexError::Model`] if the model's files can no longer be read.
     pub fn check_model(&self, model: &SentenceTransformer) -> Result<(), IndexError> {
-        let (expected, found) = (&self.manifest.model.fingerprint, model.fingerprint()?);
-        if expected == found {
-            return Ok(());
-        }
-        let resolved = model.resolved();
-        Err(IndexError::OtherModel {
-            directory: self.directory.clone(),
-            expected: self.manifest.model.name.clone(),
-            found: resolved.name().map_or_else(|| resolved.directory().display().to_string(), str::to_owned),
-            what: format!("the fingerprint ({expected} and {found})"),
-        })
+        self.manifest.check_model(model, &self.directory)
     }
 
     /// The texts that are most similar to each query, best first.
     ///
-    /// Queries get the model's prompt for queries, unless the options have another. Every vector of the index is compared, so
-    /// nothing that is more similar is missed. Where the index's vectors have length 1, as those of all-MiniLM-L6-v2, cosines
-    /// are dot products.
+    /// Queries get the model's prompt for queries, unless the options have another, and otherwise become vectors as the index's
+    /// texts did: cut to the same dimension, and scaled to length 1 if these were. Every vector of the index is compared, so
+    /// nothing that is more similar is missed.
+    ///
+    /// As in [`semantic_search`], they are compared by their cosine, whatever the model's own function is; for that set
+    /// [`score_function`](SearchOptions::score_function) to its
+    /// [`similarity_function`](SentenceTransformer::similarity_function).
     ///
     /// # Errors
     ///
     /// [`IndexError::OtherModel`] for another model than the index was built with; [`IndexError::Model`];
-    /// [`IndexError::Damaged`] and [`IndexError::Io`] if a text cannot be read.
+    /// [`IndexError::Damaged`] if a text cannot be read; [`IndexError::Vectors`] if the options cut queries to another dimension.
     pub fn search<T: AsRef<str> + Sync>(
         &self,
         model: &SentenceTransformer,
@@ -119,6 +132,7 @@ impl Index {
         if encode_options.truncate_dim.is_none() {
             encode_options.truncate_dim = Some(self.manifest.dimension);
         }
+        encode_options.normalize_embeddings |= self.manifest.normalized;
         let queries = model.encode_query(queries, &encode_options)?;
         let hit = |hit: SearchHit| {
             let (id, text) = self.document(hit.corpus_id)?;
@@ -128,24 +142,41 @@ impl Index {
         found.into_iter().map(|hits| hits.into_iter().map(hit).collect()).collect()
     }
 
-    /// As [`search`](Self::search), with the queries' vectors, and rows in the place of texts.
+    /// As [`search`](Self::search), with the queries' vectors, of any lengths, and rows in the place of texts.
+    ///
+    /// Scores have the bits that [`cos_sim`](crate::cos_sim) gives, or the function asked for; but where the index's vectors have
+    /// length 1, as those of all-MiniLM-L6-v2, they are not scaled again for the cosine, which is faster and differs from
+    /// `cos_sim` by no more than their lengths from 1: 1e-6 of vectors that [`IndexWriter::add`] made, 1e-4 of others.
     ///
     /// # Errors
     ///
-    /// [`IndexError::Vectors`] for vectors of another dimension.
+    /// [`IndexError::Vectors`] for vectors of another dimension, or that are not finite.
     pub fn search_vectors<'a>(
         &self,
         queries: impl Into<Vectors<'a>>,
         options: &SearchOptions,
     ) -> Result<Vec<Vec<SearchHit>>, IndexError> {
         let queries = queries.into();
-        let mut options = options.clone();
+        self.manifest.check_dimension(queries)?;
+        queries.check_finite()?;
+        let (mut options, mut components) = (options.clone(), Cow::Borrowed(queries.as_slice()));
         if self.manifest.normalized && options.score_function == SimilarityFunction::Cosine {
             options.score_function = SimilarityFunction::DotProduct;
+            let isa = default_isa();
+            let rows = components.to_mut().chunks_exact_mut(queries.dimension().max(1));
+            rows.for_each(|query| l2_normalize(isa, query));
         }
+        let queries = Vectors::new(&components, queries.dimension())?;
+        let pairs = |rows: usize| (queries.len() as u64).saturating_mul(rows as u64);
+        let (listener, total) = (options.progress_listener(), pairs(self.len()));
         let mut found = vec![Vec::new(); queries.len()];
         let mut first = 0;
         for segment in &self.segments {
+            if let Some(listener) = listener.clone() {
+                let before = pairs(first);
+                options = options
+                    .progress(Arc::new(move |pairs: u64, _: u64| listener.compared(before + pairs, total)));
+            }
             for (all, hits) in found.iter_mut().zip(semantic_search(queries, segment.vectors(), &options)?) {
                 let hits = hits.into_iter().map(|hit| SearchHit { corpus_id: first + hit.corpus_id, ..hit });
                 *all = merged(std::mem::take(all), hits.collect(), options.top_k);
@@ -159,7 +190,7 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// [`IndexError::Damaged`] and [`IndexError::Io`] if it cannot be read.
+    /// [`IndexError::Damaged`] if it is not what was written.
     ///
     /// # Panics
     ///
@@ -191,13 +222,23 @@ impl Index {
     }
 
     /// The name of the model that it was built with.
-    pub fn model(&self) -> &str {
+    pub fn model_name(&self) -> &str {
         &self.manifest.model.name
     }
 
     /// Whether a call of [`IndexWriter::add`] was interrupted, so that only some of its texts are there.
     pub fn is_unfinished(&self) -> bool {
         self.manifest.unfinished.is_some()
+    }
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index")
+            .field("directory", &self.directory)
+            .field("rows", &self.len())
+            .field("dimension", &self.dimension())
+            .finish_non_exhaustive()
     }
 }
 

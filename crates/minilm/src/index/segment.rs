@@ -6,18 +6,22 @@
 //! | `NAME.texts.jsonl` | `{"id":…,"text":…}`, a line a row |
 //! | `NAME.lines.u64` | where each line begins, and where the last one ends: little-endian integers, rows + 1 |
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use minilm_storage::{
     EmbeddingFormat, EmbeddingRow, EmbeddingSchema, EmbeddingWriter, Id, Output, StoredVectors,
     VectorOptions, Vectors,
 };
+use minilm_weights::MappedFile;
 use serde::{Deserialize, Serialize};
 
 use super::IndexError;
-use super::manifest::SegmentEntry;
+use super::manifest::{SegmentEntry, segment_number};
+
+/// What its files are called after its name.
+const KINDS: [&str; 3] = ["vectors.npy", "texts.jsonl", "lines.u64"];
 
 /// A line of the texts' file.
 #[derive(Serialize, Deserialize)]
@@ -68,6 +72,19 @@ impl SegmentWriter {
         Ok(self.vectors.write(vectors.rows().map(EmbeddingRow::new))?)
     }
 
+    /// The rows of another segment, as they are.
+    pub(super) fn append(&mut self, segment: &Segment) -> Result<(), IndexError> {
+        let before = self.bytes;
+        for row in 0..segment.vectors().len() {
+            self.bytes = before + segment.line(row)?.start as u64;
+            self.line_begins()?;
+        }
+        self.texts.write_all(&segment.texts).map_err(|source| self.texts.failed(source))?;
+        self.bytes = before + segment.texts.len() as u64;
+        self.rows += segment.vectors().len();
+        Ok(self.vectors.write(segment.vectors().rows().map(EmbeddingRow::new))?)
+    }
+
     fn line_begins(&mut self) -> Result<(), IndexError> {
         let written = self.lines.write_all(&self.bytes.to_le_bytes());
         Ok(written.map_err(|source| self.lines.failed(source))?)
@@ -86,9 +103,11 @@ impl SegmentWriter {
     }
 }
 
-/// A segment, open: its vectors are mapped, its texts are read one by one.
+/// A segment, open: all of it is mapped, so that it stays readable when its files are taken away.
 pub(super) struct Segment {
     vectors: StoredVectors,
+    texts: MappedFile,
+    lines: MappedFile,
     files: Files,
 }
 
@@ -107,44 +126,55 @@ impl Segment {
             let reason = format!("expected {expected:?} vectors and components, found {found:?}");
             return Err(IndexError::Damaged { path: files.vectors, reason });
         }
-        let expected = (entry.rows as u64 + 1) * 8;
-        let found = std::fs::metadata(&files.lines).map_err(IndexError::io(&files.lines))?.len();
-        if expected != found {
-            let reason = format!("expected {expected} bytes, found {found}");
-            return Err(IndexError::Damaged { path: files.lines, reason });
+        let [texts, lines] =
+            [&files.texts, &files.lines].map(|path| MappedFile::open(path).map_err(IndexError::io(path)));
+        let segment = Segment { vectors, texts: texts?, lines: lines?, files };
+        segment.check_size(&segment.files.lines, &segment.lines, (entry.rows as u64 + 1) * 8)?;
+        segment.check_size(&segment.files.texts, &segment.texts, segment.line_start(entry.rows))?;
+        Ok(segment)
+    }
+
+    fn check_size(&self, path: &Path, bytes: &[u8], expected: u64) -> Result<(), IndexError> {
+        let found = bytes.len();
+        if found as u64 == expected {
+            return Ok(());
         }
-        Ok(Segment { vectors, files })
+        let reason = format!("expected {expected} bytes, found {found}");
+        Err(IndexError::Damaged { path: path.to_owned(), reason })
     }
 
     pub(super) fn vectors(&self) -> Vectors<'_> {
         self.vectors.vectors()
     }
 
+    /// Where the line of a row begins, and that before it ends.
+    fn line_start(&self, row: usize) -> u64 {
+        u64::from_le_bytes(std::array::from_fn(|i| self.lines[row * 8 + i]))
+    }
+
+    /// Where the line of a row lies.
+    fn line(&self, row: usize) -> Result<Range<usize>, IndexError> {
+        let [start, end] = [row, row + 1].map(|row| self.line_start(row));
+        let size = self.texts.len();
+        if start > end || end > size as u64 {
+            let reason = format!("line {row} is said to lie at {start} to {end} of {size} bytes");
+            return Err(self.damaged_texts(reason));
+        }
+        Ok(start as usize..end as usize)
+    }
+
     /// The id and the text of a row.
     pub(super) fn document(&self, row: usize) -> Result<(Id, String), IndexError> {
-        let mut place = [0; 16];
-        read_at(&self.files.lines, row as u64 * 8, &mut place)?;
-        let [start, end] = [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|i| place[at + i])));
-        let damaged = |reason: String| IndexError::Damaged { path: self.files.texts.clone(), reason };
-        let size = std::fs::metadata(&self.files.texts).map_err(IndexError::io(&self.files.texts))?.len();
-        if start > end || end > size {
-            return Err(damaged(format!("line {row} is said to lie at {start} to {end} of {size} bytes")));
+        let line: Result<Line<Id, String>, _> = serde_json::from_slice(&self.texts[self.line(row)?]);
+        match line {
+            Ok(Line { id, text }) => Ok((id, text)),
+            Err(e) => Err(self.damaged_texts(format!("line {row} is not the expected JSON: {e}"))),
         }
-        let mut line = vec![0; (end - start) as usize];
-        read_at(&self.files.texts, start, &mut line)?;
-        let line: Result<Line<Id, String>, _> = serde_json::from_slice(&line);
-        let Line { id, text } =
-            line.map_err(|e| damaged(format!("line {row} is not the expected JSON: {e}")))?;
-        Ok((id, text))
     }
-}
 
-fn read_at(path: &Path, offset: u64, bytes: &mut [u8]) -> Result<(), IndexError> {
-    let read = File::open(path).and_then(|mut file| {
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(bytes)
-    });
-    read.map_err(IndexError::io(path))
+    fn damaged_texts(&self, reason: String) -> IndexError {
+        IndexError::Damaged { path: self.files.texts.clone(), reason }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -156,14 +186,13 @@ struct Files {
 
 impl Files {
     fn of(directory: &Path, name: &str) -> Files {
-        let file = |kind: &str| directory.join(format!("{name}.{kind}"));
-        Files { vectors: file("vectors.npy"), texts: file("texts.jsonl"), lines: file("lines.u64") }
+        let [vectors, texts, lines] = KINDS.map(|kind| directory.join(format!("{name}.{kind}")));
+        Files { vectors, texts, lines }
     }
 }
 
-/// The name of the segment that a file of this name would belong to.
-pub(super) fn segment_of_file(file: &str) -> Option<&str> {
+/// The number of the segment that a file of this name would belong to.
+pub(super) fn segment_of_file(file: &str) -> Option<u64> {
     let (name, kind) = file.split_once('.')?;
-    let ours = name.bytes().all(|byte| byte.is_ascii_digit());
-    (ours && ["vectors.npy", "texts.jsonl", "lines.u64"].contains(&kind)).then_some(name)
+    segment_number(name).filter(|_| KINDS.contains(&kind))
 }

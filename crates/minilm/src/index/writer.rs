@@ -1,84 +1,42 @@
-use std::fs::{File, TryLockError};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use minilm_storage::{Id, TextItem, Vectors, VectorsError};
-use sha2::{Digest, Sha256};
+use minilm_kernels::dot;
+use minilm_storage::{TextItem, Vectors, VectorsError};
 
-use super::IndexError;
-use super::manifest::{Manifest, ModelIdentity, Unfinished};
-use super::segment::{SegmentWriter, segment_of_file};
-use crate::resolve::hex;
-use crate::{EncodeOptions, SentenceTransformer, StreamError};
+use super::adding::{Added, Adding};
+use super::directory::{Lock, begun, remove_leftovers};
+use super::manifest::Manifest;
+use super::{IndexError, IndexOptions};
+use crate::similarity::default_isa;
+use crate::{SentenceTransformer, StreamError};
 
 /// How many texts whose vectors are there are held at a time.
 const ENCODED_WINDOW: usize = 1024;
 
-/// A file that the writer holds locked. It stays.
-const LOCK: &str = "lock";
-
-/// How to build an index. [`Default`] is what most programs want.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct IndexOptions {
-    /// How texts are encoded. They get the model's prompt for documents, unless there is another.
-    pub encode: EncodeOptions,
-    /// After how many texts they are kept for good, so that an interrupted build can go on from there; 65,536 by default, which are
-    /// 100 MB of 384 components.
-    pub segment_texts: usize,
-}
-
-impl Default for IndexOptions {
-    fn default() -> Self {
-        IndexOptions { encode: EncodeOptions::default(), segment_texts: 65_536 }
-    }
-}
-
-impl IndexOptions {
-    /// Sets [`IndexOptions::encode`].
-    #[must_use]
-    pub fn encode(mut self, encode: EncodeOptions) -> Self {
-        self.encode = encode;
-        self
-    }
-
-    /// Sets [`IndexOptions::segment_texts`].
-    #[must_use]
-    pub fn segment_texts(mut self, texts: usize) -> Self {
-        self.segment_texts = texts;
-        self
-    }
-}
-
-/// What [`IndexWriter::add`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Added {
-    /// How many texts it added, without those that were there already from a build that was interrupted.
-    pub texts: usize,
-    /// How many of these had more tokens than the model takes, so that their ends cannot be found.
-    pub truncated: usize,
-    /// How many texts were there already, from a build that was interrupted.
-    pub resumed: usize,
-}
+/// How far from 1 the square of a length may be that is 1 to within 1e-4.
+const UNIT_TOLERANCE: f32 = 2e-4;
 
 /// Adds texts to an [index](super::Index). One writer at a time; meanwhile others may search what is there.
+///
+/// The directory is the index's own: files in it that are called as those of an index, and are not part of it, are taken for
+/// what an interrupted writer left, and removed.
 pub struct IndexWriter<'m> {
     directory: PathBuf,
     model: &'m SentenceTransformer,
     options: IndexOptions,
     manifest: Manifest,
-    /// Locked until it is closed.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl<'m> IndexWriter<'m> {
     /// Begins a new index in a directory that is empty or not there; or takes up one whose first texts were never all added,
-    /// because the program was interrupted.
+    /// because the program was interrupted or failed.
     ///
     /// # Errors
     ///
-    /// [`IndexError::Exists`] if there is anything else; [`IndexError::OtherModel`]; [`IndexError::Locked`];
-    /// [`IndexError::Io`].
+    /// [`IndexError::Exists`] if there is anything else; [`IndexError::OtherModel`] and [`IndexError::OtherOption`] if texts are
+    /// there that were encoded otherwise; [`IndexError::Locked`]; [`IndexError::Io`].
     pub fn create(
         directory: impl AsRef<Path>,
         model: &'m SentenceTransformer,
@@ -86,34 +44,21 @@ impl<'m> IndexWriter<'m> {
     ) -> Result<IndexWriter<'m>, IndexError> {
         let directory = directory.as_ref();
         std::fs::create_dir_all(directory).map_err(IndexError::io(directory))?;
-        let exists = |found: String| IndexError::Exists { directory: directory.to_owned(), found };
-        if Manifest::path(directory).exists() {
-            let manifest = Manifest::read(directory)?;
-            let first_add = manifest.unfinished.as_ref().is_some_and(|added| added.rows == manifest.rows());
-            if !first_add {
-                return Err(exists(format!("is an index of {} texts", manifest.rows())));
-            }
-            return IndexWriter::open(directory, model, options);
-        }
-        for entry in std::fs::read_dir(directory).map_err(IndexError::io(directory))? {
-            let name = entry.map_err(IndexError::io(directory))?.file_name();
-            if name != LOCK && name.to_str().and_then(segment_of_file).is_none() {
-                return Err(exists(format!("has other files, {} among them", name.display())));
-            }
-        }
-        let lock = lock(directory)?;
-        let options = with_document_prompt(model, options);
-        let (dimension, normalized) = model.output(&options.encode)?;
-        let manifest = Manifest::new(identity(model, &options)?, dimension, normalized);
-        manifest.write(directory)?;
-        IndexWriter { directory: directory.to_owned(), model, options, manifest, _lock: lock }.cleaned()
+        // Twice: before a lock is made in a directory that has nothing to do with it, and when no other writer can change
+        // the answer.
+        begun(directory)?;
+        let lock = Lock::take(directory)?;
+        let begun = begun(directory)?;
+        IndexWriter::locked(directory, lock, begun, model, options)
     }
 
-    /// Opens an index to add to it.
+    /// Opens an index to add to it. Without texts it is as good as new: they may be of another model, or encoded otherwise,
+    /// than the one who made it had in mind.
     ///
     /// # Errors
     ///
-    /// [`IndexError::NotAnIndex`]; [`IndexError::OtherModel`], also for another precision or another prompt;
+    /// [`IndexError::NotAnIndex`]; [`IndexError::OtherModel`] for a model of another fingerprint, [`IndexError::OtherOption`] for
+    /// another precision, or options that make other vectors, which must not stand beside those that are there;
     /// [`IndexError::Locked`]; [`IndexError::Damaged`]; [`IndexError::Io`].
     pub fn open(
         directory: impl AsRef<Path>,
@@ -121,42 +66,31 @@ impl<'m> IndexWriter<'m> {
         options: &IndexOptions,
     ) -> Result<IndexWriter<'m>, IndexError> {
         let directory = directory.as_ref();
-        // Before a lock is made in a directory that has nothing to do with it.
+        // Twice, as in `create`.
         Manifest::read(directory)?;
-        let lock = lock(directory)?;
+        let lock = Lock::take(directory)?;
         let manifest = Manifest::read(directory)?;
-        let options = with_document_prompt(model, options);
-        let found = identity(model, &options)?;
-        let expected = &manifest.model;
-        let (dimension, _) = model.output(&options.encode)?;
-        let what = [
-            ("the fingerprint", &expected.fingerprint, &found.fingerprint),
-            ("the precision", &expected.precision, &found.precision),
-            ("the prompt of documents", &expected.prompt, &found.prompt),
-            ("the dimension", &manifest.dimension.to_string(), &dimension.to_string()),
-        ];
-        if let Some((what, expected_value, found_value)) = what.into_iter().find(|(_, a, b)| a != b) {
-            return Err(IndexError::OtherModel {
-                directory: directory.to_owned(),
-                expected: expected.name.clone(),
-                found: found.name,
-                what: format!("{what} ({expected_value:?} and {found_value:?})"),
-            });
-        }
-        IndexWriter { directory: directory.to_owned(), model, options, manifest, _lock: lock }.cleaned()
+        IndexWriter::locked(directory, lock, Some(manifest), model, options)
     }
 
-    /// Takes away what an interrupted writer left and nothing names.
-    fn cleaned(self) -> Result<Self, IndexError> {
-        let named = |name: &str| self.manifest.segments.iter().any(|segment| segment.name == name);
-        for entry in std::fs::read_dir(&self.directory).map_err(IndexError::io(&self.directory))? {
-            let entry = entry.map_err(IndexError::io(&self.directory))?;
-            let file = entry.file_name();
-            if file.to_str().and_then(segment_of_file).is_some_and(|name| !named(name)) {
-                std::fs::remove_file(entry.path()).map_err(IndexError::io(&entry.path()))?;
-            }
+    fn locked(
+        directory: &Path,
+        lock: Lock,
+        found: Option<Manifest>,
+        model: &'m SentenceTransformer,
+        options: &IndexOptions,
+    ) -> Result<IndexWriter<'m>, IndexError> {
+        let options = IndexOptions { encode: model.document_options(&options.encode), ..options.clone() };
+        let new = Manifest::new(model, &options.encode)?;
+        let manifest = match found {
+            None => new,
+            Some(found) => found.extended_by(new, directory)?,
+        };
+        if manifest.segments.is_empty() {
+            manifest.write(directory)?;
         }
-        Ok(self)
+        remove_leftovers(directory)?;
+        Ok(IndexWriter { directory: directory.to_owned(), model, options, manifest, _lock: lock })
     }
 
     /// How many texts are in the index.
@@ -170,59 +104,125 @@ impl<'m> IndexWriter<'m> {
     }
 
     /// How many texts of a call of [`add`](Self::add) that was interrupted are in the index. The next call has to begin with
-    /// them, and does not encode them again.
+    /// them, and does not encode them again; unless they are [discarded](Self::discard_interrupted).
     pub fn interrupted(&self) -> Option<usize> {
         self.manifest.unfinished.as_ref().map(|unfinished| unfinished.rows)
+    }
+
+    /// Takes the texts of a call that was [interrupted](Self::interrupted) out of the index: where they are no longer wanted, or
+    /// not to be had any more to go on with. Gives how many they were.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Storage`] if `index.json` cannot be written; nothing is changed then.
+    pub fn discard_interrupted(&mut self) -> Result<usize, IndexError> {
+        let before = self.len();
+        if let Some(first) = self.manifest.first_unfinished() {
+            let mut next = self.manifest.clone();
+            next.segments.truncate(first);
+            next.unfinished = None;
+            self.publish(next)?;
+        }
+        Ok(before - self.len())
     }
 
     /// Encodes texts and adds them, in bounded memory. A text without an id gets the number of its row.
     ///
     /// Every [`segment_texts`](IndexOptions::segment_texts) texts they are kept for good, and the rest in the end. If the
-    /// call fails or the program ends before, nothing else is kept; the same call can then go on.
+    /// call fails or the program ends before, nothing else is kept; the same call can then go on. Texts that are kept already
+    /// count for progress, and for the number of a text in an error.
+    ///
+    /// A call for each text is fine, too, but slower: each waits for the disk several times. Small segments that such calls leave
+    /// are put together when they are many, so that there are never more than some twenty behind the full ones.
     ///
     /// # Errors
     ///
     /// [`StreamError::Source`] with the first error of `texts`; [`StreamError::Encode`];
     /// [`StreamError::Sink`] with [`IndexError::OtherTexts`] if they do not begin with those of a call that was
-    /// interrupted, or with what could not be written.
+    /// interrupted, with [`IndexError::Vectors`] if the model's weights are so broken that a vector is not finite, or with what
+    /// could not be written.
     pub fn add<S>(
         &mut self,
         texts: impl IntoIterator<Item = Result<TextItem, S>>,
     ) -> Result<Added, StreamError<S, IndexError>> {
-        let mut texts = texts.into_iter();
-        let mut adding = Adding::default();
-        self.skip(&mut texts, &mut adding)?;
-        let (model, encode) = (self.model, self.options.encode.clone());
-        model.encode_stream(texts, &encode, |window, embeddings| {
+        let added = self.encode(texts.into_iter());
+        self.without_leftovers(added)
+    }
+
+    fn encode<S>(
+        &mut self,
+        mut texts: impl Iterator<Item = Result<TextItem, S>>,
+    ) -> Result<Added, StreamError<S, IndexError>> {
+        let directory = self.directory.clone();
+        let mut adding = self.begin(&directory, &mut texts)?;
+        let (model, encode, resumed) = (self.model, self.options.encode.clone(), adding.added.resumed);
+        model.encode_stream_after(resumed, texts, &encode, |window, embeddings| {
+            embeddings.vectors().check_finite().map_err(|error| {
+                IndexError::Vectors(match error {
+                    VectorsError::NotFinite { vector, component, value } => {
+                        VectorsError::NotFinite { vector: adding.digest.texts + vector, component, value }
+                    }
+                    error => error,
+                })
+            })?;
             let counts = embeddings.token_counts().iter();
             adding.added.truncated += counts.filter(|count| count.truncated()).count();
-            self.write(&mut adding, &window, embeddings.vectors())
+            if adding.write(&window, embeddings.vectors())? {
+                adding.next.unfinished = Some(adding.digest.unfinished());
+                self.publish(adding.next.clone())?;
+            }
+            Ok(())
         })?;
         self.finish(adding).map_err(StreamError::Sink)
     }
 
     /// Adds texts whose vectors are there already: those that [`encode_document`](SentenceTransformer::encode_document) of this
-    /// model gives. Otherwise as [`add`](Self::add).
+    /// model gives with [these options](IndexOptions::encode), with the same prompt. [`encode_batch`] gives the same unless the
+    /// model has a prompt for documents. Where they come from cannot be seen, and the index takes the caller's word.
+    ///
+    /// All of them become part of the index at once, in the end, and none if the call fails. It goes on with a call that was
+    /// interrupted as [`add`](Self::add) does.
     ///
     /// # Errors
     ///
-    /// As [`add`](Self::add); and [`StreamError::Sink`] with [`IndexError::Vectors`] if vectors are of another dimension or not
-    /// finite, before anything is written, or if there are not as many as texts.
+    /// As [`add`](Self::add); and [`StreamError::Sink`] with [`IndexError::Vectors`] if vectors are of another dimension, not
+    /// finite, or not as many as texts, and with [`IndexError::NotNormalized`] if those of the index have length 1 and one has
+    /// not, to within 1e-4. Zeros have no length that could be 1, and are taken.
+    ///
+    /// [`encode_batch`]: SentenceTransformer::encode_batch
     pub fn add_encoded<'v, S>(
         &mut self,
         texts: impl IntoIterator<Item = Result<TextItem, S>>,
         vectors: impl Into<Vectors<'v>>,
     ) -> Result<Added, StreamError<S, IndexError>> {
-        let refused = |error: VectorsError| StreamError::Sink(IndexError::Vectors(error));
         let vectors = vectors.into();
-        if !vectors.is_empty() && vectors.dimension() != self.manifest.dimension {
-            let (expected, found) = (self.manifest.dimension, vectors.dimension());
-            return Err(refused(VectorsError::DimensionMismatch { expected, found }));
+        self.check_vectors(vectors).map_err(StreamError::Sink)?;
+        let added = self.pair(texts.into_iter(), vectors);
+        self.without_leftovers(added)
+    }
+
+    fn check_vectors(&self, vectors: Vectors<'_>) -> Result<(), IndexError> {
+        self.manifest.check_dimension(vectors)?;
+        vectors.check_finite()?;
+        if !self.manifest.normalized {
+            return Ok(());
         }
-        vectors.check_finite().map_err(refused)?;
-        let mut texts = texts.into_iter();
-        let mut adding = Adding::default();
-        self.skip(&mut texts, &mut adding)?;
+        let isa = default_isa();
+        let squares = vectors.rows().map(|vector| dot(isa, vector, vector));
+        let wrong = |&(_, square): &(usize, f32)| square != 0.0 && (square - 1.0).abs() > UNIT_TOLERANCE;
+        match squares.enumerate().find(wrong) {
+            None => Ok(()),
+            Some((vector, square)) => Err(IndexError::NotNormalized { vector, norm: square.sqrt() }),
+        }
+    }
+
+    fn pair<S>(
+        &mut self,
+        mut texts: impl Iterator<Item = Result<TextItem, S>>,
+        vectors: Vectors<'_>,
+    ) -> Result<Added, StreamError<S, IndexError>> {
+        let directory = self.directory.clone();
+        let mut adding = self.begin(&directory, &mut texts)?;
         loop {
             let window = texts.by_ref().take(ENCODED_WINDOW).collect::<Result<Vec<_>, _>>();
             let window = window.map_err(StreamError::Source)?;
@@ -234,60 +234,21 @@ impl<'m> IndexWriter<'m> {
             if window.is_empty() || end > vectors.len() {
                 // How many texts there are is not known before all are read.
                 let expected = end + texts.by_ref().count();
-                return Err(refused(VectorsError::LengthMismatch { expected, found: vectors.len() }));
+                let error = VectorsError::LengthMismatch { expected, found: vectors.len() };
+                return Err(StreamError::Sink(error.into()));
             }
-            self.write(&mut adding, &window, vectors.range(start, end)).map_err(StreamError::Sink)?;
+            adding.write(&window, vectors.range(start, end)).map_err(StreamError::Sink)?;
         }
     }
 
-    fn write(
-        &mut self,
-        adding: &mut Adding,
-        window: &[TextItem],
-        vectors: Vectors<'_>,
-    ) -> Result<(), IndexError> {
-        let mut segment = match adding.segment.take() {
-            Some(segment) => segment,
-            None => {
-                let name = self.manifest.next_segment();
-                SegmentWriter::create(&self.directory, name, self.manifest.dimension)?
-            }
-        };
-        let begin = self.manifest.rows() + segment.rows();
-        let ids = window.iter().enumerate().map(|(i, item)| match &item.id {
-            Some(id) => id.clone(),
-            None => Id::Integer((begin + i) as i64),
-        });
-        segment.write(ids.zip(window.iter().map(|item| &item.text[..])), vectors)?;
-        window.iter().for_each(|item| adding.digest.add(item));
-        adding.added.texts += window.len();
-        if segment.rows() >= self.options.segment_texts {
-            return self.keep(segment, Some(adding.digest.unfinished()));
-        }
-        adding.segment = Some(segment);
-        Ok(())
-    }
-
-    /// All texts are there.
-    fn finish(&mut self, adding: Adding) -> Result<Added, IndexError> {
-        match adding.segment {
-            Some(rest) => self.keep(rest, None)?,
-            None if self.manifest.unfinished.is_some() => {
-                self.manifest.unfinished = None;
-                self.manifest.write(&self.directory)?;
-            }
-            None => {}
-        }
-        Ok(adding.added)
-    }
-
-    /// Passes over the texts of a call that was interrupted.
-    fn skip<S>(
+    /// Begins a call: passes over the texts of one that was interrupted.
+    fn begin<'d, S>(
         &self,
+        directory: &'d Path,
         texts: &mut impl Iterator<Item = Result<TextItem, S>>,
-        adding: &mut Adding,
-    ) -> Result<(), StreamError<S, IndexError>> {
-        let Some(unfinished) = &self.manifest.unfinished else { return Ok(()) };
+    ) -> Result<Adding<'d>, StreamError<S, IndexError>> {
+        let mut adding = Adding::new(directory, self.options.segment_texts, &self.manifest);
+        let Some(unfinished) = &self.manifest.unfinished else { return Ok(adding) };
         let other = |found: String| {
             let (directory, rows) = (self.directory.clone(), unfinished.rows);
             StreamError::Sink(IndexError::OtherTexts { directory, rows, found })
@@ -299,76 +260,54 @@ impl<'m> IndexWriter<'m> {
             };
             digest.add(&item);
         }
-        adding.added.resumed = unfinished.rows;
-        if digest.unfinished() == *unfinished { Ok(()) } else { Err(other("these are others".to_owned())) }
-    }
-
-    /// From now on a segment is part of the index.
-    fn keep(&mut self, segment: SegmentWriter, unfinished: Option<Unfinished>) -> Result<(), IndexError> {
-        self.manifest.segments.push(segment.finish()?);
-        self.manifest.unfinished = unfinished;
-        self.manifest.write(&self.directory)
-    }
-}
-
-/// A call, as far as it is.
-#[derive(Default)]
-struct Adding {
-    added: Added,
-    digest: TextDigest,
-    /// What is not kept for good yet.
-    segment: Option<SegmentWriter>,
-}
-
-/// Which texts have been read.
-#[derive(Default)]
-struct TextDigest {
-    texts: usize,
-    hasher: Sha256,
-}
-
-impl TextDigest {
-    fn add(&mut self, item: &TextItem) {
-        self.texts += 1;
-        // With their lengths, so that nothing can be shifted from one to the next.
-        let id = item.id.as_ref().map(Id::to_string).unwrap_or_default();
-        for part in [&id, &item.text] {
-            self.hasher.update((part.len() as u64).to_le_bytes());
-            self.hasher.update(part);
+        if digest.unfinished() != *unfinished {
+            return Err(other("these are others".to_owned()));
         }
+        adding.added.resumed = unfinished.rows;
+        Ok(adding)
     }
 
-    fn unfinished(&self) -> Unfinished {
-        Unfinished { rows: self.texts, sha256: hex(&self.hasher.clone().finalize()) }
+    fn finish(&mut self, adding: Adding<'_>) -> Result<Added, IndexError> {
+        let (added, next) = adding.finish()?;
+        self.publish(next)?;
+        Ok(added)
+    }
+
+    /// From now on this is the index.
+    fn publish(&mut self, next: Manifest) -> Result<(), IndexError> {
+        if next == self.manifest {
+            return Ok(());
+        }
+        // At first on the disk: what could not be written there must not count as added.
+        next.write(&self.directory)?;
+        let before = std::mem::replace(&mut self.manifest, next);
+        let gone = |entry| !self.manifest.segments.contains(entry);
+        if before.segments.iter().any(gone) {
+            self.remove_leftovers();
+        }
+        Ok(())
+    }
+
+    /// What a call wrote that failed is taken away.
+    fn without_leftovers<T, E>(&self, result: Result<T, E>) -> Result<T, E> {
+        if result.is_err() {
+            self.remove_leftovers();
+        }
+        result
+    }
+
+    fn remove_leftovers(&self) {
+        // They do no harm, and what the call did before is what counts. The next writer tries again.
+        let _ = remove_leftovers(&self.directory);
     }
 }
 
-fn with_document_prompt(model: &SentenceTransformer, options: &IndexOptions) -> IndexOptions {
-    IndexOptions { encode: model.document_options(&options.encode), ..options.clone() }
-}
-
-fn identity(model: &SentenceTransformer, options: &IndexOptions) -> Result<ModelIdentity, IndexError> {
-    let resolved = model.resolved();
-    let name = resolved.name().map_or_else(|| resolved.directory().display().to_string(), str::to_owned);
-    Ok(ModelIdentity {
-        name,
-        fingerprint: model.fingerprint()?.to_owned(),
-        precision: model.precision().to_string(),
-        prompt: model.prompts.resolve(&options.encode)?.to_owned(),
-    })
-}
-
-fn lock(directory: &Path) -> Result<File, IndexError> {
-    let path = directory.join(LOCK);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(IndexError::io(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(IndexError::Locked { directory: directory.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(IndexError::Io { path, source }),
+impl fmt::Debug for IndexWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IndexWriter")
+            .field("directory", &self.directory)
+            .field("rows", &self.len())
+            .field("dimension", &self.manifest.dimension)
+            .finish_non_exhaustive()
     }
 }

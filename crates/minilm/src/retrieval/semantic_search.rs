@@ -75,6 +75,10 @@ impl SearchOptions {
         self.progress = Listener(Some(progress));
         self
     }
+
+    pub(crate) fn progress_listener(&self) -> Option<Arc<dyn RetrievalProgress>> {
+        self.progress.0.clone()
+    }
 }
 
 /// A vector that was found.

@@ -42,7 +42,7 @@ impl OutputDirectory {
         let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let parent = target.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".minilm-");
+        builder.prefix(super::TEMPORARY_PREFIX);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

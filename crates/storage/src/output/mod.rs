@@ -11,6 +11,12 @@ use tempfile::NamedTempFile;
 use crate::StorageError;
 pub use directory::OutputDirectory;
 
+/// How the names begin that outputs have until they are finished,
+const TEMPORARY_PREFIX: &str = ".minilm-";
+
+/// and how many letters and digits follow.
+const TEMPORARY_LETTERS: usize = 6;
+
 /// An output of which a part is written.
 ///
 /// A file is written under another name in the same directory, forced to disk, and renamed when it is
@@ -72,6 +78,14 @@ impl Output {
     /// What errors call it: a file by its path.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether a file is called as one is that is written and not finished. Where nobody writes, it is what a program left that
+    /// was killed, and may be removed.
+    pub fn is_temporary(file_name: &str) -> bool {
+        file_name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|letters| {
+            letters.len() == TEMPORARY_LETTERS && letters.bytes().all(|letter| letter.is_ascii_alphanumeric())
+        })
     }
 
     /// Whether what is written can be changed later: [`Output::overwrite_start`].
@@ -175,7 +189,7 @@ impl Write for Target {
 /// The temporary file has the permissions that a new file would have, or those of the file it replaces.
 fn temporary_beside(path: &Path, directory: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".minilm-");
+    builder.prefix(TEMPORARY_PREFIX).rand_bytes(TEMPORARY_LETTERS);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -185,4 +199,23 @@ fn temporary_beside(path: &Path, directory: &Path) -> io::Result<NamedTempFile> 
     #[cfg(not(unix))]
     let _ = path;
     builder.tempfile_in(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finished_is_known_by_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = Output::create(directory.path().join("report.txt")).unwrap();
+        let entry = std::fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap();
+        assert!(Output::is_temporary(entry.file_name().to_str().unwrap()), "{entry:?}");
+        drop(output);
+        for name in
+            ["report.txt", ".minilm-", ".minilm-a", ".minilm-config", ".minilm-abcdef.txt", "minilm-abcdef"]
+        {
+            assert_eq!(Output::is_temporary(name), name == ".minilm-config", "{name}");
+        }
+    }
 }

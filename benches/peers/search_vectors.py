@@ -52,6 +52,7 @@ class Vectors:
         for kind in ("f32", "int8", "ubinary"):
             for array, file in zip(vectors.of(kind), vectors.files(kind).values(), strict=True):
                 array.tofile(file)
+        np.save(vectors.npy(), corpus)
         return vectors
 
     def of(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -63,6 +64,10 @@ class Vectors:
 
     def files(self, kind: str) -> dict[str, str]:
         return {name: str(self.directory / f"search-{name}.{kind}") for name in ("rows", "queries")}
+
+    def npy(self) -> str:
+        """The corpus in f32 as people keep it."""
+        return str(self.directory / "search-rows.npy")
 
     def row_bytes(self) -> dict[str, int]:
         return {kind: self.of(kind)[0][0].nbytes for kind in ("f32", "int8", "ubinary")}

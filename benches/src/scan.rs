@@ -1,4 +1,5 @@
-//! Exact search over a corpus in memory, with threads, beside a plain read of the same memory.
+//! Exact search over a corpus in memory, with threads, beside a plain read of the same memory: by the kernel, and as users of
+//! the library get it.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -7,6 +8,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use memmap2::MmapMut;
+use minilm::storage::{StoredVectors, VectorOptions};
+use minilm::{SearchOptions, SimilarityFunction, Vectors, semantic_search};
 use minilm_kernels::{Bits, Component, Corpus, Hit, Isa, Score, TopK, peak, search};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -49,6 +52,21 @@ pub enum Pages {
     Huge,
     /// As the system gives them by itself.
     Plain,
+    /// Those of an `.npy` file of [`Kind::F32`], mapped.
+    Mapped,
+}
+
+/// What searches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// [`minilm_kernels::search`], on pieces that threads take one after the other.
+    #[default]
+    Kernel,
+    /// [`semantic_search`] by the dot product, of [`Kind::F32`].
+    Dot,
+    /// [`semantic_search`] by the cosine, of [`Kind::F32`].
+    Cosine,
 }
 
 /// Rows, and queries of the same kind.
@@ -63,7 +81,8 @@ pub struct Collection {
 pub type Found = Vec<Vec<(usize, f64)>>;
 
 impl Collection {
-    /// From files that have nothing but rows: k components each, eight bits a component of [`Kind::Ubinary`].
+    /// From files that have nothing but rows, k components each, eight bits a component of [`Kind::Ubinary`]; for
+    /// [`Pages::Mapped`] the rows from an `.npy` file.
     ///
     /// # Errors
     ///
@@ -101,6 +120,7 @@ impl Collection {
         isa: Isa,
         queries: usize,
         best: usize,
+        by: By,
         threads: &Threads,
     ) -> Result<(Duration, Found), String> {
         let bytes = queries * self.k * self.kind.component_bytes();
@@ -112,8 +132,18 @@ impl Collection {
             Kind::F32 => {
                 let queries: Vec<f32> =
                     queries.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-                threads.search(isa, &queries, Corpus::new(bytemuck::cast_slice(rows), k), best)
+                let rows = bytemuck::cast_slice(rows);
+                match by {
+                    By::Kernel => threads.search(isa, &queries, Corpus::new(rows, k), best),
+                    By::Dot => {
+                        threads.search_library(&queries, rows, k, best, SimilarityFunction::DotProduct)?
+                    }
+                    By::Cosine => {
+                        threads.search_library(&queries, rows, k, best, SimilarityFunction::Cosine)?
+                    }
+                }
             }
+            _ if by != By::Kernel => return Err(format!("{:?} are not searched by {by:?}", self.kind)),
             Kind::Int8 => {
                 let rows: &[i8] = bytemuck::cast_slice(rows);
                 threads.search(isa, bytemuck::cast_slice(queries), Corpus::new(rows, k), best)
@@ -139,13 +169,17 @@ impl Collection {
 }
 
 /// Bytes from a page on.
-struct Rows {
-    pages: MmapMut,
-    len: usize,
+enum Rows {
+    Memory { pages: MmapMut, len: usize },
+    Stored(StoredVectors),
 }
 
 impl Rows {
     fn read(path: &Path, pages: Pages) -> io::Result<Rows> {
+        if pages == Pages::Mapped {
+            let stored = StoredVectors::open(path, &VectorOptions::default());
+            return stored.map(Rows::Stored).map_err(io::Error::other);
+        }
         let mut file = File::open(path)?;
         let len = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
         let mut memory = MmapMut::map_anon(len.next_multiple_of(HUGE_PAGE).max(HUGE_PAGE))?;
@@ -155,11 +189,14 @@ impl Rows {
             let _ = memory.advise(memmap2::Advice::HugePage);
         }
         file.read_exact(&mut memory[..len])?;
-        Ok(Rows { pages: memory, len })
+        Ok(Rows::Memory { pages: memory, len })
     }
 
     fn get(&self) -> &[u8] {
-        &self.pages[..self.len]
+        match self {
+            Rows::Memory { pages, len } => &pages[..*len],
+            Rows::Stored(stored) => bytemuck::cast_slice(stored.vectors().as_slice()),
+        }
     }
 }
 
@@ -186,6 +223,28 @@ impl Threads {
 
     fn run<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
         self.pool.install(run)
+    }
+
+    /// What a user of the library gets.
+    fn search_library(
+        &self,
+        queries: &[f32],
+        rows: &[f32],
+        k: usize,
+        best: usize,
+        function: SimilarityFunction,
+    ) -> Result<(Duration, Found), String> {
+        let vectors = |numbers| Vectors::new(numbers, k).map_err(|error| error.to_string());
+        let (queries, rows) = (vectors(queries)?, vectors(rows)?);
+        let options = SearchOptions::default().top_k(best).score_function(function).threads(self.number);
+        let start = Instant::now();
+        let found =
+            self.run(|| semantic_search(queries, rows, &options)).map_err(|error| error.to_string())?;
+        let taken = start.elapsed();
+        let hits = |hits: Vec<minilm::SearchHit>| {
+            hits.into_iter().map(|hit| (hit.corpus_id, f64::from(hit.score))).collect()
+        };
+        Ok((taken, found.into_iter().map(hits).collect()))
     }
 
     fn search<C: Component>(
@@ -234,17 +293,31 @@ mod tests {
         std::fs::write(&rows, bytemuck::cast_slice::<f32, u8>(&numbers(1000 * 24, 1))).expect("written");
         std::fs::write(&queries, bytemuck::cast_slice::<f32, u8>(&numbers(3 * 24, 2))).expect("written");
         let one = Threads::new(1).expect("a thread");
+        let npy = directory.path().join("rows.npy");
+        let header = format!("{:117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (1000, 24)}");
+        let raw = std::fs::read(&rows).expect("read");
+        std::fs::write(&npy, [b"\x93NUMPY\x01\x00v\x00", header.as_bytes(), &raw].concat()).expect("written");
         for (kind, k) in [(Kind::F32, 24), (Kind::Int8, 96), (Kind::Uint8, 96), (Kind::Ubinary, 96)] {
             let expected = Collection::open(kind, k, &rows, &queries, Pages::Huge).expect("opened");
             assert_eq!((expected.rows(), expected.bytes()), (1000, 96_000), "{kind:?}");
-            let (_, expected) = expected.search(Isa::SCALAR, 3, 5, &one).expect("searched");
-            for (pages, threads) in [(Pages::Huge, 2), (Pages::Plain, 1), (Pages::Plain, 3)] {
-                let collection = Collection::open(kind, k, &rows, &queries, pages).expect("opened");
+            let (_, expected) = expected.search(Isa::SCALAR, 3, 5, By::Kernel, &one).expect("searched");
+            for (pages, threads) in [(Pages::Huge, 2), (Pages::Plain, 1), (Pages::Mapped, 3)] {
+                if pages == Pages::Mapped && kind != Kind::F32 {
+                    continue;
+                }
+                let rows = if pages == Pages::Mapped { &npy } else { &rows };
+                let collection = Collection::open(kind, k, rows, &queries, pages).expect("opened");
                 let threads = Threads::new(threads).expect("threads");
-                let (_, found) = collection.search(Isa::best(), 3, 5, &threads).expect("searched");
+                let (_, found) =
+                    collection.search(Isa::best(), 3, 5, By::Kernel, &threads).expect("searched");
                 assert_eq!(found, expected, "{kind:?}, {pages:?}");
+                let by_dot = collection.search(Isa::best(), 3, 5, By::Dot, &threads);
+                assert_eq!(
+                    by_dot.ok().map(|(_, found)| found),
+                    (kind == Kind::F32).then(|| expected.clone())
+                );
                 assert!(collection.read(Isa::best(), &threads) > Duration::ZERO);
-                assert!(collection.search(Isa::best(), 4, 5, &threads).is_err());
+                assert!(collection.search(Isa::best(), 4, 5, By::Kernel, &threads).is_err());
             }
         }
         assert!(Collection::open(Kind::F32, 7, &rows, &queries, Pages::Huge).is_err());

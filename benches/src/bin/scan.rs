@@ -1,7 +1,7 @@
 //! Exact search for `benches/peers/search.py`: one request a line in, one answer a line out, both JSON.
 //!
 //! `{"load": {"name": "corpus", "kind": "f32", "k": 384, "rows": PATH, "queries": PATH, "pages": "huge"}}`,
-//! `{"search": {"name": "corpus", "queries": 1, "best": 10, "threads": 2}}`, `{"read": {"name": "corpus", "threads": 2}}` and
+//! `{"search": {"name": "corpus", "queries": 1, "best": 10, "by": "kernel", "threads": 2}}`, `{"read": {"name": "corpus", "threads": 2}}` and
 //! `"machine"`. Each answer is what was asked for, or `{"error": …}`.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
 use minilm_benches::machine::Machine;
-use minilm_benches::scan::{Collection, Kind, Pages, Threads};
+use minilm_benches::scan::{By, Collection, Kind, Pages, Threads};
 use minilm_kernels::Isa;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,9 +18,26 @@ use serde_json::{Value, json};
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Request {
-    Load { name: String, kind: Kind, k: usize, rows: PathBuf, queries: PathBuf, pages: Pages },
-    Search { name: String, queries: usize, best: usize, threads: usize },
-    Read { name: String, threads: usize },
+    Load {
+        name: String,
+        kind: Kind,
+        k: usize,
+        rows: PathBuf,
+        queries: PathBuf,
+        pages: Pages,
+    },
+    Search {
+        name: String,
+        queries: usize,
+        best: usize,
+        #[serde(default)]
+        by: By,
+        threads: usize,
+    },
+    Read {
+        name: String,
+        threads: usize,
+    },
     Machine,
 }
 
@@ -42,9 +59,9 @@ impl Server {
                 self.collections.insert(name, collection);
                 Ok(answer)
             }
-            Request::Search { name, queries, best, threads } => {
+            Request::Search { name, queries, best, by, threads } => {
                 let (collection, threads) = self.get(&name, threads)?;
-                let (taken, hits) = collection.search(isa, queries, best, threads)?;
+                let (taken, hits) = collection.search(isa, queries, best, by, threads)?;
                 Ok(json!({"seconds": taken.as_secs_f64(), "hits": hits}))
             }
             Request::Read { name, threads } => {

@@ -254,7 +254,7 @@ mod tests {
             let x: [f32; LANES] =
                 std::array::from_fn(|j| f32::from_bits(start.wrapping_add(99_991 * j as u32)));
             let (mut plain, mut dispatched) = (x, x);
-            Apply(Function::Erf, &mut plain).run(crate::simd::Scalar);
+            Apply(Function::Erf, &mut plain).run(crate::simd::Scalar::<false>);
             Isa::SCALAR.run(Apply(Function::Erf, &mut dispatched));
             for (p, d) in plain.iter().zip(dispatched) {
                 assert!(p.to_bits() == d.to_bits() || p.is_nan() && d.is_nan(), "{p:e} is not {d:e}");

@@ -22,9 +22,9 @@ use crate::{reference::BF16_LEAST, simd::LANES};
 pub(crate) struct Bf16Fma<S>(pub(crate) S);
 
 /// Runs a [`DotKernel`] where a [`Kernel`] is wanted.
-struct Inside<K>(K);
+struct OnSimd<K>(K);
 
-impl<K: DotKernel> Kernel for Inside<K> {
+impl<K: DotKernel> Kernel for OnSimd<K> {
     type Output = K::Output;
 
     #[inline(always)]
@@ -59,7 +59,7 @@ impl<S: Simd> Dot for Bf16Fma<S> {
 
     #[inline(always)]
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
-        self.0.call(Inside(kernel))
+        self.0.call(OnSimd(kernel))
     }
 
     #[inline(always)]

@@ -9,9 +9,9 @@ use crate::simd::{Lanes, Simd};
 pub(crate) struct F32<S>(pub(crate) S);
 
 /// Runs a [`DotKernel`] where a [`Kernel`] is wanted.
-struct Inside<K>(K);
+struct OnSimd<K>(K);
 
-impl<K: DotKernel> Kernel for Inside<K> {
+impl<K: DotKernel> Kernel for OnSimd<K> {
     type Output = K::Output;
 
     #[inline(always)]
@@ -38,7 +38,7 @@ impl<S: Simd> Dot for F32<S> {
 
     #[inline(always)]
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
-        self.0.call(Inside(kernel))
+        self.0.call(OnSimd(kernel))
     }
 
     #[inline(always)]

@@ -12,21 +12,12 @@
 
 use std::arch::x86_64::*;
 
-use super::{Dot, DotKernel, Int8Sums};
+use super::{Dot, DotKernel, Inside, Int8Sums, On};
 use crate::reference::INT8_GROUP;
 use crate::simd::{Avx2, I32x16, Lanes, Simd};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Avx2Int8(pub(crate) Avx2);
-
-/// # Safety
-///
-/// The machine must have AVX2 and FMA, which `token` proves.
-#[inline(never)]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn trampoline<K: DotKernel>(token: Avx2Int8, kernel: K) -> K::Output {
-    kernel.run(token)
-}
 
 /// The bytes with even and with odd numbers, as 16 bits each.
 #[derive(Clone, Copy)]
@@ -54,8 +45,7 @@ impl Dot for Avx2Int8 {
 
     #[inline(always)]
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
-        // SAFETY: `self` is the proof that the machine has these features.
-        unsafe { trampoline(self, kernel) }
+        self.0.call(Inside(On(kernel, self)))
     }
 
     #[inline(always)]

@@ -1,24 +1,11 @@
 //! int8 in plain Rust.
 
-use super::{Dot, DotKernel, Int8Sums};
-use crate::dispatch::Kernel;
+use super::{Dot, DotKernel, Inside, Int8Sums, On};
 use crate::reference::INT8_GROUP;
 use crate::simd::{LANES, Lanes, Scalar, Simd};
 
 #[derive(Clone, Copy)]
 pub(crate) struct ScalarInt8;
-
-/// Runs a [`DotKernel`] where a [`Kernel`] is wanted.
-struct Inside<K>(K);
-
-impl<K: DotKernel> Kernel for Inside<K> {
-    type Output = K::Output;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) -> K::Output {
-        self.0.run(ScalarInt8)
-    }
-}
 
 impl Dot for ScalarInt8 {
     type Simd = Scalar;
@@ -38,7 +25,7 @@ impl Dot for ScalarInt8 {
 
     #[inline(always)]
     fn call<K: DotKernel>(self, kernel: K) -> K::Output {
-        Scalar.call(Inside(kernel))
+        Scalar::<false>.call(Inside(On(kernel, self)))
     }
 
     #[inline(always)]

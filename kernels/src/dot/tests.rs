@@ -21,7 +21,7 @@ use crate::simd::{Avx2, Avx512};
 
 /// What the kernel comes to on every [`Dot`] of bf16, with their names.
 fn on_every_bf16<K: DotKernel>(kernel: impl Fn() -> K) -> Vec<(&'static str, K::Output)> {
-    let mut outputs = vec![("Bf16Fma<Scalar>", Bf16Fma(Scalar).call(kernel()))];
+    let mut outputs = vec![("Bf16Fma<Scalar>", Bf16Fma(Scalar::<false>).call(kernel()))];
     #[cfg(target_arch = "x86_64")]
     {
         let (avx2, avx512) = (Avx2::detect(), Avx512::detect());

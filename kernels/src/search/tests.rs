@@ -93,7 +93,7 @@ fn check_bytes<B: ByteProducts>(name: &str, products: B) {
 
 #[test]
 fn bytes_have_exact_sums_on_everything_there_is() {
-    check_bytes("plain Rust", Scalar);
+    check_bytes("plain Rust", Scalar::<false>);
     #[cfg(target_arch = "x86_64")]
     {
         use crate::dot::{Avx512Vnni, AvxVnni};
@@ -206,7 +206,7 @@ fn trees_of_sixteen_rows_are_those_of_one() {
         for isa in Isa::available() {
             let found = isa.run(Methods { floats, integers });
             let expected = Methods { floats, integers };
-            let expected = crate::dispatch::Kernel::run(expected, Scalar);
+            let expected = crate::dispatch::Kernel::run(expected, Scalar::<false>);
             assert_eq!(found, expected, "{isa}");
             for (sum, row) in found.sums.iter().zip(floats) {
                 assert_eq!(*sum, reference::tree(row, |a, b| a + b).to_bits(), "{isa}");

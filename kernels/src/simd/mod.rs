@@ -342,7 +342,7 @@ mod tests {
                 // 16 of 19 lie in the lanes at once; moving all three brings each to every lane.
                 let methods =
                     || AllMethods { a: from(shift), b: from(shift + shift % n), c: from(shift / n) };
-                let (found, expected) = (isa.run(methods()), methods().run(Scalar));
+                let (found, expected) = (isa.run(methods()), methods().run(Scalar::<false>));
                 assert_eq!(found.len(), expected.len());
                 for (i, (f, e)) in found.iter().zip(&expected).enumerate() {
                     let same = f.to_bits() == e.to_bits() || f.is_nan() && e.is_nan();
@@ -404,7 +404,7 @@ mod tests {
         let inputs: Vec<[f32; LANES]> = thirds.chain(zeros).chain(nans).collect();
         for isa in Isa::available() {
             for &input in &inputs {
-                let (found, expected) = (isa.run(Reductions(input)), Reductions(input).run(Scalar));
+                let (found, expected) = (isa.run(Reductions(input)), Reductions(input).run(Scalar::<false>));
                 for (f, e) in found.into_iter().zip(expected) {
                     let same = f.to_bits() == e.to_bits() || f.is_nan() && e.is_nan();
                     assert!(same, "{isa}, {input:?}: {f:e} is not {e:e}");

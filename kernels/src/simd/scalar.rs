@@ -5,8 +5,11 @@ use super::{LANES, Simd};
 use crate::dispatch::Kernel;
 
 /// Plain Rust. Needs no proof: every machine has it.
+///
+/// Where it is known that the compiler has the FMA feature, that is inside of [`with_fma`], kernels are told: they are smaller
+/// if they call a function where they multiply and add without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Scalar;
+pub(crate) struct Scalar<const FMA: bool = false>;
 
 #[inline(always)]
 fn each(f: impl Fn(usize) -> f32) -> [f32; LANES] {
@@ -34,17 +37,23 @@ fn tree(mut v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
 /// The machine must have FMA, and AVX, which the compiler takes to be implied.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "fma")]
-unsafe fn with_fma<K: Kernel>(token: Scalar, kernel: K) -> K::Output {
-    kernel.run(token)
+unsafe fn with_fma<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Scalar::<true>)
 }
 
 /// For the machines that have no FMA, or have it always.
 #[inline(never)]
-fn as_it_is<K: Kernel>(token: Scalar, kernel: K) -> K::Output {
-    kernel.run(token)
+fn as_it_is<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Scalar::<{ cfg!(not(target_arch = "x86_64")) || cfg!(target_feature = "fma") }>)
 }
 
-impl Simd for Scalar {
+/// Sixteen calls into the C library, in one place and not wherever a kernel multiplies and adds.
+#[inline(never)]
+fn mul_add_by_calls(a: &[f32; LANES], b: &[f32; LANES], c: &[f32; LANES]) -> [f32; LANES] {
+    each(|j| a[j].mul_add(b[j], c[j]))
+}
+
+impl<const FMA: bool> Simd for Scalar<FMA> {
     type F32 = [f32; LANES];
     type I32 = [i32; LANES];
 
@@ -58,9 +67,9 @@ impl Simd for Scalar {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx") {
             // SAFETY: FMA and AVX have just been detected.
-            return unsafe { with_fma(self, kernel) };
+            return unsafe { with_fma(kernel) };
         }
-        as_it_is(self, kernel)
+        as_it_is(kernel)
     }
 
     #[inline(always)]
@@ -100,7 +109,7 @@ impl Simd for Scalar {
 
     #[inline(always)]
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
-        each(|j| a[j].mul_add(b[j], c[j]))
+        if FMA { each(|j| a[j].mul_add(b[j], c[j])) } else { mul_add_by_calls(&a, &b, &c) }
     }
 
     #[inline(always)]

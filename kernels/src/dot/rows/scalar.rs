@@ -17,7 +17,7 @@ where
     })
 }
 
-impl ByteProducts for Scalar {
+impl<const FMA: bool> ByteProducts for Scalar<FMA> {
     type Chunk = [u8; 64];
     type Line = [u8; 64];
 
@@ -37,7 +37,7 @@ impl ByteProducts for Scalar {
     }
 }
 
-impl BitCounts for Scalar {
+impl<const FMA: bool> BitCounts for Scalar<FMA> {
     type Chunk = [u8; 64];
     type Line = [u32; LANES];
 

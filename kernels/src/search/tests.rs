@@ -7,7 +7,7 @@ use super::*;
 use crate::dot::rows::BinaryRows;
 use crate::dot::rows::{ByteProducts, Int8Rows, RowKernel, Uint8Rows};
 use crate::reference;
-use crate::simd::{LANES, Scalar};
+use crate::simd::Scalar;
 
 /// Keeps every score, `[m][n]`.
 struct Everything<C: Component> {
@@ -137,83 +137,4 @@ fn bits_are_counted_with_avx2_and_with_vpopcntdq() {
     Avx2::detect().into_iter().for_each(|simd| check("AVX2", simd));
     let avx512 = Avx512::detect().and_then(Avx512Vpopcntdq::detect);
     avx512.into_iter().for_each(|counts| check("VPOPCNTDQ", counts));
-}
-
-/// What a search needs of an instruction set besides products.
-struct Methods {
-    floats: [[f32; LANES]; LANES],
-    integers: [[i32; LANES]; LANES],
-}
-
-#[derive(Debug, PartialEq)]
-struct Results {
-    sums: [u32; LANES],
-    integer_sums: [i32; LANES],
-    added: [i32; LANES],
-    not_less: Vec<bool>,
-}
-
-impl crate::dispatch::Kernel for Methods {
-    type Output = Results;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Results {
-        let Methods { floats, integers } = self;
-        let (mut sums, mut integer_sums, mut added) = ([0.0; LANES], [0; LANES], [0; LANES]);
-        let mut rows = [simd.splat(0.0); LANES];
-        let mut integer_rows = [simd.splat_i32(0); LANES];
-        for i in 0..LANES {
-            rows[i] = simd.load(&floats[i]);
-            integer_rows[i] = simd.load_i32(&integers[i]);
-        }
-        simd.store(simd.reduce_add_rows(rows), &mut sums);
-        simd.store_i32(simd.reduce_add_rows_i32(integer_rows), &mut integer_sums);
-        simd.store_i32(simd.add_i32(integer_rows[0], integer_rows[1]), &mut added);
-        let mut not_less = Vec::new();
-        for i in 0..LANES {
-            for x in [f32::NEG_INFINITY, -0.0, 0.0, 1.0, f32::INFINITY, f32::NAN] {
-                // All lanes but one are less.
-                for at in 0..LANES {
-                    let (mut a, mut b) = ([-1.0; LANES], [2.0; LANES]);
-                    (a[at], b[at]) = (floats[i][at], x);
-                    not_less.push(simd.any_not_less(simd.load(&a), simd.load(&b)));
-                    let (mut a, mut b) = ([-1; LANES], [2; LANES]);
-                    (a[at], b[at]) = (integers[i][at], integers[0][at]);
-                    not_less.push(simd.any_not_less_i32(simd.load_i32(&a), simd.load_i32(&b)));
-                }
-            }
-        }
-        Results { sums: sums.map(f32::to_bits), integer_sums, added, not_less }
-    }
-}
-
-#[test]
-fn trees_of_sixteen_rows_are_those_of_one() {
-    let integers = std::array::from_fn(|i| {
-        std::array::from_fn(|j| match (i + j) % 5 {
-            0 => i32::MAX,
-            1 => i32::MIN,
-            _ => (i * 1000 + j * 7) as i32 - 5000,
-        })
-    });
-    // Sums that another order would round otherwise; and zeros of both signs.
-    let thirds: [[f32; LANES]; LANES] =
-        std::array::from_fn(|i| std::array::from_fn(|j| 1.0 / (3 * (j * 5 + i) + 1) as f32));
-    let zeros =
-        std::array::from_fn(|i| std::array::from_fn(|j| if (j + 1) % (i + 1) == 0 { -0.0 } else { 0.0 }));
-    let negative = [[-0.0; LANES]; LANES];
-    for floats in [thirds, zeros, negative] {
-        for isa in Isa::available() {
-            let found = isa.run(Methods { floats, integers });
-            let expected = Methods { floats, integers };
-            let expected = crate::dispatch::Kernel::run(expected, Scalar::<false>);
-            assert_eq!(found, expected, "{isa}");
-            for (sum, row) in found.sums.iter().zip(floats) {
-                assert_eq!(*sum, reference::tree(row, |a, b| a + b).to_bits(), "{isa}");
-            }
-            for (sum, row) in found.integer_sums.iter().zip(integers) {
-                assert_eq!(*sum, row.iter().fold(0, |sum: i32, &x| sum.wrapping_add(x)), "{isa}");
-            }
-        }
-    }
 }

@@ -12,6 +12,8 @@ pub(crate) mod narrow_tests;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+#[cfg(test)]
+mod search_tests;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::{Avx2, I32x16};

@@ -74,7 +74,7 @@ fn distance_matrix_of_every_tile_shape_and_tail() {
     for case in &CASES {
         for isa in Isa::available() {
             for m in 0..=10 {
-                for n in (0..=5).chain([9, 15, 16, 17, 33]) {
+                for n in [0, 1, 2, 3, 5, 9, 16, 17, 33] {
                     for k in [1, 15, 16, 17, 33, 384] {
                         check_matrix(case, isa, m, n, k);
                     }

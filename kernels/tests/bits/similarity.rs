@@ -71,7 +71,7 @@ fn check_matrix(isa: Isa, m: usize, n: usize, k: usize) {
 fn similarity_matrix_of_every_tile_shape_and_tail() {
     for isa in Isa::available() {
         for m in 0..=10 {
-            for n in (0..=5).chain([9, 15, 16, 17, 33]) {
+            for n in [0, 1, 2, 3, 5, 9, 16, 17, 33] {
                 for k in [1, 15, 16, 17, 33, 384] {
                     check_matrix(isa, m, n, k);
                 }

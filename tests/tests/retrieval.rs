@@ -208,7 +208,7 @@ fn quantised_vectors_are_searched_as_by_sentence_transformers() {
         // What comes out of bytes and bits themselves is exact; bits that differ are counted below 0 here.
         if precision != EmbeddingPrecision::Int8 {
             let scores = golden.f64(&format!("quantized.{precision}.not_rescored"));
-            let found = search(&options.rescore(false));
+            let found = search(&options.clone().rescore(false));
             let found: Vec<f64> = found.iter().flatten().map(|hit| f64::from(hit.score).abs()).collect();
             assert_eq!(found, scores, "{precision}");
         }

@@ -41,7 +41,7 @@ const QUESTIONS: [&str; 10] = [
 fn main() -> Result<(), Box<dyn Error>> {
     let (threshold, texts) = match std::env::args().nth(1) {
         Some(threshold) => (threshold.parse()?, std::io::stdin().lock().lines().collect::<Result<_, _>>()?),
-        None => (0.65, QUESTIONS.map(str::to_owned).to_vec()),
+        None => (0.6, QUESTIONS.map(str::to_owned).to_vec()),
     };
     // Equal lines say the same whatever their cosine, which rounding may leave a little below 1. The others, in their order:
     let (mut seen, mut distinct): (HashSet<&str>, Vec<&str>) = (HashSet::new(), Vec::new());

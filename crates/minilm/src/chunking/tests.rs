@@ -7,6 +7,7 @@ use proptest::sample::select;
 use proptest::test_runner::FileFailurePersistence;
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::boundaries::Boundaries;
 use super::*;
 
 const LONGEST: usize = 64;
@@ -459,7 +460,17 @@ fn how_much_is_read_together_changes_no_chunk() {
         mixed,
         code,
     ];
+    let whole = Reading { segment: usize::MAX, longest: usize::MAX, margin: 0 };
+    let parts = Reading { segment: 500, longest: 4_000, margin: 500 };
     for document in &documents {
+        let beginning: String = document.chars().take(50).collect();
+        for markdown in [false, true] {
+            let levels = |reading| {
+                let mut boundaries = Boundaries::new(document, 0, markdown, reading);
+                (0..document.len()).map(|at| boundaries.up_to(at)).collect::<Vec<_>>()
+            };
+            assert!(levels(parts) == levels(whole), "markdown {markdown}: {beginning:?}");
+        }
         for by in [ChunkBy::Paragraphs, ChunkBy::Sentences, ChunkBy::Tokens] {
             for options in [ChunkOptions::default(), ChunkOptions::markdown().overlap(4)] {
                 let chunker = Chunker::new(wordpiece(), &options.by(by).max_tokens(20)).unwrap();
@@ -467,10 +478,7 @@ fn how_much_is_read_together_changes_no_chunk() {
                     let chunker = Chunker { reading, ..chunker.clone() };
                     chunker.chunks(document).map(|chunk| chunk.unwrap().text.len()).collect::<Vec<_>>()
                 };
-                let whole = chunks(Reading { segment: usize::MAX, longest: usize::MAX, margin: 0 });
-                let parts = chunks(Reading { segment: 500, longest: 4_000, margin: 500 });
-                let beginning: String = document.chars().take(50).collect();
-                assert_eq!(parts, whole, "{by:?}: {beginning:?}");
+                assert_eq!(chunks(parts), chunks(whole), "{by:?}: {beginning:?}");
             }
         }
     }

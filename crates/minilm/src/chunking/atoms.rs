@@ -73,11 +73,13 @@ impl<'c, 'a> Atoms<'c, 'a> {
     /// perhaps. Then it is false.
     fn segment_end(&self) -> (usize, bool) {
         let bytes = self.document.as_bytes();
-        // White space that goes on may be one word with a mark behind it.
-        let begins = |c: char| !c.is_whitespace() && (c.is_ascii() || c.is_alphanumeric());
-        let between = |&at: &usize| {
-            matches!(bytes[at - 1], b' ' | b'\n' | b'\t') && self.document[at..].starts_with(begins)
+        let begins = |at: usize| {
+            let Some(c) = self.document[at..].chars().next() else { return false };
+            // A mark, letter though it may be to `is_alphanumeric`, goes with the white space before it.
+            (c.is_ascii() || c.is_alphanumeric())
+                && self.document[at - 1..at + c.len_utf8()].split_word_bounds().nth(1).is_some()
         };
+        let between = |&at: &usize| matches!(bytes[at - 1], b' ' | b'\n' | b'\t') && begins(at);
         let furthest = self.at.saturating_add(self.reading.longest).min(bytes.len());
         match (self.at.saturating_add(self.reading.segment)..furthest).find(between) {
             Some(end) => (end, true),
@@ -91,9 +93,12 @@ impl<'c, 'a> Atoms<'c, 'a> {
     fn take_back(&mut self, end: usize) -> usize {
         let mut at = end;
         while let Some(last) = self.measured.back() {
-            let certain = at < end && last.start + self.reading.margin <= end;
-            // One that takes the whole segment is no word that a chunk could have whole.
-            if certain || (self.measured.len() == 1 && last.start == self.at) {
+            if at < end && last.start + self.reading.margin <= end {
+                break;
+            }
+            // One from end to end is no word that a chunk could have whole. White space behind it may go on.
+            if self.measured.len() == 1 && last.start == self.at {
+                at = at.min(last.end);
                 break;
             }
             at = last.start;

@@ -432,6 +432,19 @@ fn a_character_that_does_not_fit_is_an_error() {
 }
 
 #[test]
+fn marks_stay_with_the_white_space_before_them() {
+    let spaces = "\n".repeat(60);
+    // A mark that is a letter to Unicode; white space behind a character that takes the whole segment.
+    let documents = [format!(". \u{16f51}{spaces}"), "\u{200d}".repeat(41) + "\u{3000}\u{feff}"];
+    for document in documents {
+        for max_tokens in [3, 5] {
+            let options = ChunkOptions::default().max_tokens(max_tokens);
+            TOKENIZERS.iter().for_each(|tokenizer| check(tokenizer, &options, &document));
+        }
+    }
+}
+
+#[test]
 fn how_much_is_read_together_changes_no_chunk() {
     let sentences = [
         "The cat sat on the red sea, e.g. at no. 3.14 of U.S. streets! ",

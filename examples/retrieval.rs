@@ -13,10 +13,9 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use minilm::chunking::ChunkOptions;
 use minilm::storage::{Id, TextItem};
-use minilm::{
-    ChunkOptions, EncodeOptions, Index, IndexOptions, IndexWriter, SearchOptions, SentenceTransformer,
-};
+use minilm::{EncodeOptions, Index, IndexOptions, IndexWriter, SearchOptions, SentenceTransformer};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);

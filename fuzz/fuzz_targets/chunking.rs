@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use minilm::{ChunkBy, ChunkError, ChunkOptions, Error, LoadOptions, SentenceTransformer};
+use minilm::chunking::{ChunkBy, ChunkError, ChunkOptions};
+use minilm::{Error, LoadOptions, SentenceTransformer};
 
 static MODEL: LazyLock<SentenceTransformer> = LazyLock::new(|| {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/tiny-bert");

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use minilm::Vectors;
 use minilm::clustering::{
     AgglomerativeOptions, Clustering, ClusteringError, Distance, KMeansOptions, Linkage, agglomerative,
     k_means,
 };
 use minilm::projection::pca;
-use minilm::{Isa, Vectors};
 use minilm_tests::golden::GoldenTensors;
 
 const DIMENSION: usize = 384;
@@ -52,7 +52,7 @@ fn k_means_from_given_centroids_is_that_of_scikit_learn() {
     far[7 * DIMENSION..8 * DIMENSION].iter_mut().for_each(|x| *x *= -50.0);
 
     for (name, initial) in [("k_means", initial), ("k_means_empty", far)] {
-        let options = KMeansOptions::default().tolerance(0.0).initial_centroids(vectors(&initial));
+        let options = KMeansOptions::default().tol(0.0).init(vectors(&initial));
         let found = k_means(vectors(&numbers), 24, &options).unwrap();
         let theirs = check_labels(&found, &golden.i64(&format!("{name}.labels")));
         close(found.inertia(), golden.f64(&format!("{name}.inertia"))[0], 1e-5);
@@ -80,8 +80,8 @@ fn k_means_plus_plus_is_as_good_as_that_of_scikit_learn() {
 #[test]
 fn agglomerative_clusters_are_those_of_scikit_learn() {
     let (numbers, golden) = (numbers(), GoldenTensors::open("clustering"));
-    for linkage in Linkage::ALL {
-        for distance in Distance::ALL {
+    for &linkage in Linkage::ALL {
+        for &distance in Distance::ALL {
             let name = format!("{linkage}.{distance}");
             if linkage == Linkage::Ward && distance == Distance::Cosine {
                 continue;
@@ -125,26 +125,6 @@ fn principal_components_are_those_of_scikit_learn() {
 }
 
 #[test]
-fn instruction_sets_and_threads_change_no_bit() {
-    let numbers = numbers();
-    // More rows than a thread takes at once, of which many are equal.
-    let many: Vec<f32> = numbers.iter().chain(&numbers).chain(&numbers).copied().collect();
-    let expected_k_means = k_means(vectors(&many), 40, &KMeansOptions::default()).unwrap();
-    let options = AgglomerativeOptions::distance_threshold(1.2);
-    let expected_agglomerative = agglomerative(vectors(&many), &options).unwrap();
-    for isa in Isa::available() {
-        for threads in [1, 2, 5] {
-            let options = KMeansOptions::default().isa(isa).threads(threads);
-            let found = k_means(vectors(&many), 40, &options).unwrap();
-            assert_eq!(found, expected_k_means, "{isa:?}, {threads} threads");
-            let options = AgglomerativeOptions::distance_threshold(1.2).isa(isa).threads(threads);
-            let found = agglomerative(vectors(&many), &options).unwrap();
-            assert_eq!(found, expected_agglomerative, "{isa:?}, {threads} threads");
-        }
-    }
-}
-
-#[test]
 fn every_number_of_clusters_is_there_and_none_is_empty() {
     let numbers: Vec<f32> = (0..90).map(|i| ((i * i) % 71) as f32).collect();
     let points = Vectors::new(&numbers, 3).unwrap();
@@ -177,7 +157,7 @@ fn equal_vectors_are_never_apart() {
         assert_eq!((found.len(), found.inertia()), (3, 0.0), "{k}");
         assert_eq!(found.centroids().as_slice(), different.concat());
     }
-    for distance in Distance::ALL {
+    for &distance in Distance::ALL {
         let options = AgglomerativeOptions::n_clusters(3).linkage(Linkage::Average).distance(distance);
         let found = agglomerative(points, &options).unwrap();
         assert_eq!(found.labels(), (0..36).map(|i| i % 3).collect::<Vec<_>>());
@@ -230,7 +210,7 @@ fn bad_input_is_refused() {
         let broken = Vectors::new(&numbers, 2).unwrap();
         assert_eq!(k(broken, 2, KMeansOptions::default()), says);
         assert_eq!(merged(broken, AgglomerativeOptions::distance_threshold(1.0)), says);
-        let options = KMeansOptions::default().initial_centroids(broken);
+        let options = KMeansOptions::default().init(broken);
         assert_eq!(k(three, 3, options), says);
     }
     for threshold in [-0.5, f32::NAN] {
@@ -239,18 +219,15 @@ fn bad_input_is_refused() {
     }
     for (options, says) in [
         (KMeansOptions::default().n_init(0), "n_init is 0; expected at least 1"),
-        (KMeansOptions::default().max_iterations(0), "max_iterations is 0; expected at least 1"),
-        (KMeansOptions::default().tolerance(-1.0), "tolerance is -1; expected a number that is not negative"),
+        (KMeansOptions::default().max_iter(0), "max_iter is 0; expected at least 1"),
+        (KMeansOptions::default().tol(-1.0), "tol is -1; expected a number that is not negative"),
+        (KMeansOptions::default().tol(f64::NAN), "tol is NaN; expected a number that is not negative"),
         (
-            KMeansOptions::default().tolerance(f64::NAN),
-            "tolerance is NaN; expected a number that is not negative",
-        ),
-        (
-            KMeansOptions::default().initial_centroids(Vectors::new(&numbers, 2).unwrap()),
+            KMeansOptions::default().init(Vectors::new(&numbers, 2).unwrap()),
             "3 initial centroids are given for 2 clusters",
         ),
         (
-            KMeansOptions::default().initial_centroids(Vectors::new(&numbers, 3).unwrap()),
+            KMeansOptions::default().init(Vectors::new(&numbers, 3).unwrap()),
             "vectors of dimension 2 and of dimension 3 do not go together",
         ),
     ] {

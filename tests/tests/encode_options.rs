@@ -189,6 +189,67 @@ fn a_long_text_is_reported_refused_or_split() {
 }
 
 #[test]
+fn a_long_text_is_split_with_its_prompt_and_in_streams() {
+    let folder = Folder::new();
+    let model = folder.load();
+    // Its tokens are in the text, but do not count for its vector.
+    folder.replace("1_Pooling/config.json", "\"pooling_mode_cls_token\": false", "\"include_prompt\": false");
+    let without_prompt = folder.load();
+    let long = WORDS.repeat(7);
+    let texts = ["a b", &long, "c", &long];
+    let split = EncodeOptions::default().truncation(Truncation::Split);
+    let prompted = split.clone().prompt("a b ");
+
+    // A prompt is a part of the text, which is split with it.
+    let found = model.encode_batch(&texts, &prompted).unwrap();
+    let counts: Vec<_> = found.token_counts().iter().map(|count| (count.used, count.total)).collect();
+    assert_eq!(counts, [(6, 6), (74, 74), (5, 5), (74, 74)]);
+    let with_it = texts.map(|text| format!("a b {text}"));
+    assert_eq!(found, model.encode_batch(&with_it, &split).unwrap());
+
+    // 72 tokens are 3 pieces of 24, of which the first has the prompt.
+    let found = without_prompt.encode_batch(&texts, &prompted).unwrap();
+    assert_eq!(found.row(0), without_prompt.encode_batch(&["a b"], &prompted).unwrap().row(0));
+    let words: Vec<&str> = long.split_whitespace().collect();
+    let first = without_prompt.encode_batch(&[words[..22].join(" ")], &prompted).unwrap();
+    let others = [&words[22..46], &words[46..]].map(|words| words.join(" "));
+    let others = without_prompt.encode_batch(&others, &EncodeOptions::default()).unwrap();
+    let rows: Vec<&[f32]> = first.rows().chain(others.rows()).collect();
+    let mean: Vec<f64> = (0..40).map(|i| rows.iter().map(|row| f64::from(row[i])).sum()).collect();
+    let norm = mean.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let mean: Vec<f32> = mean.iter().map(|x| (x / norm) as f32).collect();
+    assert_near(found.row(1), &mean, TOLERANCE, "the mean of three pieces");
+    assert_ne!(found.row(1), model.encode_batch(&[&long], &prompted).unwrap().row(0));
+
+    let whole = model.encode_batch(&texts, &split).unwrap();
+    let cut = model.encode_batch(&texts, &split.clone().truncate_dim(8)).unwrap();
+    let scaled = split.clone().truncate_dim(8).normalize_embeddings(true);
+    let scaled = model.encode_batch(&texts, &scaled).unwrap();
+    for (whole, (cut, scaled)) in whole.rows().zip(cut.rows().zip(scaled.rows())) {
+        assert_eq!(cut, &whole[..8]);
+        let norm = cut.iter().map(|x| x * x).sum::<f32>().sqrt();
+        assert_near(
+            scaled,
+            &cut.iter().map(|x| x / norm).collect::<Vec<_>>(),
+            TOLERANCE,
+            "scaled after cutting",
+        );
+    }
+
+    for (options, all) in [(&split, whole), (&prompted, model.encode_batch(&texts, &prompted).unwrap())] {
+        let (mut data, mut counts) = (Vec::new(), Vec::new());
+        let source = texts.iter().map(Ok::<_, ()>);
+        let n = model.encode_stream(source, &options.clone().window_texts(3), |texts, embeddings| {
+            assert!(texts.len() <= 3);
+            data.extend_from_slice(embeddings.as_slice());
+            counts.extend_from_slice(embeddings.token_counts());
+            Ok::<_, ()>(())
+        });
+        assert_eq!((n.unwrap(), &data[..], &counts[..]), (4, all.as_slice(), all.token_counts()));
+    }
+}
+
+#[test]
 fn the_limit_may_be_set_within_what_the_model_has() {
     let mut model = Folder::new().load();
     let long = WORDS.repeat(2);

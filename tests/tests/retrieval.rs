@@ -76,7 +76,7 @@ fn hits_are_those_of_sentence_transformers() {
         let (queries, corpus) =
             (Vectors::new(&rows[..20 * DIMENSION], DIMENSION).unwrap(), gather(&rows, &distinct));
         let corpus = Vectors::new(&corpus, DIMENSION).unwrap();
-        for function in SimilarityFunction::ALL {
+        for &function in SimilarityFunction::ALL {
             let ids = indices(&golden, &format!("search.{function}.{set}.ids"));
             let scores = golden.f64(&format!("search.{function}.{set}.scores"));
             let options = SearchOptions::default().score_function(function);
@@ -109,7 +109,7 @@ fn hits_of_equal_scores_come_in_the_order_of_the_corpus() {
     let vectors = golden.f32("ties.vectors");
     let corpus = Vectors::new(&vectors, 16).unwrap();
     let queries = corpus.range(0, 8);
-    for function in SimilarityFunction::ALL {
+    for &function in SimilarityFunction::ALL {
         let ids = indices(&golden, &format!("ties.search.{function}.ids"));
         let scores = golden.f64(&format!("ties.search.{function}.scores"));
         let options = SearchOptions::default().score_function(function).top_k(60);
@@ -190,34 +190,27 @@ fn quantised_vectors_are_searched_as_by_sentence_transformers() {
     let ranges = QuantizationRanges::of(corpus).unwrap();
     for precision in [EmbeddingPrecision::Int8, EmbeddingPrecision::Uint8, EmbeddingPrecision::Ubinary] {
         let quantized = quantize_embeddings(corpus, precision, Some(&ranges)).unwrap();
-        let quantized = match &quantized {
-            QuantizedEmbeddings::Int8(numbers) => QuantizedCorpus::int8(numbers, DIMENSION),
-            QuantizedEmbeddings::Uint8(numbers) => QuantizedCorpus::uint8(numbers, DIMENSION),
-            QuantizedEmbeddings::Ubinary(numbers) => QuantizedCorpus::ubinary(numbers, DIMENSION),
-            _ => unreachable!("no other precision is asked for"),
-        }
-        .unwrap();
+        let quantized = quantized.corpus(DIMENSION).unwrap();
         let multiplier = if precision == EmbeddingPrecision::Ubinary { rows.len() } else { 2 };
-        for threads in [1, 2] {
-            let options = QuantizedSearchOptions::default().threads(threads).rescore_multiplier(multiplier);
-            let search =
-                |options| semantic_search_quantized(queries, quantized, Some(&ranges), options).unwrap();
-            let scores = golden.f64(&format!("quantized.{precision}.scores"));
-            let ids = indices(&golden, &format!("quantized.{precision}.ids"));
-            for (hits, (ids, scores)) in search(&options).iter().zip(ids.chunks(10).zip(scores.chunks(10))) {
-                assert_eq!(hits.iter().map(|hit| hit.corpus_id).collect::<Vec<_>>(), ids, "{precision}");
-                for (hit, score) in hits.iter().zip(scores) {
-                    let off = (f64::from(hit.score) - score).abs() / score.abs().max(1.0);
-                    assert!(off <= 3e-6, "{precision}: {hit:?}, not {score}");
-                }
+        let options = QuantizedSearchOptions::default().rescore_multiplier(multiplier);
+        let search = |options| semantic_search_quantized(queries, quantized, Some(&ranges), options).unwrap();
+        let scores = golden.f64(&format!("quantized.{precision}.scores"));
+        let ids = indices(&golden, &format!("quantized.{precision}.ids"));
+        let found = search(&options);
+        assert_eq!((found.len(), ids.len()), (20, 200));
+        for (hits, (ids, scores)) in found.iter().zip(ids.chunks(10).zip(scores.chunks(10))) {
+            assert_eq!(hits.iter().map(|hit| hit.corpus_id).collect::<Vec<_>>(), ids, "{precision}");
+            for (hit, score) in hits.iter().zip(scores) {
+                let off = (f64::from(hit.score) - score).abs() / score.abs().max(1.0);
+                assert!(off <= 3e-6, "{precision}: {hit:?}, not {score}");
             }
-            // What comes out of bytes and bits themselves is exact; bits that differ are counted below 0 here.
-            if precision != EmbeddingPrecision::Int8 {
-                let scores = golden.f64(&format!("quantized.{precision}.not_rescored"));
-                let found = search(&options.clone().rescore(false));
-                let found: Vec<f64> = found.iter().flatten().map(|hit| f64::from(hit.score).abs()).collect();
-                assert_eq!(found, scores, "{precision}");
-            }
+        }
+        // What comes out of bytes and bits themselves is exact; bits that differ are counted below 0 here.
+        if precision != EmbeddingPrecision::Int8 {
+            let scores = golden.f64(&format!("quantized.{precision}.not_rescored"));
+            let found = search(&options.clone().rescore(false));
+            let found: Vec<f64> = found.iter().flatten().map(|hit| f64::from(hit.score).abs()).collect();
+            assert_eq!(found, scores, "{precision}");
         }
     }
 }
@@ -247,6 +240,11 @@ fn bits_with_and_without_128_are_the_same_corpus() {
     let options = QuantizedSearchOptions::default();
     let error = semantic_search_quantized(queries, bytes, None, &options).unwrap_err().to_string();
     assert_eq!(error, "uint8 needs the ranges by which the corpus was quantised");
+    // Ranges of no components fit no vectors.
+    let no_ranges = QuantizationRanges::new(Vec::new(), Vec::new()).unwrap();
+    let error =
+        semantic_search_quantized(queries, bytes, Some(&no_ranges), &options).unwrap_err().to_string();
+    assert_eq!(error, "vectors of dimension 0 and of dimension 13 do not go together");
     let error = semantic_search_quantized(&cut[..12], bytes, None, &options).unwrap_err().to_string();
     assert_eq!(error, "vectors of dimension 13 and of dimension 12 do not go together");
     let none = QuantizedCorpus::ubinary(&[], 13).unwrap();

@@ -126,6 +126,7 @@ fn a_fingerprint_is_of_what_decides_vectors() {
     for (file, from, to) in [
         ("1_Pooling/config.json", "\"pooling_mode_cls_token\": false", "\"include_prompt\": false"),
         ("config.json", "1e-12", "1e-11"),
+        ("sentence_bert_config.json", "\"do_lower_case\": false", "\"do_lower_case\": true"),
         ("tokenizer.json", "\"lowercase\": true", "\"lowercase\": false"),
     ] {
         let folder = Folder::new();

@@ -27,7 +27,7 @@ fn matrices_are_those_of_sentence_transformers() {
         let rows = vectors.f32(set);
         let rows = Vectors::new(&rows, DIMENSION).unwrap();
         let (a, b) = (rows.range(0, 24), rows.range(24, 64));
-        for function in SimilarityFunction::ALL {
+        for &function in SimilarityFunction::ALL {
             let expected = golden.f64(&format!("matrix.{function}.{set}"));
             let found = function.similarity(a, b).unwrap();
             assert_eq!((found.shape(), expected.len()), ((24, 40), 24 * 40));
@@ -51,10 +51,11 @@ fn pairs_are_those_of_sentence_transformers() {
         let rows = Vectors::new(&rows, DIMENSION).unwrap();
         let (a, b) = (rows.range(0, 40), rows.range(40, 80));
         let cases = SimilarityFunction::ALL
-            .map(|function| (function.name(), function, function.similarity_pairwise(a, b).unwrap()));
+            .iter()
+            .map(|&function| (function.name(), function, function.similarity_pairwise(a, b).unwrap()));
         // Between 0 and 1, as a cosine.
         let angle = ("angle", SimilarityFunction::Cosine, pairwise_angle_sim(a, b).unwrap());
-        for (name, function, found) in cases.into_iter().chain([angle]) {
+        for (name, function, found) in cases.chain([angle]) {
             let expected = golden.f64(&format!("pairwise.{name}.{set}"));
             assert_eq!((found.len(), expected.len()), (40, 40));
             for (i, (found, expected)) in found.into_iter().zip(expected).enumerate() {
@@ -73,7 +74,7 @@ fn exact_numbers_have_exact_similarities() {
     let golden = GoldenTensors::open("retrieval");
     let vectors = golden.f32("ties.vectors");
     let vectors = Vectors::new(&vectors, 16).unwrap();
-    for function in SimilarityFunction::ALL {
+    for &function in SimilarityFunction::ALL {
         let (ids, scores) = (
             golden.i64(&format!("ties.search.{function}.ids")),
             golden.f64(&format!("ties.search.{function}.scores")),

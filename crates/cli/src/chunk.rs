@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use minilm::{Chunk, ChunkOptions, LoadOptions, SentenceTransformer};
+use minilm::chunking::{Chunk, ChunkOptions};
+use minilm::{LoadOptions, SentenceTransformer};
 use serde::Serialize;
 
 use crate::arguments::ChunkArguments;

@@ -107,6 +107,7 @@ impl Matrix<'_> {
             SimilarityFunction::DotProduct => ("dot product", "dot product"),
             SimilarityFunction::Euclidean => ("−distance", "Euclidean distance, below 0"),
             SimilarityFunction::Manhattan => ("−distance", "Manhattan distance, below 0"),
+            other => (other.name(), other.name()),
         };
         let rows = self.rows.len();
         let title = match self.columns {

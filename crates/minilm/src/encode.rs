@@ -111,11 +111,15 @@ impl SentenceTransformer {
         texts: &[T],
         options: &EncodeOptions,
     ) -> Result<Embeddings, Error> {
-        self.encode_batch(texts, &self.with_prompt_of(&["query"], options))
+        self.encode_batch(texts, &self.with_prompt_of("query", options))
     }
 
-    /// As [`encode_batch`](Self::encode_batch), with the first that the model has of the prompts `document`, `passage` and `corpus`,
-    /// unless the options have another: for what is searched in.
+    /// As [`encode_batch`](Self::encode_batch), with the model's prompt `document`, unless the options have another: for what is
+    /// searched in.
+    ///
+    /// sentence-transformers also names `passage` and `corpus`, for models without a `document`. But there as here every model
+    /// has one, which is empty where its files have none; so these have to be asked for by
+    /// [`prompt_name`](EncodeOptions::prompt_name).
     ///
     /// # Errors
     ///
@@ -130,13 +134,13 @@ impl SentenceTransformer {
 
     /// The options with the prompt that texts get in which is searched.
     pub(crate) fn document_options(&self, options: &EncodeOptions) -> EncodeOptions {
-        self.with_prompt_of(&["document", "passage", "corpus"], options)
+        self.with_prompt_of("document", options)
     }
 
-    fn with_prompt_of(&self, names: &[&str], options: &EncodeOptions) -> EncodeOptions {
+    fn with_prompt_of(&self, name: &str, options: &EncodeOptions) -> EncodeOptions {
         let mut options = options.clone();
         if options.prompt.is_none() && options.prompt_name.is_none() {
-            options.prompt_name = self.prompts.first_of(names).map(str::to_owned);
+            options.prompt_name = Some(name.to_owned());
         }
         options
     }
@@ -144,7 +148,8 @@ impl SentenceTransformer {
     /// The vectors of each text's tokens, as the last layer gives them, and the text's own vector, which is made of them.
     ///
     /// `output_value` of sentence-transformers: `"token_embeddings"`, and `None`, which gives both. The tokens' vectors have
-    /// all components and any length, whatever the options say.
+    /// all components and any length, whatever the options say. The text's own is what [`encode_batch`](Self::encode_batch) gives,
+    /// with [`normalize_embeddings`](EncodeOptions::normalize_embeddings), which sentence-transformers passes over with `None`.
     ///
     /// # Errors
     ///
@@ -162,18 +167,19 @@ impl SentenceTransformer {
         let prompt = self.prompt(options)?;
         let tokens = self.tokenise(texts, &prompt, options.truncation, 0)?;
         let (h, dimension) = (self.encoder.config().hidden_size, self.dimension_of(options)?);
-        // Of each text its vector, then its tokens'.
-        let mut outputs: Vec<Vec<f32>> = tokens.iter().map(|t| vec![0.0; (1 + t.ids.len()) * h]).collect();
+        // Of each text its tokens' vectors, then its own: the shorter part, which is copied when they are split.
+        let mut outputs: Vec<Vec<f32>> = tokens.iter().map(|t| vec![0.0; (t.ids.len() + 1) * h]).collect();
         let rows = tokens.iter().zip(&mut outputs);
         let rows =
             rows.map(|(t, out)| Row { ids: &t.ids, out, prompt_tokens: prompt.tokens, begins_text: true });
         let bulk = Bulk { options, before: 0, total: Some(texts.len()) };
         self.compute(rows, &bulk, |states, row| {
-            row.out[h..].copy_from_slice(states);
-            self.sentence_vector(states, &mut Row { out: &mut row.out[..h], ..*row });
+            let (tokens, sentence) = row.out.split_at_mut(states.len());
+            tokens.copy_from_slice(states);
+            self.sentence_vector(states, &mut Row { out: sentence, ..*row });
         })?;
-        let results = tokens.into_iter().zip(outputs).map(|(Tokenised { ids, total, .. }, mut sentence)| {
-            let states = sentence.split_off(h);
+        let results = tokens.into_iter().zip(outputs).map(|(Tokenised { ids, total, .. }, mut states)| {
+            let mut sentence = states.split_off(ids.len() * h);
             self.finish(&mut sentence, dimension, options.normalize_embeddings);
             TokenEmbeddings::new(TokenCount::new(total, ids.len()), ids, states, sentence)
         });

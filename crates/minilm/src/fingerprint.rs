@@ -10,7 +10,8 @@ use crate::{Error, SentenceTransformer};
 
 impl SentenceTransformer {
     /// The SHA-256, in hexadecimal, of what decides the model's vectors in f32: the contents of its weights, `config.json` and
-    /// `tokenizer.json`, how tokens are pooled, whether vectors are scaled, and the limit of tokens. Two models with the same one
+    /// `tokenizer.json`, whether texts are lower-cased first, how tokens are pooled, whether vectors are scaled, and the limit of
+    /// tokens. Two models with the same one
     /// give a text the same vector, wherever their files lie and whatever they are called. Prompts, and the precision, are a
     /// matter of the call and of [`LoadOptions`](crate::LoadOptions), and no part of it.
     ///
@@ -43,6 +44,9 @@ impl SentenceTransformer {
         let prompt = if pooling.include_prompt { "with" } else { "without" };
         hasher.update(format!("pooling {} {prompt} prompt\n", pooling.mode));
         hasher.update(format!("normalize {normalize}\nmax_seq_length {}\n", self.max_seq_length()));
+        if self.do_lower_case {
+            hasher.update("do_lower_case true\n");
+        }
         Ok(hex(&hasher.finalize()))
     }
 }

@@ -26,6 +26,22 @@
 //! Face cache and then downloaded, see [`resolve`](mod@resolve). A loaded model is `Send + Sync` and encodes with
 //! `&self`: one serves any number of threads. [`SentenceTransformer::encode_stream`] encodes more texts than fit into
 //! memory, and [`EncodeOptions::progress`] tells how far it is.
+//!
+//! # What vectors and long texts are for
+//!
+//! | to | there is |
+//! |---|---|
+//! | compare vectors | [`cos_sim`], [`dot_score`] and their like; [`SentenceTransformer::similarity`] |
+//! | search vectors in memory or in a mapped file | [`semantic_search`] |
+//! | keep texts and vectors to search them later | [`IndexWriter`], [`Index`] |
+//! | find what says the same | [`paraphrase_mining`], [`community_detection`] |
+//! | embed long documents | [`chunking`], [`SentenceTransformer::encode_pooled`]; [`Truncation::Split`] |
+//! | make clusters, and pictures of them | [`clustering`], [`projection`] |
+//! | store vectors, and read them back | [`storage`] |
+//! | keep vectors in bytes or bits | [`quantize_embeddings`], [`semantic_search_quantized`] |
+//!
+//! The model, its vectors and its index are in the root, and so are the functions that sentence-transformers has, under its
+//! names. Each other use has a module, and everything of it is there.
 
 mod calibration;
 mod centred;
@@ -44,7 +60,6 @@ mod options;
 mod packed_cache;
 mod progress;
 pub mod projection;
-
 mod quantization;
 pub mod resolve;
 mod retrieval;
@@ -55,7 +70,6 @@ mod threads;
 mod token_embeddings;
 mod trace;
 
-pub use chunking::{Chunk, ChunkBy, ChunkError, ChunkOptions, Chunker, pool_chunks};
 pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
 pub use index::{Added, Index, IndexError, IndexHit, IndexOptions, IndexWriter};

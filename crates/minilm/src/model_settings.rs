@@ -95,11 +95,6 @@ impl Prompts {
         self.by_name.iter().map(|(name, prompt)| (name.as_str(), prompt.as_str()))
     }
 
-    /// The first of these names that there is a prompt of.
-    pub(crate) fn first_of<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
-        names.iter().copied().find(|name| self.by_name.contains_key(*name))
-    }
-
     fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
@@ -127,7 +122,6 @@ mod tests {
         let some = settings(r#"{"prompts": {"query": "q: ", "passage": "p: ", "document": null}}"#).unwrap();
         let expected = [("document", ""), ("passage", "p: "), ("query", "q: ")];
         assert_eq!(some.prompts.iter().collect::<Vec<_>>(), expected);
-        assert_eq!(some.prompts.first_of(&["corpus", "passage", "query"]), Some("passage"));
     }
 
     #[test]

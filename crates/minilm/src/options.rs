@@ -135,7 +135,7 @@ pub enum Truncation {
     Error,
     /// It is split into as few pieces as possible, of equal lengths, and its vector is the mean of theirs, weighted by their
     /// tokens and, if the model does so with its vectors, scaled to unit length. Nothing is left out, but no piece
-    /// knows of the others, and words at the cuts may be torn: [`Chunker`](crate::Chunker) cuts where the text does.
+    /// knows of the others, and words at the cuts may be torn: [`Chunker`](crate::chunking::Chunker) cuts where the text does.
     Split,
 }
 

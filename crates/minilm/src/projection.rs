@@ -2,10 +2,11 @@
 
 mod symmetric_eigen;
 
-use minilm_kernels::{Isa, UnavailableIsa, similarity_matrix};
+use minilm_kernels::{Isa, similarity_matrix};
 use minilm_storage::{Vectors, VectorsError};
 
 use crate::centred::{Centred, check_size};
+use crate::similarity::default_isa;
 use symmetric_eigen::symmetric_eigen;
 
 /// Vectors along their principal components: what [`pca`] finds.
@@ -40,14 +41,13 @@ impl Projection {
     ///
     /// # Errors
     ///
-    /// If they have another dimension or a component is not finite, or `MINILM_ISA` names an instruction set that is not
-    /// there.
+    /// If they have another dimension or a component is not finite.
     pub fn transform<'a>(&self, vectors: impl Into<Vectors<'a>>) -> Result<Vec<f32>, ProjectionError> {
         let vectors = vectors.into();
         self.components().check_dimension(vectors)?;
         vectors.check_finite()?;
         let centred = Centred::around(vectors, self.mean.clone());
-        Ok(along(Isa::from_env()?, &centred, &self.components))
+        Ok(along(default_isa(), &centred, &self.components))
     }
 
     /// The variance along each component, divided by n − 1.
@@ -83,10 +83,6 @@ pub enum ProjectionError {
     /// A component that is not finite or too large.
     #[error(transparent)]
     Vectors(#[from] VectorsError),
-
-    /// The instruction set of the environment is not there.
-    #[error(transparent)]
-    Isa(#[from] UnavailableIsa),
 }
 
 /// Principal component analysis: the vectors, less their mean, along the directions in which they vary most.
@@ -101,8 +97,7 @@ pub enum ProjectionError {
 ///
 /// # Errors
 ///
-/// If there are no vectors, `components` is 0 or greater than their dimension, a component is not finite or beyond 10¹⁵, or
-/// `MINILM_ISA` names an instruction set that is not there.
+/// If there are no vectors, `components` is 0 or greater than their dimension, or a component is not finite or beyond 10¹⁵.
 ///
 /// ```
 /// use minilm::Vectors;
@@ -116,7 +111,7 @@ pub enum ProjectionError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn pca<'a>(vectors: impl Into<Vectors<'a>>, components: usize) -> Result<Projection, ProjectionError> {
-    pca_on(Isa::from_env()?, vectors.into(), components)
+    pca_on(default_isa(), vectors.into(), components)
 }
 
 fn pca_on(isa: Isa, vectors: Vectors<'_>, components: usize) -> Result<Projection, ProjectionError> {

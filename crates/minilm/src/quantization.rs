@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use minilm_storage::{Vectors, VectorsError};
 
+use crate::QuantizedCorpus;
+
 /// What the components of a vector are kept as.
 ///
 /// Not to be confused with [`Precision`](crate::Precision), which is what the model computes in.
@@ -29,13 +31,15 @@ pub enum EmbeddingPrecision {
 /// A name that is none of [`EmbeddingPrecision::ALL`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown embedding precision {name:?}; expected float32, int8, uint8, binary or ubinary")]
+#[non_exhaustive]
 pub struct UnknownEmbeddingPrecision {
-    name: String,
+    /// The name.
+    pub name: String,
 }
 
 impl EmbeddingPrecision {
     /// All of them.
-    pub const ALL: [EmbeddingPrecision; 5] = [
+    pub const ALL: &'static [EmbeddingPrecision] = &[
         EmbeddingPrecision::Float32,
         EmbeddingPrecision::Int8,
         EmbeddingPrecision::Uint8,
@@ -78,7 +82,7 @@ impl FromStr for EmbeddingPrecision {
     type Err = UnknownEmbeddingPrecision;
 
     fn from_str(name: &str) -> Result<EmbeddingPrecision, UnknownEmbeddingPrecision> {
-        let known = EmbeddingPrecision::ALL.into_iter().find(|precision| precision.name() == name);
+        let known = EmbeddingPrecision::ALL.iter().copied().find(|precision| precision.name() == name);
         known.ok_or_else(|| UnknownEmbeddingPrecision { name: name.to_owned() })
     }
 }
@@ -107,6 +111,23 @@ pub enum QuantizationError {
         /// What the corpus is kept as.
         precision: EmbeddingPrecision,
     },
+
+    /// Vectors of more components than a search of bytes or bits can add up in 32 bits.
+    #[error(
+        "{precision} vectors of dimension {dimension} cannot be searched; expected at most {most} components"
+    )]
+    TooManyComponents {
+        /// What the corpus is kept as.
+        precision: EmbeddingPrecision,
+        /// How many components its vectors have.
+        dimension: usize,
+        /// How many they may have.
+        most: usize,
+    },
+
+    /// Vectors of floats where quantised ones are expected.
+    #[error("float32 vectors are not quantised; semantic_search searches them")]
+    NotQuantized,
 
     /// Ranges of no vectors.
     #[error("no vectors to take the ranges of components from")]
@@ -170,10 +191,20 @@ impl QuantizationRanges {
     /// [`QuantizationError::Vectors`] for another dimension or a component that is not finite.
     pub fn extend<'a>(&mut self, vectors: impl Into<Vectors<'a>>) -> Result<(), QuantizationError> {
         let vectors = vectors.into();
-        Vectors::from(&self.starts).check_dimension(vectors)?;
+        self.check_dimension(vectors)?;
         vectors.check_finite()?;
         vectors.rows().for_each(|row| self.widen(row));
         Ok(())
+    }
+
+    /// That there is a range for each component of these vectors.
+    fn check_dimension(&self, vectors: Vectors<'_>) -> Result<(), VectorsError> {
+        // Ranges of no components are no ranges, where no vectors are vectors of any dimension.
+        let (expected, found) = (self.starts.len(), vectors.dimension());
+        if expected == found || vectors.is_empty() {
+            return Ok(());
+        }
+        Err(VectorsError::DimensionMismatch { expected, found })
     }
 
     fn widen(&mut self, row: &[f32]) {
@@ -208,6 +239,34 @@ pub enum QuantizedEmbeddings {
     Ubinary(Vec<u8>),
 }
 
+impl QuantizedEmbeddings {
+    /// What the components are kept as.
+    pub fn precision(&self) -> EmbeddingPrecision {
+        match self {
+            QuantizedEmbeddings::Float32(_) => EmbeddingPrecision::Float32,
+            QuantizedEmbeddings::Int8(_) => EmbeddingPrecision::Int8,
+            QuantizedEmbeddings::Uint8(_) => EmbeddingPrecision::Uint8,
+            QuantizedEmbeddings::Binary(_) => EmbeddingPrecision::Binary,
+            QuantizedEmbeddings::Ubinary(_) => EmbeddingPrecision::Ubinary,
+        }
+    }
+
+    /// The vectors, of so many components each, as what [`semantic_search_quantized`](crate::semantic_search_quantized) takes.
+    ///
+    /// # Errors
+    ///
+    /// [`QuantizationError::NotQuantized`] for floats; as [`QuantizedCorpus::int8`].
+    pub fn corpus(&self, dimension: usize) -> Result<QuantizedCorpus<'_>, QuantizationError> {
+        match self {
+            QuantizedEmbeddings::Float32(_) => Err(QuantizationError::NotQuantized),
+            QuantizedEmbeddings::Int8(numbers) => QuantizedCorpus::int8(numbers, dimension),
+            QuantizedEmbeddings::Uint8(numbers) => QuantizedCorpus::uint8(numbers, dimension),
+            QuantizedEmbeddings::Binary(numbers) => QuantizedCorpus::binary(numbers, dimension),
+            QuantizedEmbeddings::Ubinary(numbers) => QuantizedCorpus::ubinary(numbers, dimension),
+        }
+    }
+}
+
 /// Vectors in less memory, with the numbers that sentence-transformers' function of this name gives.
 ///
 /// int8 and uint8 need ranges; without any they are those of the vectors themselves, as there, which only makes sense for many
@@ -239,7 +298,7 @@ pub fn quantize_embeddings<'a>(
     let own;
     let ranges = match ranges {
         Some(ranges) => {
-            Vectors::from(&ranges.starts).check_dimension(vectors)?;
+            ranges.check_dimension(vectors)?;
             ranges
         }
         None if vectors.is_empty() || !precision.needs_ranges() => &NO_RANGES,
@@ -295,7 +354,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for precision in EmbeddingPrecision::ALL {
+        for &precision in EmbeddingPrecision::ALL {
             assert_eq!(precision.to_string().parse(), Ok(precision));
         }
         let error = "bits".parse::<EmbeddingPrecision>().unwrap_err().to_string();
@@ -303,7 +362,8 @@ mod tests {
             error,
             "unknown embedding precision \"bits\"; expected float32, int8, uint8, binary or ubinary"
         );
-        assert_eq!(EmbeddingPrecision::ALL.map(|precision| precision.width(9)), [9, 9, 9, 2, 2]);
+        let widths: Vec<usize> = EmbeddingPrecision::ALL.iter().map(|precision| precision.width(9)).collect();
+        assert_eq!(widths, [9, 9, 9, 2, 2]);
     }
 
     #[test]
@@ -345,5 +405,52 @@ mod tests {
         assert!(error.starts_with("the range of component 1 is 1 to 0.5"), "{error}");
         assert!(QuantizationRanges::new(vec![0.0], vec![1.0, 0.5]).is_err());
         assert!(QuantizationRanges::new(vec![f32::NAN], vec![1.0]).is_err());
+        // Ranges of no components go with no vectors alone.
+        let mut ranges = QuantizationRanges::new(Vec::new(), Vec::new()).unwrap();
+        let vector = [1.0, 2.0, 3.0];
+        let mismatch = QuantizationError::Vectors(VectorsError::DimensionMismatch { expected: 0, found: 3 });
+        for &precision in EmbeddingPrecision::ALL {
+            let found = quantize_embeddings(&vector[..], precision, Some(&ranges));
+            assert_eq!(found, Err(mismatch.clone()), "{precision}");
+            assert!(quantize_embeddings(none, precision, Some(&ranges)).is_ok(), "{precision}");
+        }
+        assert_eq!(ranges.extend(&vector[..]), Err(mismatch));
+    }
+
+    #[test]
+    fn vectors_become_a_corpus_if_there_are_not_too_many_components() {
+        let vectors = Vectors::new(&[0.5, -0.25, 0.0, 1.0, 0.25, -1.0], 3).unwrap();
+        for &precision in EmbeddingPrecision::ALL {
+            let quantized = quantize_embeddings(vectors, precision, None).unwrap();
+            assert_eq!(quantized.precision(), precision);
+            match quantized.corpus(3) {
+                Ok(corpus) => assert_eq!(corpus.precision(), precision),
+                Err(error) => {
+                    assert_eq!(
+                        (precision, error),
+                        (EmbeddingPrecision::Float32, QuantizationError::NotQuantized)
+                    );
+                }
+            }
+        }
+        // What i32 can hold, of the largest products.
+        let most = [(EmbeddingPrecision::Int8, 131_071), (EmbeddingPrecision::Uint8, 33_025)];
+        for (precision, most) in most {
+            let zeros = vec![0.0; most];
+            let ranges = QuantizationRanges::new(zeros.clone(), vec![1.0; most]).unwrap();
+            let row = quantize_embeddings(&zeros, precision, Some(&ranges)).unwrap();
+            let corpus = row.corpus(most).unwrap();
+            let options = crate::QuantizedSearchOptions::default();
+            let hits = crate::semantic_search_quantized(&zeros, corpus, Some(&ranges), &options).unwrap();
+            assert_eq!(hits[0].len(), 1, "{precision}");
+
+            let dimension = most + 1;
+            let row = quantize_embeddings(&vec![0.0; dimension], precision, None).unwrap();
+            let error = row.corpus(dimension).unwrap_err();
+            assert_eq!(error, QuantizationError::TooManyComponents { precision, dimension, most });
+        }
+        let error = QuantizedCorpus::ubinary(&[], usize::MAX).unwrap_err().to_string();
+        assert!(error.ends_with("cannot be searched; expected at most 2147483640 components"), "{error}");
+        assert!(QuantizedCorpus::binary(&[], 2_147_483_640).is_ok());
     }
 }

@@ -22,6 +22,8 @@ use crate::{
 pub struct SentenceTransformer {
     pub(crate) tokenizer: Tokenizer,
     pub(crate) encoder: BertEncoder,
+    /// Whether texts are lower-cased whatever `tokenizer.json` says.
+    pub(crate) do_lower_case: bool,
     pub(crate) pooling: Pooling,
     pub(crate) normalize: bool,
     pub(crate) prompts: Prompts,
@@ -100,6 +102,7 @@ impl SentenceTransformer {
         Ok(SentenceTransformer {
             tokenizer,
             encoder,
+            do_lower_case: settings.do_lower_case,
             pooling,
             normalize,
             prompts,

@@ -20,8 +20,8 @@ const WORTH_THREADS: usize = 1 << 22;
 /// How many rows a piece of a matrix has, and how many pairs one of pairs.
 const ROWS: usize = 256;
 
-/// The instruction set for what no model says it for: the one that `MINILM_ISA` names, or the fastest. As no bit depends on
-/// it, a name that this machine does not have is passed over here; loading a model refuses it.
+/// The instruction set of all that is done with vectors, for which no model says it: the one that `MINILM_ISA` names, or the
+/// fastest. As no bit depends on it, a name that this machine does not have is passed over here; loading a model refuses it.
 pub(crate) fn default_isa() -> Isa {
     static ISA: OnceLock<Isa> = OnceLock::new();
     *ISA.get_or_init(|| Isa::from_env().unwrap_or_else(|_| Isa::best()))

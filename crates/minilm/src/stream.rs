@@ -2,7 +2,7 @@
 
 use crate::{Embeddings, EncodeOptions, Error, SentenceTransformer};
 
-/// Why [`SentenceTransformer::encode_stream`] stopped.
+/// Why [`SentenceTransformer::encode_stream`] stopped: one of the three that have a part in it.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError<S, K> {
     /// The texts could not be read: what their iterator said.

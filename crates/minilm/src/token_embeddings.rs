@@ -46,3 +46,27 @@ impl TokenEmbeddings {
         &self.sentence_embedding
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::{EncodeOptions, SentenceTransformer};
+
+    #[test]
+    fn no_more_room_is_kept_than_for_one_more_vector() {
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
+        let model = SentenceTransformer::load(tiny).unwrap();
+        let texts = ["", "the cat sat on the mat and so did the dog"];
+        for text in model.encode_tokens(&texts, &EncodeOptions::default().truncate_dim(8)).unwrap() {
+            let h = model.config().hidden_size;
+            assert_eq!(text.token_embeddings.len(), text.ids.len() * h);
+            assert!(
+                text.token_embeddings.capacity() <= (text.ids.len() + 1) * h,
+                "{} tokens",
+                text.ids.len()
+            );
+            assert!(text.sentence_embedding.len() == 8 && text.sentence_embedding.capacity() <= h);
+        }
+    }
+}

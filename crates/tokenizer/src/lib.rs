@@ -34,7 +34,7 @@ mod template;
 mod tokenizers_crate;
 mod wordpiece;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use error::TokenizerError;
 use tokenizers_crate::CrateTokenizer;
@@ -44,6 +44,8 @@ use wordpiece::WordPiece;
 #[derive(Clone)]
 pub struct Tokenizer {
     implementation: Implementation,
+    /// What errors name it by.
+    path: PathBuf,
     max_seq_length: usize,
 }
 
@@ -111,8 +113,7 @@ impl Tokenizer {
         let json = read(path)?;
         match WordPiece::from_json(&json) {
             Some(wordpiece) => {
-                Tokenizer { implementation: Implementation::WordPiece(wordpiece.into()), max_seq_length }
-                    .checked(path)
+                Tokenizer::new(Implementation::WordPiece(wordpiece.into()), path, max_seq_length)
             }
             None => Tokenizer::by_the_crate(path, &json, max_seq_length),
         }
@@ -135,17 +136,17 @@ impl Tokenizer {
     fn by_the_crate(path: &Path, json: &[u8], max_seq_length: usize) -> Result<Tokenizer, TokenizerError> {
         let tokenizer = CrateTokenizer::from_json(json)
             .map_err(|reason| TokenizerError::Invalid { path: path.to_owned(), reason })?;
-        Tokenizer { implementation: Implementation::TokenizersCrate(tokenizer.into()), max_seq_length }
-            .checked(path)
+        Tokenizer::new(Implementation::TokenizersCrate(tokenizer.into()), path, max_seq_length)
     }
 
-    fn checked(self, path: &Path) -> Result<Tokenizer, TokenizerError> {
-        let (special_tokens, max_seq_length) = (self.special_tokens(), self.max_seq_length);
-        if max_seq_length <= special_tokens {
-            let path = path.to_owned();
-            return Err(TokenizerError::MaxSeqLength { path, max_seq_length, special_tokens });
-        }
-        Ok(self)
+    fn new(
+        implementation: Implementation,
+        path: &Path,
+        max_seq_length: usize,
+    ) -> Result<Tokenizer, TokenizerError> {
+        let mut tokenizer = Tokenizer { implementation, path: path.to_owned(), max_seq_length };
+        tokenizer.set_max_seq_length(max_seq_length)?;
+        Ok(tokenizer)
     }
 
     /// Lower-cases every text first, unless the tokenizer does so already: `do_lower_case` in
@@ -229,11 +230,12 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// How many it must be at least, if that leaves no room for a token beside the special ones.
-    pub fn set_max_seq_length(&mut self, max_seq_length: usize) -> Result<(), usize> {
-        let least = self.special_tokens() + 1;
-        if max_seq_length < least {
-            return Err(least);
+    /// [`TokenizerError::MaxSeqLength`] if that leaves no room for a token beside the special ones; the limit stays as it was.
+    pub fn set_max_seq_length(&mut self, max_seq_length: usize) -> Result<(), TokenizerError> {
+        let special_tokens = self.special_tokens();
+        if max_seq_length <= special_tokens {
+            let path = self.path.clone();
+            return Err(TokenizerError::MaxSeqLength { path, max_seq_length, special_tokens });
         }
         self.max_seq_length = max_seq_length;
         Ok(())

@@ -118,6 +118,7 @@ impl fmt::Debug for Tensor<'_> {
 
 /// What the header says of a tensor of any type, and where its elements are in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RawTensor<'a> {
     /// The type of the elements, by its safetensors name: `F32`.
     pub dtype: String,

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use minilm::ChunkBy;
+use minilm::chunking::ChunkBy;
 
 use super::SourceArguments;
 

@@ -65,11 +65,11 @@ pub(crate) struct ClusterArguments {
 }
 
 fn linkages() -> impl TypedValueParser<Value = Linkage> {
-    let names = PossibleValuesParser::new(Linkage::ALL.map(Linkage::name));
+    let names = PossibleValuesParser::new(Linkage::ALL.iter().map(|linkage| linkage.name()));
     names.try_map(|name| name.parse::<Linkage>())
 }
 
 fn distances() -> impl TypedValueParser<Value = Distance> {
-    let names = PossibleValuesParser::new(Distance::ALL.map(Distance::name));
+    let names = PossibleValuesParser::new(Distance::ALL.iter().map(|distance| distance.name()));
     names.try_map(|name| name.parse::<Distance>())
 }

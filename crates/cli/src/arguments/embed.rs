@@ -105,6 +105,6 @@ pub(crate) enum OutputValue {
 }
 
 fn embedding_precisions() -> impl TypedValueParser<Value = EmbeddingPrecision> {
-    let names = PossibleValuesParser::new(EmbeddingPrecision::ALL.map(EmbeddingPrecision::name));
+    let names = PossibleValuesParser::new(EmbeddingPrecision::ALL.iter().map(|precision| precision.name()));
     names.try_map(|name| name.parse::<EmbeddingPrecision>())
 }

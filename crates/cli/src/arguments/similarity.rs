@@ -46,6 +46,6 @@ pub(crate) struct SimilarityArguments {
 }
 
 fn functions() -> impl TypedValueParser<Value = SimilarityFunction> {
-    let names = PossibleValuesParser::new(SimilarityFunction::ALL.map(SimilarityFunction::name));
+    let names = PossibleValuesParser::new(SimilarityFunction::ALL.iter().map(|function| function.name()));
     names.try_map(|name| name.parse::<SimilarityFunction>())
 }

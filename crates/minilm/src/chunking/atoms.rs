@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use minilm_tokenizer::{TokenOffsets, Tokenizer, TokenizerError};
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
+use super::Reading;
 use super::boundaries::Level;
 
 /// A piece of a document that chunks take whole. All that is not white space is in one.
@@ -25,45 +26,87 @@ pub(super) struct Atom {
 pub(super) struct Atoms<'c, 'a> {
     tokenizer: &'c Tokenizer,
     document: &'a str,
+    reading: Reading,
     /// Where the next segment begins.
     at: usize,
+    /// Whether it begins within a word that is longer than a segment.
+    torn: bool,
     tokens: Vec<TokenOffsets>,
     measured: VecDeque<Atom>,
 }
 
-/// Enough that the end of a segment costs nothing, and little beside the document.
-const SEGMENT: usize = 16 << 10;
-
-/// Without white space for so long, tokenizers whose counts are estimates anyway are not given more at a time.
-const LONGEST_ESTIMATE: usize = 64 << 10;
+#[cfg(test)]
+impl Atoms<'_, '_> {
+    /// How many bytes are held beside the document.
+    pub(super) fn held(&self) -> usize {
+        self.tokens.capacity() * size_of::<TokenOffsets>() + self.measured.capacity() * size_of::<Atom>()
+    }
+}
 
 impl<'c, 'a> Atoms<'c, 'a> {
     /// From some place of the document on.
-    pub(super) fn new(tokenizer: &'c Tokenizer, document: &'a str, at: usize) -> Atoms<'c, 'a> {
-        Atoms { tokenizer, document, at, tokens: Vec::new(), measured: VecDeque::new() }
+    pub(super) fn new(
+        tokenizer: &'c Tokenizer,
+        document: &'a str,
+        at: usize,
+        reading: Reading,
+    ) -> Atoms<'c, 'a> {
+        let (tokens, measured) = (Vec::new(), VecDeque::new());
+        Atoms { tokenizer, document, reading, at, torn: false, tokens, measured }
     }
 
     pub(super) fn next(&mut self) -> Result<Option<Atom>, TokenizerError> {
         while self.measured.is_empty() && self.at < self.document.len() {
-            let end = self.segment_end();
+            let (end, between_words) = self.segment_end();
             self.measure(end)?;
-            self.at = end;
+            self.at = if between_words { end } else { self.take_back(end) };
         }
         Ok(self.measured.pop_front())
     }
 
-    /// Behind white space at which no tokenizer's word and no character goes on.
-    fn segment_end(&self) -> usize {
+    /// Where the next atom begins, or what is not measured yet.
+    pub(super) fn at(&self) -> usize {
+        self.measured.front().map_or(self.at, |atom| atom.start)
+    }
+
+    /// Behind white space at which no tokenizer's word and no character goes on; or, if there is none for long, within a word
+    /// perhaps. Then it is false.
+    fn segment_end(&self) -> (usize, bool) {
         let bytes = self.document.as_bytes();
-        let between = |&at: &usize| {
-            matches!(bytes[at - 1], b' ' | b'\n' | b'\t')
-                && self.document[at..].starts_with(|c: char| c.is_ascii() || c.is_alphanumeric())
+        let begins = |at: usize| {
+            let Some(c) = self.document[at..].chars().next() else { return false };
+            // A mark, letter though it may be to `is_alphanumeric`, goes with the white space before it.
+            (c.is_ascii() || c.is_alphanumeric())
+                && self.document[at - 1..at + c.len_utf8()].split_word_bounds().nth(1).is_some()
         };
-        let furthest = match self.tokenizer.words_add_up() {
-            true => bytes.len(),
-            false => character_floor(self.document, self.at, self.at.saturating_add(LONGEST_ESTIMATE)),
-        };
-        (self.at.saturating_add(SEGMENT)..furthest).find(between).unwrap_or(furthest)
+        let between = |&at: &usize| matches!(bytes[at - 1], b' ' | b'\n' | b'\t') && begins(at);
+        let furthest = self.at.saturating_add(self.reading.longest).min(bytes.len());
+        match (self.at.saturating_add(self.reading.segment)..furthest).find(between) {
+            Some(end) => (end, true),
+            None if furthest == bytes.len() => (furthest, true),
+            None => (character_floor(self.document, self.at, furthest), false),
+        }
+    }
+
+    /// Behind the end of a segment that may be within a word, its last atoms may be others than in the whole document, so they
+    /// are measured again, with what follows. Returns where the next segment begins.
+    fn take_back(&mut self, end: usize) -> usize {
+        let mut at = end;
+        while let Some(last) = self.measured.back() {
+            if at < end && last.start + self.reading.margin <= end {
+                break;
+            }
+            // One from end to end is no word that a chunk could have whole. White space behind it may go on.
+            if self.measured.len() == 1 && last.start == self.at {
+                at = at.min(last.end);
+                break;
+            }
+            at = last.start;
+            self.measured.pop_back();
+        }
+        // Where words add up, nobody counts the parts of one together.
+        self.torn = at == end && !self.measured.is_empty() && self.tokenizer.words_add_up();
+        at
     }
 
     /// The segment's words by UAX 29 are its atoms, but for those that are one to the tokenizer.
@@ -86,7 +129,8 @@ impl<'c, 'a> Atoms<'c, 'a> {
                 }
             }
             let level = level_of_word(self.document, start);
-            self.measured.extend(last.replace(Atom { start, end, tokens, level, torn: false }));
+            let torn = std::mem::take(&mut self.torn);
+            self.measured.extend(last.replace(Atom { start, end, tokens, level, torn }));
         }
         if let Some(last) = &mut last {
             last.tokens += rest.take_before(usize::MAX);

@@ -5,6 +5,8 @@ use std::iter::Peekable;
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::Reading;
+use super::atoms::char_floor;
 use super::markdown::MarkdownBlocks;
 
 /// How large a part begins at a place.
@@ -52,15 +54,18 @@ pub(super) enum Kind {
     Heading,
 }
 
-/// Boundaries of a document, in order, a block at a time.
+/// Boundaries of a document, in order, a block at a time, or of a long one a piece.
 pub(super) struct Boundaries<'a> {
     document: &'a str,
+    reading: Reading,
     blocks: Peekable<Blocks<'a>>,
     /// Up to where boundaries have been found.
     found_to: usize,
     found: VecDeque<(usize, Level)>,
     /// Where sections begin, with their headings.
     sections: VecDeque<(usize, Vec<&'a str>)>,
+    /// From where on boundaries of the last block are still to be found, and where it ends.
+    rest: Option<(usize, usize, Kind)>,
     /// A paragraph in one line.
     line: Vec<u8>,
 }
@@ -109,21 +114,29 @@ impl<'a> Iterator for Paragraphs<'a> {
 /// segmentation looks at all that follow, up to a letter (rule SB8 of UAX 29).
 const LONGEST_BETWEEN_LETTERS: usize = 32;
 
+#[cfg(test)]
+impl Boundaries<'_> {
+    /// How many bytes are held beside the document and the structure of Markdown.
+    pub(super) fn held(&self) -> usize {
+        self.found.capacity() * size_of::<(usize, Level)>() + self.line.capacity()
+    }
+}
+
 impl<'a> Boundaries<'a> {
     /// From some place of the document on.
-    pub(super) fn new(document: &'a str, at: usize, markdown: bool) -> Boundaries<'a> {
+    pub(super) fn new(document: &'a str, at: usize, markdown: bool, reading: Reading) -> Boundaries<'a> {
         let blocks = match markdown {
             true => Blocks::Markdown(Box::new(MarkdownBlocks::new(document, at))),
             false => Blocks::Plain(Paragraphs { document, at }),
         };
         let blocks = blocks.peekable();
         let (found, sections) = (VecDeque::new(), VecDeque::new());
-        Boundaries { document, blocks, found_to: at, found, sections, line: Vec::new() }
+        Boundaries { document, reading, blocks, found_to: at, found, sections, rest: None, line: Vec::new() }
     }
 
     /// The highest level that begins at `at` or between it and where this was asked before; places come in order.
     pub(super) fn up_to(&mut self, at: usize) -> Option<Level> {
-        while self.found_to <= at && self.find_in_next_block() {}
+        while self.found_to <= at && self.find_more() {}
         let mut highest = None;
         while let Some(&(start, level)) = self.found.front()
             && start <= at
@@ -144,34 +157,49 @@ impl<'a> Boundaries<'a> {
     }
 
     /// False if there is no further block.
-    fn find_in_next_block(&mut self) -> bool {
-        let Some(block) = self.blocks.next() else { return false };
-        let end = self.blocks.peek().map_or(self.document.len(), |next| next.start);
-        self.found.push_back((block.start, block.level));
-        self.sections.extend(block.headings.map(|headings| (block.start, headings)));
-        match block.kind {
-            Kind::Prose => self.prose(block.start, end),
-            Kind::Verbatim => self.verbatim(block.start, end),
-            Kind::Heading => {}
-        }
-        self.found_to = end;
+    fn find_more(&mut self) -> bool {
+        let (start, end, kind) = match self.rest.take() {
+            Some(rest) => rest,
+            None => {
+                let Some(block) = self.blocks.next() else { return false };
+                let end = self.blocks.peek().map_or(self.document.len(), |next| next.start);
+                self.found.push_back((block.start, block.level));
+                self.sections.extend(block.headings.map(|headings| (block.start, headings)));
+                (block.start, end, block.kind)
+            }
+        };
+        self.found_to = match kind {
+            Kind::Prose => self.prose(start, end),
+            Kind::Verbatim => self.verbatim(start, end),
+            Kind::Heading => end,
+        };
+        self.rest = (self.found_to < end).then_some((self.found_to, end, kind));
         true
     }
 
-    fn verbatim(&mut self, start: usize, end: usize) {
-        let mut behind_blank = false;
+    /// Finds the lines of a piece. Returns where the next piece begins, or `end`.
+    fn verbatim(&mut self, start: usize, end: usize) -> usize {
+        let (mut behind_blank, mut last) = (false, start);
         for (at, line) in lines(self.document, start, end) {
+            // That line is looked at again, for the sake of the one behind it.
+            if last - start >= self.reading.longest {
+                return last;
+            }
+            last = at;
             let blank = line.trim_start().is_empty();
             if at > start && !blank {
                 self.found.push_back((at, if behind_blank { Level::LINE } else { Level::ROW }));
             }
             behind_blank = blank;
         }
+        end
     }
 
-    fn prose(&mut self, start: usize, end: usize) {
+    /// Finds the sentences and lines of a piece. Returns where the next piece begins, or `end`.
+    fn prose(&mut self, start: usize, end: usize) -> usize {
         let document = self.document;
-        let text = document[start..end].trim_end();
+        let stop = char_floor(document, start.saturating_add(self.reading.longest)).min(end);
+        let text = document[start..stop].trim_end();
         let mut lines = lines(document, start, start + text.len()).skip(1).map(|(at, _)| at).peekable();
         let joined;
         let text = if lines.peek().is_none() {
@@ -196,6 +224,17 @@ impl<'a> Boundaries<'a> {
             }
         }
         self.found.extend(lines.map(|line| (line, Level::LINE)));
+        if stop == end {
+            return end;
+        }
+        // The next piece begins with the last sentence that is certainly one in the whole block, too; else with the last line.
+        let certain = stop - self.reading.margin;
+        let last_of =
+            |level, most| self.found.iter().rposition(|&(at, of)| start < at && at <= most && of == level);
+        let last = last_of(Level::SENTENCE, certain).or_else(|| last_of(Level::LINE, stop));
+        let Some(last) = last else { return stop };
+        self.found.truncate(last + 1);
+        self.found[last].0
     }
 }
 

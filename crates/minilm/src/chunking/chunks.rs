@@ -1,6 +1,7 @@
 //! The chunks of a document: from atoms and boundaries, by what fits.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use minilm_tokenizer::{TokenOffsets, TokenizerError};
 
@@ -59,8 +60,8 @@ impl<'c, 'a> Chunks<'c, 'a> {
         Chunks {
             chunker,
             document,
-            atoms: Atoms::new(chunker.tokenizer, document, start),
-            boundaries: Boundaries::new(document, start, chunker.markdown),
+            atoms: Atoms::new(chunker.tokenizer, document, start, chunker.reading),
+            boundaries: Boundaries::new(document, start, chunker.markdown, chunker.reading),
             window: VecDeque::new(),
             next: 0,
             headings: Vec::new(),
@@ -282,6 +283,17 @@ impl<'c, 'a> Chunks<'c, 'a> {
     }
 }
 
+#[cfg(test)]
+impl Chunks<'_, '_> {
+    /// How many bytes are held beside the document and the structure of Markdown.
+    pub(super) fn held(&self) -> usize {
+        let own = self.window.capacity() * size_of::<Atom>()
+            + self.tokens.capacity() * size_of::<TokenOffsets>()
+            + self.ids.capacity() * size_of::<u32>();
+        own + self.atoms.held() + self.boundaries.held()
+    }
+}
+
 impl<'a> Iterator for Chunks<'_, 'a> {
     type Item = Result<Chunk<'a>, Error>;
 
@@ -296,6 +308,13 @@ impl<'a> Iterator for Chunks<'_, 'a> {
 }
 
 impl std::iter::FusedIterator for Chunks<'_, '_> {}
+
+impl fmt::Debug for Chunks<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.window.get(self.next).map_or(self.atoms.at(), |atom| atom.start);
+        f.debug_struct("Chunks").field("chunker", self.chunker).field("at", &at).finish_non_exhaustive()
+    }
+}
 
 impl Atom {
     /// Whether no chunk has this and the one before.

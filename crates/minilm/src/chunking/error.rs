@@ -15,6 +15,21 @@ pub enum ChunkError {
         most: usize,
     },
 
+    /// A prompt that leaves no room for any text.
+    #[error(
+        "the prompt has {tokens} tokens; expected fewer than the {room} that the model takes beside {special_tokens} \
+         special ones",
+        room = max_seq_length - special_tokens
+    )]
+    Prompt {
+        /// How many tokens it has, special tokens not counted.
+        tokens: usize,
+        /// The model's `max_seq_length`.
+        max_seq_length: usize,
+        /// How many of these are special.
+        special_tokens: usize,
+    },
+
     /// Chunks that have nothing but what the one before has.
     #[error(
         "an overlap of {overlap} tokens is asked for; expected less than the {room} that chunks of {max_tokens} have \

@@ -5,7 +5,8 @@
 //! tokens, each a slice of the document that knows where it is.
 //!
 //! ```no_run
-//! use minilm::{ChunkOptions, EncodeOptions, SentenceTransformer};
+//! use minilm::chunking::ChunkOptions;
+//! use minilm::{EncodeOptions, SentenceTransformer};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = SentenceTransformer::load("all-MiniLM-L6-v2")?;
@@ -111,10 +112,30 @@ pub struct Chunker<'m> {
     overlap: usize,
     by: ChunkBy,
     markdown: bool,
+    reading: Reading,
 }
 
 /// The most bytes of a chunk, for each token that it may have.
 const BYTES_PER_TOKEN: usize = 64;
+
+/// How much of a document is looked at together, in bytes, so that memory does not grow with it. No chunk depends on it, but
+/// where a word or a sentence is longer.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// Enough that the end of a segment costs nothing.
+    segment: usize,
+    /// The most without white space, or of a paragraph. At least twice what a chunk may have.
+    longest: usize,
+    /// How far before an end of those what was found is as certain as if there were no end.
+    margin: usize,
+}
+
+impl Reading {
+    fn of_chunks(max_bytes: usize) -> Reading {
+        let longest = max_bytes.saturating_mul(2).max(64 << 10);
+        Reading { segment: 16 << 10, longest, margin: 4 << 10 }
+    }
+}
 
 impl<'m> Chunker<'m> {
     /// For the model whose tokenizer this is.
@@ -129,12 +150,14 @@ impl<'m> Chunker<'m> {
             return Err(ChunkError::Overlap { overlap: options.overlap, max_tokens, special_tokens });
         }
         let &ChunkOptions { overlap, by, markdown, .. } = options;
-        Ok(Chunker { tokenizer, max_tokens, overlap, by, markdown })
+        let reading = Reading::of_chunks(BYTES_PER_TOKEN.saturating_mul(room));
+        Ok(Chunker { tokenizer, max_tokens, overlap, by, markdown, reading })
     }
 
     /// The chunks of a document, found one after the other as they are asked for.
     ///
-    /// What is held beside the document is little, but for the structure of Markdown, which is read as a whole.
+    /// What is held beside the document is little, some megabytes for a model of 256 tokens, whatever the document consists of;
+    /// but for the structure of Markdown, which is read as a whole.
     ///
     /// An item is an error if the document has no such chunks, and the last then: [`ChunkError::Character`], or
     /// [`Error::Tokenizer`] for a tokenizer that cannot express a text, which those of BERT can.

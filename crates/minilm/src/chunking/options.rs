@@ -1,7 +1,7 @@
 /// How to cut documents. [`Default`] is by paragraphs of plain text, as long as the model takes, without overlap.
 ///
 /// ```
-/// use minilm::{ChunkBy, ChunkOptions};
+/// use minilm::chunking::{ChunkBy, ChunkOptions};
 ///
 /// let small = ChunkOptions::default().by(ChunkBy::Sentences).max_tokens(64).overlap(16);
 /// let readme = ChunkOptions::markdown();

@@ -3,7 +3,7 @@
 use minilm_kernels::l2_normalize;
 use minilm_storage::{Vectors, VectorsError};
 
-use super::{Chunk, ChunkOptions, Chunker};
+use super::{Chunk, ChunkError, ChunkOptions, Chunker};
 use crate::{Embeddings, EncodeOptions, Error, SentenceTransformer, StreamError};
 
 /// The mean of vectors with weights: of the chunks of a document by their numbers of tokens, for instance. It is not
@@ -13,7 +13,8 @@ use crate::{Embeddings, EncodeOptions, Error, SentenceTransformer, StreamError};
 /// all weigh nothing, is zero.
 ///
 /// ```
-/// use minilm::{Vectors, pool_chunks};
+/// use minilm::Vectors;
+/// use minilm::chunking::pool_chunks;
 ///
 /// let chunks = [1.0, 0.0, 0.0, 1.0];
 /// let mean = pool_chunks(Vectors::new(&chunks, 2)?, &[30, 10])?;
@@ -61,24 +62,24 @@ impl WeightedMean {
 impl SentenceTransformer {
     /// Cuts a document into chunks, and encodes each of them.
     ///
-    /// No chunk is truncated; where the options put a prompt before texts, chunks are as much shorter. (A prompt should end with
-    /// white space, for its tokens and the text's are counted apart.) For documents whose vectors do not fit into memory, give
+    /// No chunk is truncated: where the options put a prompt before texts, chunks have at most as many tokens as the model takes
+    /// beside it. (A prompt should end with white space, for its tokens and the text's are counted apart.) For documents whose vectors do not fit into memory, give
     /// [`Chunker::chunks`] to [`encode_stream`](Self::encode_stream).
     ///
     /// # Errors
     ///
-    /// Those of [`chunker`](Self::chunker), of [`Chunker::chunks`] and of
-    /// [`encode`](Self::encode).
+    /// Those of [`chunker`](Self::chunker), of [`Chunker::chunks`] and of [`encode_batch`](Self::encode_batch);
+    /// [`ChunkError::Prompt`] if the model takes no text beside the prompt.
     pub fn encode_chunks<'a>(
         &self,
         document: &'a str,
         options: &ChunkOptions,
         encode_options: &EncodeOptions,
     ) -> Result<(Vec<Chunk<'a>>, Embeddings), Error> {
-        let chunks = self
-            .prompted_chunker(options, encode_options)?
-            .chunks(document)
-            .collect::<Result<Vec<_>, _>>()?;
+        // What is wrong with the options is said before the document is read.
+        self.output(encode_options)?;
+        let chunker = self.prompted_chunker(options, encode_options)?;
+        let chunks = chunker.chunks(document).collect::<Result<Vec<_>, _>>()?;
         let embeddings = self.encode_batch(&chunks, encode_options)?;
         Ok((chunks, embeddings))
     }
@@ -100,6 +101,7 @@ impl SentenceTransformer {
         options: &ChunkOptions,
         encode_options: &EncodeOptions,
     ) -> Result<Vec<f32>, Error> {
+        let (dimension, _) = self.output(encode_options)?;
         let chunker = self.prompted_chunker(options, encode_options)?;
         // What the options do with vectors is done with the document's.
         let hidden_size = self.config().hidden_size;
@@ -127,7 +129,7 @@ impl SentenceTransformer {
                 pooled
             }
         };
-        self.finish(&mut vector, self.output(encode_options)?.0, encode_options.normalize_embeddings);
+        self.finish(&mut vector, dimension, encode_options.normalize_embeddings);
         Ok(vector)
     }
 
@@ -137,14 +139,18 @@ impl SentenceTransformer {
         options: &ChunkOptions,
         encode_options: &EncodeOptions,
     ) -> Result<Chunker<'_>, Error> {
+        let chunker = self.chunker(options)?;
         let prompt = self.prompts.resolve(encode_options)?;
         if prompt.is_empty() {
-            return self.chunker(options);
+            return Ok(chunker);
         }
-        let tokens = self.tokenizer.encode(prompt)?.total - self.tokenizer.special_tokens();
-        let room = self.max_seq_length().saturating_sub(tokens);
-        let max_tokens = options.max_tokens.map_or(room, |max_tokens| max_tokens.min(room));
-        self.chunker(&options.clone().max_tokens(max_tokens))
+        let (special_tokens, max_seq_length) = (self.tokenizer.special_tokens(), self.max_seq_length());
+        let tokens = self.tokenizer.encode(prompt)?.total - special_tokens;
+        let room = max_seq_length.saturating_sub(tokens);
+        if room <= special_tokens {
+            return Err(ChunkError::Prompt { tokens, max_seq_length, special_tokens }.into());
+        }
+        self.chunker(&options.clone().max_tokens(chunker.max_tokens().min(room)))
     }
 }
 

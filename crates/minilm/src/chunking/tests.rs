@@ -7,6 +7,7 @@ use proptest::sample::select;
 use proptest::test_runner::FileFailurePersistence;
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::boundaries::Boundaries;
 use super::*;
 
 const LONGEST: usize = 64;
@@ -68,9 +69,16 @@ fn texts<'a>(options: &ChunkOptions, document: &'a str) -> Vec<&'a str> {
     chunks(wordpiece(), options, document).iter().map(|chunk| chunk.text).collect()
 }
 
-/// Everything that is promised of any document.
+/// Everything that is promised of any document, read in large parts and in the smallest.
 fn check(tokenizer: &Tokenizer, options: &ChunkOptions, document: &str) {
     let chunker = Chunker::new(tokenizer, options).unwrap();
+    let reading = Reading { segment: 1, longest: 2 * chunker.max_bytes(), margin: 32 };
+    check_chunker(&Chunker { reading, ..chunker.clone() }, options, document);
+    check_chunker(&chunker, options, document);
+}
+
+fn check_chunker(chunker: &Chunker<'_>, options: &ChunkOptions, document: &str) {
+    let tokenizer = chunker.tokenizer;
     let found: Result<Vec<Chunk<'_>>, Error> = chunker.chunks(document).collect();
     let found = match found {
         Ok(found) => found,
@@ -82,7 +90,7 @@ fn check(tokenizer: &Tokenizer, options: &ChunkOptions, document: &str) {
         }
         Err(error) => panic!("{error}"),
     };
-    let of = format!("{options:?} {:?} {document:?} {found:?}", tokenizer.backend());
+    let of = format!("{chunker:?} {options:?} {document:?} {found:?}");
     let (mut covered, mut before) = (0, None);
     for chunk in &found {
         assert!(chunk.start < chunk.end, "{of}");
@@ -103,7 +111,7 @@ fn check(tokenizer: &Tokenizer, options: &ChunkOptions, document: &str) {
         (covered, before) = (chunk.end, Some(chunk.start));
     }
     check_gap(&document[covered..], covered, &of);
-    check_cuts(tokenizer, &chunker, document, &found, &of);
+    check_cuts(tokenizer, chunker, document, &found, &of);
 }
 
 fn check_gap(gap: &str, at: usize, of: &str) {
@@ -423,9 +431,75 @@ fn a_character_that_does_not_fit_is_an_error() {
     assert!(found.next().is_none());
 }
 
-/// A quadratic way takes minutes for each of these.
 #[test]
-fn time_is_linear_in_whatever_there_is() {
+fn marks_stay_with_the_white_space_before_them() {
+    let spaces = "\n".repeat(60);
+    // A mark that is a letter to Unicode; white space behind a character that takes the whole segment.
+    let documents = [format!(". \u{16f51}{spaces}"), "\u{200d}".repeat(41) + "\u{3000}\u{feff}"];
+    for document in documents {
+        for max_tokens in [3, 5] {
+            let options = ChunkOptions::default().max_tokens(max_tokens);
+            TOKENIZERS.iter().for_each(|tokenizer| check(tokenizer, &options, &document));
+        }
+    }
+}
+
+#[test]
+fn how_much_is_read_together_changes_no_chunk() {
+    let sentences = [
+        "The cat sat on the red sea, e.g. at no. 3.14 of U.S. streets! ",
+        "\"Is it?\" said the dog (who sat back.) ",
+        "Numbers follow: 1. and 2. and 3., but no end. ",
+        "我喜歡編程。「真的嗎？」他說。 ",
+        "Where the line\nends, the sentence goes on. ",
+        "It ends here.\n",
+        "\r\n",
+    ];
+    let (mut random, mut mixed) = (1_u64, String::new());
+    while mixed.len() < 60_000 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let sentence = sentences[(random >> 33) as usize % sentences.len()];
+        if !(sentence.starts_with('\r') && mixed.ends_with('\n')) {
+            mixed.push_str(sentence);
+        }
+    }
+    let code = "```\n".to_owned() + &"fn f() {\n    g()\n}\n\n  \nlet a = b;\n".repeat(1_000) + "```\n";
+    let documents = [
+        mixed.replace('\n', " "),
+        mixed.replace(' ', ""),
+        mixed.replace([' ', '\n', '\r'], ""),
+        mixed.replace('\n', "\n\u{3000}\u{3000}").replace(' ', ""),
+        "A line without an end of a sentence\n".repeat(1_000),
+        mixed,
+        code,
+    ];
+    let whole = Reading { segment: usize::MAX, longest: usize::MAX, margin: 0 };
+    let parts = Reading { segment: 500, longest: 4_000, margin: 500 };
+    for document in &documents {
+        let beginning: String = document.chars().take(50).collect();
+        for markdown in [false, true] {
+            let levels = |reading| {
+                let mut boundaries = Boundaries::new(document, 0, markdown, reading);
+                (0..document.len()).map(|at| boundaries.up_to(at)).collect::<Vec<_>>()
+            };
+            assert!(levels(parts) == levels(whole), "markdown {markdown}: {beginning:?}");
+        }
+        for by in [ChunkBy::Paragraphs, ChunkBy::Sentences, ChunkBy::Tokens] {
+            for options in [ChunkOptions::default(), ChunkOptions::markdown().overlap(4)] {
+                let chunker = Chunker::new(wordpiece(), &options.by(by).max_tokens(20)).unwrap();
+                let chunks = |reading| {
+                    let chunker = Chunker { reading, ..chunker.clone() };
+                    chunker.chunks(document).map(|chunk| chunk.unwrap().text.len()).collect::<Vec<_>>()
+                };
+                assert_eq!(chunks(parts), chunks(whole), "{by:?}: {beginning:?}");
+            }
+        }
+    }
+}
+
+/// A quadratic way takes minutes for each of these, and one that holds all atoms or all sentences 30 megabytes.
+#[test]
+fn time_is_linear_and_memory_bounded_in_whatever_there_is() {
     const SIZE: usize = 1 << 20;
     let mut nested = String::new();
     for depth in 0.. {
@@ -468,13 +542,17 @@ fn time_is_linear_in_whatever_there_is() {
     for document in &documents {
         for options in [ChunkOptions::default(), ChunkOptions::markdown().max_tokens(8).overlap(2)] {
             let start = std::time::Instant::now();
-            let found = Chunker::new(wordpiece(), &options)
-                .unwrap()
-                .chunks(document)
-                .try_fold(0, |n, chunk| chunk.map(|chunk| n + chunk.text.len()));
+            let chunker = Chunker::new(wordpiece(), &options).unwrap();
+            let mut chunks = chunker.chunks(document);
+            let (mut found, mut held) = (0, 0);
+            while let Some(chunk) = chunks.next() {
+                found += chunk.unwrap().text.len();
+                held = held.max(chunks.held());
+            }
             let (time, beginning) = (start.elapsed(), document.chars().take(5).collect::<String>());
-            assert!(found.unwrap() <= 2 * document.len(), "{beginning:?}");
+            assert!(found <= 2 * document.len(), "{beginning:?}");
             assert!(time.as_secs() < 20, "{time:?} for {beginning:?}");
+            assert!(held < 10 << 20, "{held} bytes for {beginning:?}");
         }
     }
 }

@@ -11,7 +11,8 @@ use minilm_kernels::Isa;
 use minilm_storage::Vectors;
 
 use super::distances::Prepared;
-use super::{Clustering, ClusteringError, check_count, check_vectors, squared_distance, thread_pool};
+use super::{Clustering, ClusteringError, check_count, check_vectors, squared_distance};
+use crate::similarity::default_isa;
 
 /// How far two clusters are from each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +51,8 @@ pub enum Stop {
     Distance(f32),
 }
 
-/// How to compute agglomerative clustering, and where it ends.
+/// How to compute agglomerative clustering, and where it ends. The names are those of scikit-learn's
+/// `AgglomerativeClustering`, but for the distance, which is `metric` there.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AgglomerativeOptions {
@@ -62,11 +64,9 @@ pub struct AgglomerativeOptions {
     pub distance: Distance,
     /// How many bytes the distances of all pairs may need, 2 n (n − 1); 4 GiB by default, enough for 46 000 vectors.
     pub memory_limit: u64,
-    /// How many threads to compute distances with; 0 (the default) for as many as this process may use cores. Merging is the
-    /// work of one. No bit depends on it.
+    /// How many threads compute distances, at most; 0 (the default) for all of rayon's current pool, which are as many as this
+    /// process may use cores unless the program says otherwise. Merging is the work of one. No bit depends on it.
     pub threads: usize,
-    /// The instruction set; `None` (the default) for the one of `MINILM_ISA`, or the fastest. No bit depends on it.
-    pub isa: Option<Isa>,
 }
 
 impl AgglomerativeOptions {
@@ -77,7 +77,6 @@ impl AgglomerativeOptions {
             distance: Distance::default(),
             memory_limit: 4 << 30,
             threads: 0,
-            isa: None,
         }
     }
 
@@ -116,13 +115,6 @@ impl AgglomerativeOptions {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
-        self
-    }
-
-    /// Sets [`AgglomerativeOptions::isa`].
-    #[must_use]
-    pub fn isa(mut self, isa: Isa) -> Self {
-        self.isa = Some(isa);
         self
     }
 
@@ -169,8 +161,8 @@ pub struct Merge {
 /// # Errors
 ///
 /// If there are no vectors, the number of clusters is 0 or greater than that of the vectors, the threshold is negative or
-/// NaN, a component is not finite or beyond 10¹⁵, Ward's linkage is asked for with cosine distances, the distances of all
-/// pairs need more memory than the limit or the system gives, or `MINILM_ISA` names an instruction set that is not there.
+/// NaN, a component is not finite or beyond 10¹⁵, Ward's linkage is asked for with cosine distances, or the distances of all
+/// pairs need more memory than the limit or the system gives.
 ///
 /// ```
 /// use minilm::clustering::{AgglomerativeOptions, Distance, Linkage, agglomerative};
@@ -188,18 +180,22 @@ pub fn agglomerative<'a>(
     vectors: impl Into<Vectors<'a>>,
     options: &AgglomerativeOptions,
 ) -> Result<Clustering, ClusteringError> {
-    let vectors = vectors.into();
+    agglomerative_on(default_isa(), vectors.into(), options)
+}
+
+pub(super) fn agglomerative_on(
+    isa: Isa,
+    vectors: Vectors<'_>,
+    options: &AgglomerativeOptions,
+) -> Result<Clustering, ClusteringError> {
     check_vectors(vectors)?;
     options.check(vectors.len())?;
-    let isa = options.isa.map_or_else(Isa::from_env, Ok)?;
     let mut distances = room_for_pairs(vectors.len(), options.memory_limit)?;
-    let pool = thread_pool(options.threads)?;
-
     let prepared = match options.distance {
         Distance::Euclidean => Prepared::euclidean(vectors, isa),
         Distance::Cosine => Prepared::cosine(vectors, isa),
     };
-    pool.install(|| prepared.condensed(&mut distances));
+    prepared.condensed(options.threads, &mut distances);
     let method = match options.linkage {
         Linkage::Ward => Method::Ward,
         Linkage::Complete => Method::Complete,
@@ -287,7 +283,8 @@ fn cut(vectors: Vectors<'_>, merges: &[Merge], stop: Stop) -> Clustering {
 
 impl Linkage {
     /// All of them, the default first.
-    pub const ALL: [Linkage; 4] = [Linkage::Ward, Linkage::Complete, Linkage::Average, Linkage::Single];
+    pub const ALL: &'static [Linkage] =
+        &[Linkage::Ward, Linkage::Complete, Linkage::Average, Linkage::Single];
 
     /// Its name: that of scikit-learn.
     pub fn name(self) -> &'static str {
@@ -310,7 +307,7 @@ impl FromStr for Linkage {
     type Err = ClusteringError;
 
     fn from_str(name: &str) -> Result<Linkage, ClusteringError> {
-        let found = Linkage::ALL.into_iter().find(|linkage| linkage.name() == name);
+        let found = Linkage::ALL.iter().copied().find(|linkage| linkage.name() == name);
         found.ok_or_else(|| ClusteringError::InvalidOption {
             option: "linkage",
             expected: "ward, complete, average or single",
@@ -321,7 +318,7 @@ impl FromStr for Linkage {
 
 impl Distance {
     /// All of them, the default first.
-    pub const ALL: [Distance; 2] = [Distance::Euclidean, Distance::Cosine];
+    pub const ALL: &'static [Distance] = &[Distance::Euclidean, Distance::Cosine];
 
     /// Its name: that of scikit-learn.
     pub fn name(self) -> &'static str {
@@ -342,7 +339,7 @@ impl FromStr for Distance {
     type Err = ClusteringError;
 
     fn from_str(name: &str) -> Result<Distance, ClusteringError> {
-        let found = Distance::ALL.into_iter().find(|distance| distance.name() == name);
+        let found = Distance::ALL.iter().copied().find(|distance| distance.name() == name);
         found.ok_or_else(|| ClusteringError::InvalidOption {
             option: "distance",
             expected: "euclidean or cosine",

@@ -2,10 +2,10 @@
 
 use minilm_kernels::{Isa, dot, l2_normalize, similarity_matrix};
 use minilm_storage::Vectors;
-use rayon::prelude::*;
 
 use super::squared_distance;
 use crate::centred::Centred;
+use crate::threads::on_items;
 
 /// Rows that a thread takes at once, and columns that it takes them with.
 const ROWS: usize = 32;
@@ -20,13 +20,13 @@ pub(super) struct Prepared {
     /// `[n][dimension]`
     pub(super) components: Vec<f32>,
     dimension: usize,
-    distance: Distance,
+    distance: PairDistance,
     isa: Isa,
 }
 
 /// What is computed of two vectors.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Distance {
+enum PairDistance {
     /// |a − b|
     Euclidean,
     /// |a − b|² / 2 of vectors of unit length, which is 1 − cos; and 1 if one of them is 0.
@@ -39,14 +39,14 @@ impl Prepared {
         let centred = Centred::new(vectors);
         let mut components = Vec::new();
         centred.rows(0..centred.len(), &mut components);
-        Prepared { components, dimension: vectors.dimension(), distance: Distance::Euclidean, isa }
+        Prepared { components, dimension: vectors.dimension(), distance: PairDistance::Euclidean, isa }
     }
 
     /// For 1 − cos: of unit length. What is 0 stays 0.
     pub(super) fn cosine(vectors: Vectors<'_>, isa: Isa) -> Prepared {
         let mut components = vectors.as_slice().to_vec();
         components.chunks_exact_mut(vectors.dimension()).for_each(|row| l2_normalize(isa, row));
-        Prepared { components, dimension: vectors.dimension(), distance: Distance::HalfSquared, isa }
+        Prepared { components, dimension: vectors.dimension(), distance: PairDistance::HalfSquared, isa }
     }
 
     fn row(&self, i: usize) -> &[f32] {
@@ -55,7 +55,7 @@ impl Prepared {
 
     /// Row by row, of each vector the distances to those behind it: n (n − 1) / 2. As `scipy.spatial.distance.pdist` has
     /// them.
-    pub(super) fn condensed(&self, mut out: &mut [f32]) {
+    pub(super) fn condensed(&self, threads: usize, mut out: &mut [f32]) {
         let d = self.dimension;
         let n = self.components.len() / d;
         let squares: Vec<f32> = self.components.chunks_exact(d).map(|row| dot(self.isa, row, row)).collect();
@@ -71,7 +71,7 @@ impl Prepared {
             }
             blocks.push((start, rows));
         }
-        blocks.into_par_iter().for_each_init(Vec::new, |products, (start, mut rows)| {
+        on_items(threads, blocks.into_iter(), Vec::new, |products, (start, mut rows)| {
             let block = &self.components[start * d..(start + rows.len()) * d];
             for first in (start..n).step_by(COLUMNS) {
                 let columns = COLUMNS.min(n - first);
@@ -102,9 +102,9 @@ impl Prepared {
             squared = squared_distance(self.row(i), self.row(j)) as f32;
         }
         match self.distance {
-            Distance::Euclidean => squared.sqrt(),
-            Distance::HalfSquared if squares[i] == 0.0 || squares[j] == 0.0 => 1.0,
-            Distance::HalfSquared => squared / 2.0,
+            PairDistance::Euclidean => squared.sqrt(),
+            PairDistance::HalfSquared if squares[i] == 0.0 || squares[j] == 0.0 => 1.0,
+            PairDistance::HalfSquared => squared / 2.0,
         }
     }
 }
@@ -116,7 +116,7 @@ mod tests {
     fn condensed(prepared: &Prepared) -> Vec<f32> {
         let n = prepared.components.len() / prepared.dimension;
         let mut out = vec![f32::NAN; n * (n - 1) / 2];
-        prepared.condensed(&mut out);
+        prepared.condensed(0, &mut out);
         out
     }
 

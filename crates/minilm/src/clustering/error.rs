@@ -1,4 +1,3 @@
-use minilm_kernels::UnavailableIsa;
 use minilm_storage::VectorsError;
 
 /// Why vectors cannot be put into clusters.
@@ -60,19 +59,6 @@ pub enum ClusteringError {
         bytes: u64,
         /// What they may need, in bytes; `None` if the system refused to give so much.
         limit: Option<u64>,
-    },
-
-    /// The instruction set of the environment is not there.
-    #[error(transparent)]
-    Isa(#[from] UnavailableIsa),
-
-    /// The system refuses to start threads.
-    #[error("cannot start {threads} threads: {reason}")]
-    Threads {
-        /// How many.
-        threads: usize,
-        /// What the system says.
-        reason: String,
     },
 }
 

@@ -7,14 +7,16 @@
 
 use minilm_kernels::{Isa, dot, similarity_matrix};
 use minilm_storage::Vectors;
-use rayon::prelude::*;
 
 use super::random::SplitMix64;
 use super::seeding::k_means_plus_plus;
-use super::{Clustering, ClusteringError, check_count, check_vectors, squared_distance, thread_pool};
+use super::{Clustering, ClusteringError, check_count, check_vectors, squared_distance};
 use crate::centred::Centred;
+use crate::similarity::default_isa;
+use crate::threads::on_items;
 
-/// How to compute k-means. [`Default`] is what most programs want; the names are scikit-learn's.
+/// How to compute k-means. [`Default`] is what most programs want; the names are those of scikit-learn's `KMeans`, but for the
+/// seed, which is `random_state` there.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct KMeansOptions {
@@ -23,28 +25,19 @@ pub struct KMeansOptions {
     /// How often to begin anew from other initial centroids, to keep the clustering of least inertia; 1 by default.
     pub n_init: usize,
     /// How often at most all vectors are assigned to their nearest centroid in a run; 300 by default.
-    pub max_iterations: usize,
+    pub max_iter: usize,
     /// A run ends when the centroids move less than this, all squared movements together as a share of the variance of a
     /// component; 1e-4 by default. 0 goes on until no vector changes its cluster.
-    pub tolerance: f64,
-    /// How many threads to use; 0 (the default) for as many as this process may use cores. No bit depends on it.
+    pub tol: f64,
+    /// How many threads compute, at most; 0 (the default) for all of rayon's current pool, which are as many as this process
+    /// may use cores unless the program says otherwise. No bit depends on it.
     pub threads: usize,
-    /// The instruction set; `None` (the default) for the one of `MINILM_ISA`, or the fastest. No bit depends on it.
-    pub isa: Option<Isa>,
-    initial_centroids: Option<(Vec<f32>, usize)>,
+    init: Option<(Vec<f32>, usize)>,
 }
 
 impl Default for KMeansOptions {
     fn default() -> Self {
-        KMeansOptions {
-            seed: 0,
-            n_init: 1,
-            max_iterations: 300,
-            tolerance: 1e-4,
-            threads: 0,
-            isa: None,
-            initial_centroids: None,
-        }
+        KMeansOptions { seed: 0, n_init: 1, max_iter: 300, tol: 1e-4, threads: 0, init: None }
     }
 }
 
@@ -63,17 +56,17 @@ impl KMeansOptions {
         self
     }
 
-    /// Sets [`KMeansOptions::max_iterations`].
+    /// Sets [`KMeansOptions::max_iter`].
     #[must_use]
-    pub fn max_iterations(mut self, max_iterations: usize) -> Self {
-        self.max_iterations = max_iterations;
+    pub fn max_iter(mut self, max_iter: usize) -> Self {
+        self.max_iter = max_iter;
         self
     }
 
-    /// Sets [`KMeansOptions::tolerance`].
+    /// Sets [`KMeansOptions::tol`].
     #[must_use]
-    pub fn tolerance(mut self, tolerance: f64) -> Self {
-        self.tolerance = tolerance;
+    pub fn tol(mut self, tol: f64) -> Self {
+        self.tol = tol;
         self
     }
 
@@ -84,19 +77,12 @@ impl KMeansOptions {
         self
     }
 
-    /// Sets [`KMeansOptions::isa`].
-    #[must_use]
-    pub fn isa(mut self, isa: Isa) -> Self {
-        self.isa = Some(isa);
-        self
-    }
-
     /// Begins with these centroids in the place of random ones: as many as clusters, of the vectors' dimension. There is
     /// one run then, whatever [`n_init`](KMeansOptions::n_init) is.
     #[must_use]
-    pub fn initial_centroids<'a>(mut self, centroids: impl Into<Vectors<'a>>) -> Self {
+    pub fn init<'a>(mut self, centroids: impl Into<Vectors<'a>>) -> Self {
         let centroids = centroids.into();
-        self.initial_centroids = Some((centroids.as_slice().to_vec(), centroids.dimension()));
+        self.init = Some((centroids.as_slice().to_vec(), centroids.dimension()));
         self
     }
 }
@@ -105,13 +91,14 @@ impl KMeansOptions {
 /// algorithm from the centroids of k-means++.
 ///
 /// What scikit-learn's `KMeans` computes: the same clusters from the same initial centroids, as far as f32 can tell. The random
-/// numbers are others. There are fewer than k clusters if there are fewer than k different vectors.
+/// numbers are others. There are fewer than k clusters if there are fewer than k different vectors; and, rarely, if a run ends
+/// ([`max_iter`](KMeansOptions::max_iter), [`tol`](KMeansOptions::tol)) right after a cluster without members was given
+/// another place, and no vector is nearest to that.
 ///
 /// # Errors
 ///
 /// If there are no vectors, k is 0 or greater than their number, a component is not finite or beyond 10¹⁵, the initial
-/// centroids do not fit, an option has no meaning (`n_init` or `max_iterations` 0, a negative `tolerance`), or `MINILM_ISA`
-/// names an instruction set that is not there.
+/// centroids do not fit, or an option has no meaning (`n_init` or `max_iter` 0, a negative `tol`).
 ///
 /// ```
 /// use minilm::clustering::{KMeansOptions, k_means};
@@ -129,11 +116,19 @@ pub fn k_means<'a>(
     k: usize,
     options: &KMeansOptions,
 ) -> Result<Clustering, ClusteringError> {
-    let vectors = vectors.into();
+    k_means_on(default_isa(), vectors.into(), k, options)
+}
+
+pub(super) fn k_means_on(
+    isa: Isa,
+    vectors: Vectors<'_>,
+    k: usize,
+    options: &KMeansOptions,
+) -> Result<Clustering, ClusteringError> {
     options.check()?;
     check_vectors(vectors)?;
     check_count(k, vectors.len())?;
-    if let Some((centroids, dimension)) = &options.initial_centroids {
+    if let Some((centroids, dimension)) = &options.init {
         let centroids = Vectors::new(centroids, *dimension)?;
         if centroids.len() != k {
             return Err(ClusteringError::InitialCentroids { expected: k, found: centroids.len() });
@@ -141,9 +136,7 @@ pub fn k_means<'a>(
         vectors.check_dimension(centroids)?;
         check_vectors(centroids)?;
     }
-    let isa = options.isa.map_or_else(Isa::from_env, Ok)?;
-    let pool = thread_pool(options.threads)?;
-    Ok(pool.install(|| cluster(&Points::new(vectors, isa), k, options)))
+    Ok(cluster(&Points::new(isa, options.threads, vectors), k, options))
 }
 
 impl KMeansOptions {
@@ -153,11 +146,11 @@ impl KMeansOptions {
         if self.n_init == 0 {
             return refused("n_init", "at least 1", "0".to_owned());
         }
-        if self.max_iterations == 0 {
-            return refused("max_iterations", "at least 1", "0".to_owned());
+        if self.max_iter == 0 {
+            return refused("max_iter", "at least 1", "0".to_owned());
         }
-        if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
-            return refused("tolerance", "a number that is not negative", self.tolerance.to_string());
+        if !(self.tol >= 0.0 && self.tol.is_finite()) {
+            return refused("tol", "a number that is not negative", self.tol.to_string());
         }
         Ok(())
     }
@@ -165,7 +158,7 @@ impl KMeansOptions {
 
 /// The best of the runs.
 fn cluster(points: &Points<'_>, k: usize, options: &KMeansOptions) -> Clustering {
-    if let Some((centroids, dimension)) = &options.initial_centroids {
+    if let Some((centroids, dimension)) = &options.init {
         let mean = points.centred.mean();
         let centroids = centroids.chunks_exact(*dimension).flat_map(|row| row.iter().zip(mean));
         return points.run(centroids.map(|(x, mean)| x - mean).collect(), options).finish(points);
@@ -191,6 +184,8 @@ pub(super) struct Points<'a> {
     /// |x|² of each.
     pub(super) norms: Vec<f32>,
     pub(super) isa: Isa,
+    /// How many, at most; 0 for all.
+    pub(super) threads: usize,
 }
 
 /// Where a run of Lloyd's algorithm ended. Centroids are less the mean of the points.
@@ -215,17 +210,17 @@ const PIECE: usize = 1024;
 const BLOCK_DISTANCES: usize = 64 * 1024;
 
 impl<'a> Points<'a> {
-    fn new(vectors: Vectors<'a>, isa: Isa) -> Points<'a> {
+    fn new(isa: Isa, threads: usize, vectors: Vectors<'a>) -> Points<'a> {
         let centred = Centred::new(vectors);
         let mut norms = vec![0.0; centred.len()];
-        norms.par_chunks_mut(PIECE).enumerate().for_each_init(Vec::new, |row, (piece, norms)| {
+        on_items(threads, norms.chunks_mut(PIECE).enumerate(), Vec::new, |row, (piece, norms)| {
             for (i, norm) in norms.iter_mut().enumerate() {
                 let at = piece * PIECE + i;
                 centred.rows(at..at + 1, row);
                 *norm = dot(isa, row, row);
             }
         });
-        Points { centred, norms, isa }
+        Points { centred, norms, isa, threads }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -242,7 +237,7 @@ impl<'a> Points<'a> {
             / (self.len() * self.dimension()) as f64;
         let mut labels: Vec<usize> = Vec::new();
         let (mut settled, mut iterations) = (false, 0);
-        while iterations < options.max_iterations {
+        while iterations < options.max_iter {
             iterations += 1;
             let assignment = self.assign(&centroids);
             // Then the centroids are the means of these very clusters.
@@ -254,7 +249,7 @@ impl<'a> Points<'a> {
             let moved = self.means(assignment, &centroids);
             let movement = squared_distance(&moved, &centroids);
             centroids = moved;
-            if movement <= options.tolerance * variance {
+            if movement <= options.tol * variance {
                 break;
             }
         }
@@ -272,9 +267,9 @@ impl<'a> Points<'a> {
         let halves: Vec<f32> = centroids.chunks_exact(d).map(|c| 0.5 * dot(isa, c, c)).collect();
         let block = (BLOCK_DISTANCES / k).clamp(8, 256);
         let (mut labels, mut distances) = (vec![0; n], vec![0.0; n]);
-        let work = labels.par_chunks_mut(block).zip(distances.par_chunks_mut(block)).enumerate();
-        work.for_each_init(Default::default, |(rows, products): &mut (Vec<f32>, Vec<f32>), (i, chunk)| {
-            let (labels, distances) = chunk;
+        let work = labels.chunks_mut(block).zip(distances.chunks_mut(block)).enumerate();
+        let begin = || (Vec::new(), Vec::new());
+        on_items(self.threads, work, begin, |(rows, products), (i, (labels, distances))| {
             let start = i * block;
             self.centred.rows(start..start + labels.len(), rows);
             products.resize(labels.len() * k, 0.0);
@@ -327,7 +322,9 @@ impl<'a> Points<'a> {
         }
         let clusters = || starts.iter().zip(&sizes).map(|(&start, &size)| &members[start..start + size]);
         let pieces: Vec<&[usize]> = clusters().flat_map(|members| members.chunks(PIECE)).collect();
-        let sums: Vec<Vec<f64>> = pieces.par_iter().map(|piece| self.sum(piece)).collect();
+        let mut sums: Vec<Vec<f64>> = vec![Vec::new(); pieces.len()];
+        let work = sums.iter_mut().zip(pieces);
+        on_items(self.threads, work, || (), |(), (sum, piece)| *sum = self.sum(piece));
 
         let (mut means, mut sums) = (centroids.to_vec(), sums.into_iter());
         for (mean, members) in means.chunks_exact_mut(d).zip(clusters()) {
@@ -355,11 +352,16 @@ impl<'a> Points<'a> {
     /// Of each point to its centroid, squared.
     fn distances(&self, labels: &[usize], centroids: &[f32]) -> Vec<f64> {
         let d = self.dimension();
-        let work = labels.par_iter().enumerate().map_init(Vec::new, |row, (point, &label)| {
-            self.centred.rows(point..point + 1, row);
-            squared_distance(row, &centroids[label * d..][..d])
+        let mut distances = vec![0.0; labels.len()];
+        let work = distances.chunks_mut(PIECE).zip(labels.chunks(PIECE)).enumerate();
+        on_items(self.threads, work, Vec::new, |row, (piece, (distances, labels))| {
+            for (i, (distance, label)) in distances.iter_mut().zip(labels).enumerate() {
+                let point = piece * PIECE + i;
+                self.centred.rows(point..point + 1, row);
+                *distance = squared_distance(row, &centroids[label * d..][..d]);
+            }
         });
-        work.collect()
+        distances
     }
 }
 

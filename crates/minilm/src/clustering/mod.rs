@@ -36,7 +36,6 @@ mod random;
 mod seeding;
 
 use minilm_storage::Vectors;
-use rayon::ThreadPool;
 
 pub use agglomerative::{AgglomerativeOptions, Distance, Linkage, Merge, Stop, agglomerative};
 pub use error::ClusteringError;
@@ -152,18 +151,6 @@ fn check_count(found: usize, vectors: usize) -> Result<(), ClusteringError> {
     }
 }
 
-/// So many threads, or as many as this process may use cores if it is 0.
-fn thread_pool(threads: usize) -> Result<ThreadPool, ClusteringError> {
-    let threads = match threads {
-        0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
-        n => n,
-    };
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| ClusteringError::Threads { threads, reason: e.to_string() })
-}
-
 /// |a − b|² in f64: sixteen lanes, lane j takes components j, j + 16, …, and then they are added in their order.
 fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     const LANES: usize = 16;
@@ -179,7 +166,55 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use minilm_kernels::Isa;
+
+    use super::agglomerative::agglomerative_on;
+    use super::k_means::k_means_on;
+    use super::random::SplitMix64;
     use super::*;
+
+    /// Vectors around some centres, each of them twice.
+    fn numbers(n: usize, dimension: usize) -> Vec<f32> {
+        let mut random = SplitMix64::new(1);
+        let mut fraction = move || random.fraction() as f32;
+        let centres: Vec<f32> = (0..30 * dimension).map(|_| fraction()).collect();
+        let mut numbers = Vec::new();
+        for i in 0..n / 2 {
+            let centre = &centres[i % 30 * dimension..][..dimension];
+            numbers.extend(centre.iter().map(|x| x + 0.3 * fraction()));
+        }
+        numbers.repeat(2)
+    }
+
+    #[test]
+    fn instruction_sets_and_threads_change_no_bit() {
+        // More vectors, and more members of a cluster, than a thread takes at once.
+        let (n, dimension) = (2600, 20);
+        let numbers = numbers(n, dimension);
+        let vectors = Vectors::new(&numbers, dimension).unwrap();
+        let some = vectors.range(0, 900);
+        let threshold = AgglomerativeOptions::distance_threshold(0.8);
+        let expected = [1, 2, 40].map(|k| k_means(vectors, k, &KMeansOptions::default()).unwrap());
+        let expected_merged = [Distance::Euclidean, Distance::Cosine].map(|distance| {
+            let options = threshold.clone().linkage(Linkage::Average).distance(distance);
+            (agglomerative(some, &options).unwrap(), options)
+        });
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        for isa in Isa::available() {
+            for threads in [1, 2, 0] {
+                for (k, expected) in [1, 2, 40].into_iter().zip(&expected) {
+                    let options = KMeansOptions::default().threads(threads);
+                    let found = pool.install(|| k_means_on(isa, vectors, k, &options)).unwrap();
+                    assert_eq!(&found, expected, "{isa}, {threads} threads");
+                }
+                for (expected, options) in &expected_merged {
+                    let options = options.clone().threads(threads);
+                    let found = pool.install(|| agglomerative_on(isa, some, &options)).unwrap();
+                    assert_eq!(&found, expected, "{isa}, {threads} threads");
+                }
+            }
+        }
+    }
 
     #[test]
     fn clusters_are_numbered_by_size_and_members_by_distance() {

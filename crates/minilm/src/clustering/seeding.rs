@@ -2,10 +2,10 @@
 //! 2007), greedy as in scikit-learn: of several candidates, the one is taken that leaves the least distance.
 
 use minilm_kernels::{dot, similarity_matrix};
-use rayon::prelude::*;
 
 use super::k_means::Points;
 use super::random::SplitMix64;
+use crate::threads::on_items;
 
 /// Rows that a thread takes at once. What is added up within such a block, and then over blocks, must not depend on the
 /// number of threads.
@@ -78,8 +78,8 @@ impl Candidates {
 
         let blocks = points.len().div_ceil(BLOCK);
         let (mut measured, mut sums) = (vec![0.0; points.len() * count], vec![0.0; blocks * count]);
-        let work = measured.par_chunks_mut(BLOCK * count).zip(sums.par_chunks_mut(count)).enumerate();
-        work.for_each_init(Vec::new, |block_rows, (block, (measured, sums))| {
+        let work = measured.chunks_mut(BLOCK * count).zip(sums.chunks_mut(count)).enumerate();
+        on_items(points.threads, work, Vec::new, |block_rows, (block, (measured, sums))| {
             let range = block * BLOCK..points.len().min((block + 1) * BLOCK);
             points.centred.rows(range.clone(), block_rows);
             similarity_matrix(isa, block_rows, &rows, d, measured);

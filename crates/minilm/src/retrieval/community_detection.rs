@@ -17,7 +17,7 @@ use crate::{RetrievalProgress, SimilarityFunction};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CommunityDetectionOptions {
-    /// From which cosine on two vectors are close; 0.75 by default.
+    /// From which cosine on, that one included (≥), two vectors are close; 0.75 by default.
     pub threshold: f32,
     /// How many vectors a community has at least; 10 by default. If there are fewer vectors, all of them; never less than 1.
     pub min_community_size: usize,

@@ -28,7 +28,8 @@ pub struct ParaphraseMiningOptions {
     /// What is compared; [`SimilarityFunction::Cosine`] by default. Of vectors of length 1,
     /// [`SimilarityFunction::DotProduct`] is the cosine too, and faster, for nothing has to be scaled.
     pub score_function: SimilarityFunction,
-    /// Only pairs of a score above that; −1 by default, as in sentence-transformers. With distances, whose scores are
+    /// Only pairs of a score above that, and not of that score itself (>, where [`SearchOptions::score_threshold`](crate::SearchOptions::score_threshold) is ≥); −1
+    /// by default, both as in sentence-transformers. With distances, whose scores are
     /// negative, it leaves out all that are 1 or more apart: set it to [`f32::NEG_INFINITY`] to have them.
     pub min_score: f32,
     /// How many threads compare, at most; 0 (the default) for all of rayon's current pool, which are as many as this process
@@ -96,6 +97,7 @@ impl ParaphraseMiningOptions {
 
 /// Two vectors, or texts, that are similar.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ParaphrasePair {
     /// How similar they are.
     pub score: f32,

@@ -10,7 +10,7 @@ use crate::threads::{available, on_pieces};
 
 /// How many queries are compared with a block of the corpus while it is in the cache: enough for the pace to be that of the
 /// arithmetic, and to make up for scaling the block.
-const QUERIES: usize = 256;
+pub(super) const QUERIES: usize = 256;
 
 /// How many blocks of the corpus a thread takes at a time, at most: some megabytes, read from one end to the other.
 const BLOCKS: usize = 16;

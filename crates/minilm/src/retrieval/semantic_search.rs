@@ -20,7 +20,7 @@ pub struct SearchOptions {
     /// What is compared; [`SimilarityFunction::Cosine`] by default. Of vectors of length 1,
     /// [`SimilarityFunction::DotProduct`] is the cosine too, and faster, for nothing has to be scaled.
     pub score_function: SimilarityFunction,
-    /// Only hits of at least that score; `None` (the default) for all.
+    /// Only hits of at least that score (≥); `None` (the default) for all.
     pub score_threshold: Option<f32>,
     /// How many threads search, at most; 0 (the default) for all of rayon's current pool, which are as many as this process
     /// may use cores unless the program says otherwise. No bit depends on it.
@@ -83,6 +83,7 @@ impl SearchOptions {
 
 /// A vector that was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SearchHit {
     /// Which one of the corpus, counted from 0.
     pub corpus_id: usize,

@@ -8,9 +8,12 @@ use minilm_storage::{Vectors, VectorsError};
 
 use super::community_detection::detect;
 use super::paraphrase_mining::mine;
+use super::quantized_search::search_quantized;
 use super::semantic_search::search;
 use super::*;
-use crate::SimilarityFunction;
+use crate::{
+    EmbeddingPrecision, QuantizationRanges, QuantizedEmbeddings, SimilarityFunction, quantize_embeddings,
+};
 
 /// Vectors around a few directions, some of them twice: scores of all sizes, and ties.
 fn clustered(n: usize, dimension: usize, seed: u64) -> Vec<f32> {
@@ -75,7 +78,7 @@ fn hits_are_the_best_of_all_scores() {
     for (q, n) in [(1, 700), (260, 700), (260, 7), (3, 0), (0, 10)] {
         let queries = Vectors::new(&queries[..q * dimension], dimension).unwrap();
         let corpus = corpus.range(0, n);
-        for function in SimilarityFunction::ALL {
+        for &function in SimilarityFunction::ALL {
             let all = scores(function, queries, corpus);
             let ways = [(10, None), (1, Some(0.5)), (0, None), (usize::MAX, Some(-20.0))];
             for (top_k, threshold) in ways.into_iter().take(if q * n > 10_000 { 1 } else { 4 }) {
@@ -101,6 +104,93 @@ fn hits_are_the_best_of_all_scores() {
                     assert_eq!(total.load(Ordering::Relaxed), (q * n) as u64);
                 });
             }
+        }
+    }
+}
+
+/// Of each query all scores by the specification of the kernels, and the numbers that rows stand for.
+fn quantized_scores(
+    queries: &QuantizedEmbeddings,
+    rows: &QuantizedEmbeddings,
+    dimension: usize,
+) -> (Vec<Vec<i32>>, Vec<Vec<f32>>) {
+    fn all<T>(queries: &[T], rows: &[T], width: usize, score: impl Fn(&[T], &[T]) -> i32) -> Vec<Vec<i32>> {
+        let of = |query| rows.chunks(width).map(|row| score(query, row)).collect();
+        queries.chunks(width).map(of).collect()
+    }
+    let plain = |bits: &[i8]| -> Vec<u8> { bits.iter().map(|&byte| byte as u8 ^ 0x80).collect() };
+    let distance = |a: &[u8], b: &[u8]| -reference::hamming_distance(a, b);
+    let of_bits = |queries: &[u8], rows: &[u8]| {
+        let width = dimension.div_ceil(8);
+        (all(queries, rows, width, distance), rows.chunks(width).map(reference::bits_as_numbers).collect())
+    };
+    match (queries, rows) {
+        (QuantizedEmbeddings::Int8(queries), QuantizedEmbeddings::Int8(rows)) => {
+            let numbers = rows.chunks(dimension).map(|row| row.iter().map(|&x| f32::from(x)).collect());
+            (all(queries, rows, dimension, reference::dot_int8), numbers.collect())
+        }
+        (QuantizedEmbeddings::Uint8(queries), QuantizedEmbeddings::Uint8(rows)) => {
+            let numbers = rows.chunks(dimension).map(|row| row.iter().map(|&x| f32::from(x)).collect());
+            (all(queries, rows, dimension, reference::dot_uint8), numbers.collect())
+        }
+        (QuantizedEmbeddings::Binary(queries), QuantizedEmbeddings::Binary(rows)) => {
+            of_bits(&plain(queries), &plain(rows))
+        }
+        (QuantizedEmbeddings::Ubinary(queries), QuantizedEmbeddings::Ubinary(rows)) => of_bits(queries, rows),
+        _ => panic!("both are of one precision, and not floats"),
+    }
+}
+
+#[test]
+fn quantised_hits_are_the_best_of_all_scores_whatever_the_pieces() {
+    // Bits that do not fill their bytes; more queries than go through the corpus together.
+    let (m, n, dimension) = (260, 150, 21);
+    let (queries, corpus) = (clustered(m, dimension, 6), clustered(n, dimension, 7));
+    let queries = Vectors::new(&queries, dimension).unwrap();
+    let corpus = Vectors::new(&corpus, dimension).unwrap();
+    let ranges = QuantizationRanges::of(corpus).unwrap();
+    for &precision in &EmbeddingPrecision::ALL[1..] {
+        let quantized = |vectors| quantize_embeddings(vectors, precision, Some(&ranges)).unwrap();
+        let rows = quantized(corpus);
+        let (scores, numbers) = quantized_scores(&quantized(queries), &rows, dimension);
+        for (top_k, rescore, multiplier) in [(5, false, 3), (5, true, 3), (3, true, usize::MAX), (0, true, 2)]
+        {
+            let found = |(corpus_id, score)| SearchHit { corpus_id, score };
+            let expected: Vec<Vec<SearchHit>> = scores
+                .iter()
+                .zip(queries.rows())
+                .map(|(scores, query)| {
+                    if !rescore {
+                        let best = reference::top_k_integers(scores, top_k).into_iter();
+                        return best.map(|(index, score)| found((index, score as f32))).collect();
+                    }
+                    let mut candidates = reference::top_k_integers(scores, top_k.saturating_mul(multiplier));
+                    candidates.sort_unstable();
+                    let rescored: Vec<f32> = candidates
+                        .iter()
+                        .map(|&(index, _)| reference::dot_of_numbers(query, &numbers[index]))
+                        .collect();
+                    let best = reference::top_k(&rescored, top_k).into_iter();
+                    best.map(|(index, score)| found((candidates[index].0, score))).collect()
+                })
+                .collect();
+            each_way(|isa, threads| {
+                // A vector at a time, some, and all.
+                for piece in [1, 200, 1 << 20] {
+                    let (done, total, listener) = counter();
+                    let options = QuantizedSearchOptions::default().top_k(top_k).rescore(rescore);
+                    let options = options.rescore_multiplier(multiplier).threads(threads).progress(listener);
+                    let corpus = rows.corpus(dimension).unwrap();
+                    let found =
+                        search_quantized(isa, queries, corpus, Some(&ranges), &options, piece).unwrap();
+                    assert!(
+                        found == expected,
+                        "{precision}: {top_k}, rescored {rescore}, {isa}, {threads} threads, pieces of {piece}"
+                    );
+                    assert_eq!(done.load(Ordering::Relaxed), (m * n) as u64);
+                    assert_eq!(total.load(Ordering::Relaxed), (m * n) as u64);
+                }
+            });
         }
     }
 }
@@ -152,7 +242,7 @@ fn pairs_are_those_of_the_twin() {
     let vectors = clustered(400, dimension, 3);
     for n in [0, 1, 2, 40, 400] {
         let vectors = Vectors::new(&vectors[..n * dimension], dimension).unwrap();
-        for function in SimilarityFunction::ALL {
+        for &function in SimilarityFunction::ALL {
             let all = scores(function, vectors, vectors);
             for (top_k, max_pairs) in [(100, 500_000), (2, 500), (3, 37), (0, 10), (5, 1), (5, 0)] {
                 for min_score in [-1.0, f32::NEG_INFINITY] {

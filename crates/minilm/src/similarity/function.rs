@@ -12,6 +12,7 @@ use std::str::FromStr;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SimilarityFunction {
     /// The cosine of the angle between them, −1 … 1: [`cos_sim`](crate::cos_sim).
     #[default]
@@ -26,7 +27,7 @@ pub enum SimilarityFunction {
 
 impl SimilarityFunction {
     /// All of them.
-    pub const ALL: [SimilarityFunction; 4] = [
+    pub const ALL: &'static [SimilarityFunction] = &[
         SimilarityFunction::Cosine,
         SimilarityFunction::DotProduct,
         SimilarityFunction::Euclidean,
@@ -61,7 +62,8 @@ pub struct UnknownSimilarityFunction {
 
 impl fmt::Display for UnknownSimilarityFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = SimilarityFunction::ALL.map(SimilarityFunction::name).join(", ");
+        let known: Vec<&str> = SimilarityFunction::ALL.iter().map(|function| function.name()).collect();
+        let known = known.join(", ");
         write!(f, "similarity function \"{}\" is unknown (known: {known})", self.name)
     }
 }
@@ -74,7 +76,7 @@ impl FromStr for SimilarityFunction {
     /// By its [`name`](SimilarityFunction::name); `"dot_product"` is another one of the dot product.
     fn from_str(name: &str) -> Result<SimilarityFunction, UnknownSimilarityFunction> {
         let wanted = if name == "dot_product" { "dot" } else { name };
-        let found = SimilarityFunction::ALL.into_iter().find(|function| function.name() == wanted);
+        let found = SimilarityFunction::ALL.iter().copied().find(|function| function.name() == wanted);
         found.ok_or_else(|| UnknownSimilarityFunction { name: name.to_owned() })
     }
 }

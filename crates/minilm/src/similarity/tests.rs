@@ -39,7 +39,7 @@ fn every_similarity_has_the_bits_of_its_specification() {
     for (m, n, dimension) in [(1, 1, 3), (5, 7, 384), (3, 400, 384), (ROWS + 1, 20, 9), (600, 520, 20)] {
         let (a, b) = (numbers(m * dimension, 1), numbers(n * dimension, 2));
         let (a, b) = (Vectors::new(&a, dimension).unwrap(), Vectors::new(&b, dimension).unwrap());
-        for function in SimilarityFunction::ALL {
+        for &function in SimilarityFunction::ALL {
             let expected: Vec<f32> =
                 a.rows().flat_map(|a| b.rows().map(move |b| specified(function, a, b))).collect();
             for isa in Isa::available() {
@@ -61,7 +61,7 @@ fn pairs_have_the_bits_of_the_matrix() {
     for (n, dimension) in [(1, 5), (300, 16), (300, 16 * 1024)] {
         let (a, b) = (numbers(n * dimension, 3), numbers(n * dimension, 4));
         let (a, b) = (Vectors::new(&a, dimension).unwrap(), Vectors::new(&b, dimension).unwrap());
-        for function in SimilarityFunction::ALL {
+        for &function in SimilarityFunction::ALL {
             let pairs = function.similarity_pairwise(a, b).unwrap();
             assert_eq!(pairs.len(), n);
             for i in (0..n).step_by(7) {
@@ -102,7 +102,7 @@ fn what_does_not_go_together_is_an_error() {
     let (two, three) = (vec![1.0; 2], vec![1.0; 3]);
     let dimensions = VectorsError::DimensionMismatch { expected: 2, found: 3 };
     let pairs = Vectors::new(&[1.0, 2.0, 3.0, 4.0], 2).unwrap();
-    for function in SimilarityFunction::ALL {
+    for &function in SimilarityFunction::ALL {
         assert_eq!(function.similarity(&two, &three).unwrap_err(), dimensions);
         assert_eq!(function.similarity_pairwise(&two, &three).unwrap_err(), dimensions);
         let lengths = VectorsError::LengthMismatch { expected: 1, found: 2 };
@@ -115,7 +115,7 @@ fn what_does_not_go_together_is_an_error() {
 fn no_vectors_have_no_similarities() {
     let none = Vectors::new(&[], 0).unwrap();
     let two = Vectors::new(&[1.0, 2.0], 1).unwrap();
-    for function in SimilarityFunction::ALL {
+    for &function in SimilarityFunction::ALL {
         for (a, b) in [(none, two), (two, none), (none, none)] {
             let matrix = function.similarity(a, b).unwrap();
             assert_eq!((matrix.shape(), matrix.as_slice()), ((a.len(), b.len()), &[][..]));
@@ -139,7 +139,7 @@ fn zeros_have_the_cosine_0_and_small_vectors_a_small_one() {
 
 #[test]
 fn names_lead_back_to_their_function() {
-    for function in SimilarityFunction::ALL {
+    for &function in SimilarityFunction::ALL {
         assert_eq!(function.name().parse(), Ok(function));
         assert_eq!(function.to_string(), function.name());
     }

@@ -70,7 +70,7 @@ fn an_index_finds_what_a_search_of_all_vectors_finds() {
     let queries = ["the 3 cat", "dog a a a", &texts[40]];
     let vectors = model.encode_batch(&texts, &EncodeOptions::default()).unwrap();
     let of_queries = model.encode_batch(&queries, &EncodeOptions::default()).unwrap();
-    for function in SimilarityFunction::ALL {
+    for &function in SimilarityFunction::ALL {
         // Vectors of length 1 are not scaled again.
         let tolerance = if function == SimilarityFunction::Cosine { 1e-6 } else { 0.0 };
         let search = SearchOptions::default().top_k(12).score_function(function);

@@ -76,9 +76,9 @@ impl<'a> QuantizedCorpus<'a> {
             return Err(VectorsError::Incomplete { components: len, dimension: width }.into());
         }
         let most = match numbers {
-            Numbers::Int8(_) => i8::MOST,
-            Numbers::Uint8(_) => u8::MOST,
-            Numbers::Binary(_) | Numbers::Ubinary(_) => Bits::MOST * Bits::NUMBERS,
+            Numbers::Int8(_) => i8::MAX_LEN,
+            Numbers::Uint8(_) => u8::MAX_LEN,
+            Numbers::Binary(_) | Numbers::Ubinary(_) => Bits::MAX_LEN * Bits::NUMBERS,
         };
         if dimension > most {
             return Err(QuantizationError::TooManyComponents { precision, dimension, most });

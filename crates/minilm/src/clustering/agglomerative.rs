@@ -62,8 +62,8 @@ pub struct AgglomerativeOptions {
     pub distance: Distance,
     /// How many bytes the distances of all pairs may need, 2 n (n − 1); 4 GiB by default, enough for 46 000 vectors.
     pub memory_limit: u64,
-    /// How many threads to compute distances with; 0 (the default) for as many as this process may use cores. Merging is the
-    /// work of one. No bit depends on it.
+    /// How many threads to compute distances with; 0 (the default) for as many as this process may use cores, and at most as
+    /// many as [`LoadOptions::threads`](crate::LoadOptions::threads) gives. Merging is the work of one. No bit depends on it.
     pub threads: usize,
     /// The instruction set; `None` (the default) for the one of `MINILM_ISA`, or the fastest. No bit depends on it.
     pub isa: Option<Isa>,

@@ -27,7 +27,8 @@ pub struct KMeansOptions {
     /// A run ends when the centroids move less than this, all squared movements together as a share of the variance of a
     /// component; 1e-4 by default. 0 goes on until no vector changes its cluster.
     pub tolerance: f64,
-    /// How many threads to use; 0 (the default) for as many as this process may use cores. No bit depends on it.
+    /// How many threads to use; 0 (the default) for as many as this process may use cores, and at most as many as
+    /// [`LoadOptions::threads`](crate::LoadOptions::threads) gives. No bit depends on it.
     pub threads: usize,
     /// The instruction set; `None` (the default) for the one of `MINILM_ISA`, or the fastest. No bit depends on it.
     pub isa: Option<Isa>,

@@ -35,6 +35,7 @@ mod k_means;
 mod random;
 mod seeding;
 
+use minilm_bert::Workers;
 use minilm_storage::Vectors;
 use rayon::ThreadPool;
 
@@ -152,12 +153,9 @@ fn check_count(found: usize, vectors: usize) -> Result<(), ClusteringError> {
     }
 }
 
-/// So many threads, or as many as this process may use cores if it is 0.
+/// As many threads as a model would have.
 fn thread_pool(threads: usize) -> Result<ThreadPool, ClusteringError> {
-    let threads = match threads {
-        0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
-        n => n,
-    };
+    let threads = Workers::threads_for(threads);
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()

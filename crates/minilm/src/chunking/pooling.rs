@@ -75,10 +75,8 @@ impl SentenceTransformer {
         options: &ChunkOptions,
         encode_options: &EncodeOptions,
     ) -> Result<(Vec<Chunk<'a>>, Embeddings), Error> {
-        let chunks = self
-            .prompted_chunker(options, encode_options)?
-            .chunks(document)
-            .collect::<Result<Vec<_>, _>>()?;
+        let chunks =
+            self.chunker_for(options, encode_options)?.chunks(document).collect::<Result<Vec<_>, _>>()?;
         let embeddings = self.encode_batch(&chunks, encode_options)?;
         Ok((chunks, embeddings))
     }
@@ -100,7 +98,7 @@ impl SentenceTransformer {
         options: &ChunkOptions,
         encode_options: &EncodeOptions,
     ) -> Result<Vec<f32>, Error> {
-        let chunker = self.prompted_chunker(options, encode_options)?;
+        let chunker = self.chunker_for(options, encode_options)?;
         // What the options do with vectors is done with the document's.
         let hidden_size = self.config().hidden_size;
         let whole = encode_options.clone().truncate_dim(hidden_size).normalize_embeddings(false);
@@ -131,8 +129,13 @@ impl SentenceTransformer {
         Ok(vector)
     }
 
-    /// A chunker whose chunks leave room for the prompt.
-    fn prompted_chunker(
+    /// A chunker whose chunks leave room for the prompt that these options put before each of them, so that none is cut when it is
+    /// encoded with them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`chunker`](Self::chunker); [`Error::PromptName`] and [`Error::Tokenizer`].
+    pub fn chunker_for(
         &self,
         options: &ChunkOptions,
         encode_options: &EncodeOptions,

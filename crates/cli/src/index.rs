@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
             n => format!(" to {n} of an interrupted build"),
         };
         let (texts, all, index) = (added.texts, writer.len(), arguments.output.display());
-        eprintln!("minilm: added {texts} texts{resumed}; {index} has {all}");
+        crate::stderr::say!("added {texts} texts{resumed}; {index} has {all}");
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ pub(crate) struct ChunkArguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Make chunks so much shorter that none is cut when it is embedded with this prompt
+    /// Leave room for this prompt, so that no chunk is cut when it is embedded with it
     #[arg(long, value_name = "PROMPT", conflicts_with = "prompt_name")]
     pub(crate) prompt: Option<String>,
 

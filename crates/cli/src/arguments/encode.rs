@@ -35,8 +35,8 @@ pub(crate) struct EncodeArguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) batch_size: usize,
 
-    /// How many threads to use; 0 for as many as there are cores, never more than 4 for each, or 64. The result does not depend
-    /// on it
+    /// How many threads to use; 0 for as many as there are cores. More than 4 for each, or 64, are never started. The result does
+    /// not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
 

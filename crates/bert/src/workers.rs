@@ -20,18 +20,15 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// `threads` threads, or as many as this process may use cores if it is 0. However many they are, no more than that
-    /// share a single text.
-    ///
-    /// How many cores that is, [`std::thread::available_parallelism`] says: on Linux those of the affinity mask, or fewer
-    /// where the CPU quota of a cgroup (version 2 or 1, whole cores, at least one) is less.
+    /// As many threads as [`Workers::threads_for`] says. However many they are, no more than there are cores share a single
+    /// text.
     ///
     /// # Errors
     ///
     /// [`BertError::Threads`] if the system refuses to start them.
     pub fn new(threads: usize) -> Result<Workers, BertError> {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = if threads == 0 { cores } else { threads };
+        let cores = available_cores();
+        let threads = Workers::threads_for(threads);
         let pool = (threads > 1)
             .then(|| {
                 rayon::ThreadPoolBuilder::new()
@@ -45,6 +42,16 @@ impl Workers {
         let sharing = threads.min(cores).min(Shares::MOST);
         let team = (sharing > 1).then(|| Team::new(sharing)).transpose()?;
         Ok(Workers { pool, team, arenas: Mutex::default() })
+    }
+
+    /// How many threads are started where `wanted` are asked for: for 0 as many as this process may use cores, and never more
+    /// than four for each of them, or 64 where that is less. More would only wait, and a number that is a mistake would
+    /// bring the machine to a halt.
+    ///
+    /// How many cores that is, [`std::thread::available_parallelism`] says: on Linux those of the affinity mask, or fewer
+    /// where the CPU quota of a cgroup (version 2 or 1, whole cores, at least one) is less.
+    pub fn threads_for(wanted: usize) -> usize {
+        threads_on(available_cores(), wanted)
     }
 
     /// The lead of the threads that share a single text: woken, if there are any and nobody else leads them; else the
@@ -101,8 +108,33 @@ impl Workers {
     }
 }
 
+fn available_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+/// How many threads so many cores get where `wanted` are asked for.
+fn threads_on(cores: usize, wanted: usize) -> usize {
+    const PER_CORE: usize = 4;
+    const ALWAYS: usize = 64;
+    if wanted == 0 { cores } else { wanted.min(ALWAYS.max(PER_CORE * cores)) }
+}
+
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Workers").field("threads", &self.threads()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_no_more_than_a_machine_can_bear() {
+        for (cores, wanted, expected) in
+            [(2, 0, 2), (2, 1, 1), (2, 64, 64), (2, 65, 64), (32, 100_000, 128), (200, 0, 200)]
+        {
+            assert_eq!(threads_on(cores, wanted), expected, "{wanted} on {cores} cores");
+        }
     }
 }

@@ -11,8 +11,11 @@ mod input;
 mod model;
 mod similarity;
 
+use std::error::Error;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -23,7 +26,7 @@ pub(crate) use embed::{EmbedArguments, OutputValue};
 pub(crate) use encode::EncodeArguments;
 pub(crate) use eval::{EvalArguments, Evaluation, LayersArguments, StsArguments, TableArguments};
 pub(crate) use index::{IndexArguments, SearchArguments};
-pub(crate) use input::InputArguments;
+pub(crate) use input::{InputArguments, OF_INPUT};
 pub(crate) use model::{CacheArguments, ModelArguments, SourceArguments};
 pub(crate) use similarity::SimilarityArguments;
 
@@ -33,7 +36,7 @@ Examples:
   minilm embed -i texts.txt -o vectors.npy
   minilm embed -i questions.jsonl --field question --format jsonl
   minilm embed -i articles.csv --field title --id-field key -o vectors.safetensors
-  minilm chunk -i book.txt --json -o chunks.jsonl && minilm embed -i chunks.jsonl -o vectors.npy
+  minilm chunk -i book.txt --json -o chunks.jsonl && minilm embed -i chunks.jsonl --id-field id -o vectors.safetensors
   minilm index -i articles.jsonl --id-field url -o articles.index
   minilm search articles.index \"how vaccines work\" -k 5
   minilm similarity \"A man eats.\" \"Someone is eating.\" --plot heat-map.svg
@@ -46,6 +49,33 @@ Examples:
   minilm eval layers --data stsbenchmark.tsv.gz --precision int8
 
 Exit status: 0 if all went well, 1 for an error (its message is on standard error), 2 for wrong arguments.";
+
+const INFO_EXAMPLES: &str = "\
+Examples:
+  minilm info
+  minilm info all-MiniLM-L12-v2
+  minilm info ./my-model --json";
+
+const PULL_EXAMPLES: &str = "\
+Examples:
+  minilm pull
+  minilm pull sentence-transformers/all-MiniLM-L12-v2
+  minilm pull --cache-dir /srv/models --quiet";
+
+const TRACE_EXAMPLES: &str = "\
+Examples:
+  minilm trace \"I like programming\" -o trace
+  minilm trace \"I like programming\" -o trace-int8 --precision int8";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  minilm completions bash > ~/.local/share/bash-completion/completions/minilm
+  minilm completions zsh > ~/.zfunc/_minilm
+  minilm completions fish > ~/.config/fish/completions/minilm.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  minilm man -o ~/.local/share/man/man1";
 
 /// Sentence embeddings on the CPU: the same bits on every machine.
 #[derive(Parser)]
@@ -86,6 +116,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Args)]
+#[command(after_help = INFO_EXAMPLES)]
 pub(crate) struct InfoArguments {
     /// The model's name, or its directory
     #[arg(value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
@@ -100,6 +131,7 @@ pub(crate) struct InfoArguments {
 }
 
 #[derive(Args)]
+#[command(after_help = PULL_EXAMPLES)]
 pub(crate) struct PullArguments {
     /// The model's name
     #[arg(value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
@@ -110,6 +142,7 @@ pub(crate) struct PullArguments {
 }
 
 #[derive(Args)]
+#[command(after_help = TRACE_EXAMPLES)]
 pub(crate) struct TraceArguments {
     /// The text
     #[arg(value_name = "TEXT")]
@@ -125,15 +158,100 @@ pub(crate) struct TraceArguments {
 }
 
 #[derive(Args)]
+#[command(after_help = COMPLETIONS_EXAMPLES)]
 pub(crate) struct CompletionsArguments {
-    /// The shell. As an example, bash reads `minilm completions bash > ~/.local/share/bash-completion/completions/minilm`
+    /// The shell
     #[arg(value_name = "SHELL")]
     pub(crate) shell: Shell,
 }
 
 #[derive(Args)]
+#[command(after_help = MAN_EXAMPLES)]
 pub(crate) struct ManArguments {
-    /// Write to a directory, which appears when it is complete, for instance ~/.local/share/man/man1
+    /// Write to a directory, which is made if it is not there. A page that is there is replaced
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
+}
+
+/// One of these, by its name.
+fn one_of<T>(all: &[T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T> + use<T>
+where
+    T: Copy + FromStr<Err: Error + Send + Sync + 'static> + Send + Sync + 'static,
+{
+    let names = PossibleValuesParser::new(all.iter().map(|&value| name(value)));
+    names.try_map(|name| name.parse::<T>())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// A command, however deep, and those below it.
+    fn commands(command: &clap::Command) -> Vec<&clap::Command> {
+        let below = command.get_subcommands().filter(|command| command.get_name() != "help");
+        std::iter::once(command).chain(below.flat_map(commands)).collect()
+    }
+
+    /// The words of a line as a shell takes them, of which nothing but spaces and double quotes has a meaning.
+    fn words(line: &str) -> Vec<String> {
+        let parts = line.split('"').enumerate();
+        parts
+            .flat_map(|(i, part)| match i % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect(),
+                _ => vec![part.to_owned()],
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_command_has_examples_that_are_understood() {
+        let mut program = Arguments::command();
+        program.build();
+        for command in commands(&program) {
+            let name = command.get_display_name().unwrap_or(command.get_name());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples =
+                help.strip_prefix("Examples:\n").unwrap_or_else(|| panic!("{name} has no examples"));
+            let lines: Vec<&str> = examples.lines().map_while(|line| line.strip_prefix("  ")).collect();
+            assert!(!lines.is_empty(), "{name}");
+            for line in lines.iter().flat_map(|line| line.split(" && ").flat_map(|line| line.split(" | "))) {
+                let line = line.split(" > ").next().unwrap_or(line);
+                if let Err(error) = Arguments::try_parse_from(words(line)) {
+                    panic!("{name}: {line}\n{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn options_that_would_do_nothing_are_refused() {
+        for line in [
+            "minilm embed a --input-format csv",
+            "minilm embed a --field x",
+            "minilm embed a --id-field x",
+            "minilm similarity a b --input-format csv",
+            "minilm search an.index a --field x",
+            "minilm bench --field x",
+            "minilm cluster -i a.txt --vectors v.npy --model x",
+            "minilm cluster -i a.txt --vectors v.npy --prompt x",
+            "minilm cluster -i a.txt --vectors v.npy --precision int8",
+            "minilm cluster -i a.txt --vectors v.npy --truncate-dim 8",
+            "minilm cluster -i a.txt --vectors v.npy --normalize-embeddings",
+            "minilm cluster -i a.txt --vectors v.npy --truncation split",
+            "minilm cluster -i a.txt --distance-threshold 0.5 --seed 7",
+            "minilm cluster -i a.txt --k 3 --linkage average --seed 7",
+        ] {
+            assert!(Arguments::try_parse_from(words(line)).is_err(), "{line}");
+        }
+        for line in [
+            "minilm embed -i a.csv --input-format csv --field x --id-field y",
+            "minilm similarity a -i b.jsonl --field x",
+            "minilm bench -i a.jsonl --field x",
+            "minilm cluster -i a.txt --vectors v.npy --threads 1 --quiet --k 3 --seed 7",
+        ] {
+            assert!(Arguments::try_parse_from(words(line)).is_ok(), "{line}");
+        }
+    }
 }

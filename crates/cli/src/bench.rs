@@ -15,6 +15,7 @@ use crate::error::CliError;
 use crate::input::{Input, place_of};
 use crate::model::{load, warn_of_truncated_texts};
 use crate::output::Output;
+use crate::stderr::say;
 use measure::{Budget, Latency, Throughput};
 use peak::Peak;
 
@@ -45,9 +46,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<(), CliError> {
     let model = load(&arguments.model, threads)?;
 
     if cfg!(debug_assertions) {
-        eprintln!(
-            "minilm: warning: this is a debug build; build with --release for figures that mean something"
-        );
+        say!("warning: this is a debug build; build with --release for figures that mean something");
     }
     let budget = match arguments.rounds {
         Some(rounds) => Budget::Rounds(rounds),

@@ -4,18 +4,20 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use minilm::chunking::{Chunk, ChunkOptions};
-use minilm::{LoadOptions, SentenceTransformer};
+use minilm::{EncodeOptions, LoadOptions, SentenceTransformer};
 use serde::Serialize;
 
 use crate::arguments::ChunkArguments;
 use crate::error::CliError;
-use crate::input::read_document;
+use crate::input::{is_stdin, read_document};
 use crate::model::resolve_options;
 use crate::output::Output;
 
 /// A line of JSON.
 #[derive(Serialize)]
 struct Record<'a> {
+    /// The document and the place in it, which is still known when nothing else of the chunk is.
+    id: String,
     start: usize,
     end: usize,
     tokens: usize,
@@ -34,14 +36,20 @@ pub(crate) fn run(arguments: &ChunkArguments) -> Result<(), CliError> {
 
     let load = LoadOptions::default().resolve(resolve_options(&arguments.source)).threads(1);
     let model = SentenceTransformer::load_with(&arguments.name_or_path, &load)?;
-    let chunker = model.chunker(&options)?;
+    let mut encode = EncodeOptions::default();
+    encode.prompt = arguments.prompt.clone();
+    encode.prompt_name = arguments.prompt_name.clone();
+    let chunker = model.chunker_for(&options, &encode)?;
 
     let mut failed = None;
     output
         .write(|to| {
             for (number, chunk) in (1..).zip(chunker.chunks(&document)) {
                 match chunk {
-                    Ok(chunk) if arguments.json => print_json(&chunk, options.markdown, to)?,
+                    Ok(chunk) if arguments.json => {
+                        let headings = options.markdown.then_some(&chunk.headings[..]);
+                        print_json(&arguments.input, &chunk, headings, to)?;
+                    }
                     Ok(chunk) => print(number, &chunk, to)?,
                     Err(error) => {
                         failed = Some(error);
@@ -59,10 +67,18 @@ fn is_markdown(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("md") || e.eq_ignore_ascii_case("markdown"))
 }
 
-fn print_json(chunk: &Chunk<'_>, markdown: bool, to: &mut dyn Write) -> io::Result<()> {
+fn print_json(
+    document: &Path,
+    chunk: &Chunk<'_>,
+    headings: Option<&[&str]>,
+    to: &mut dyn Write,
+) -> io::Result<()> {
     let &Chunk { start, end, tokens, text, .. } = chunk;
-    let headings = markdown.then_some(&chunk.headings[..]);
-    serde_json::to_writer(&mut *to, &Record { start, end, tokens, headings, text })?;
+    let id = match is_stdin(document) {
+        true => format!("{start}-{end}"),
+        false => format!("{}:{start}-{end}", document.display()),
+    };
+    serde_json::to_writer(&mut *to, &Record { id, start, end, tokens, headings, text })?;
     writeln!(to)
 }
 

@@ -11,13 +11,15 @@ use minilm::projection::{ProjectionError, pca};
 use serde::Serialize;
 
 use crate::arguments::ClusterArguments;
-use crate::corpus::{encode, read_texts, read_vectors};
 use crate::error::CliError;
 use crate::input::place_of;
-use crate::model::{load, name_of};
+use crate::label::one_line;
+use crate::model::name_of;
 use crate::output::Output;
-use crate::plot::{Scatter, one_line, scatter};
+use crate::plot::{Scatter, scatter};
 use crate::progress::Spinner;
+use crate::stderr::say;
+use crate::texts::{encode, read_texts, read_vectors};
 
 /// What is to be done, in which all numbers are sound.
 enum Method {
@@ -44,7 +46,7 @@ pub(crate) fn run(arguments: &ClusterArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
     let texts = read_texts(&arguments.input, &arguments.reading)?;
     let method = Method::of(arguments, texts.len())?;
-    let plot = arguments.plot.as_deref().map(|path| Output::open(Some(path))).transpose()?;
+    let plot = arguments.plot.as_deref().map(Output::plot).transpose()?;
 
     let quiet = arguments.encode.model.source.quiet;
     let (encoded, stored);
@@ -54,7 +56,7 @@ pub(crate) fn run(arguments: &ClusterArguments) -> Result<(), CliError> {
             (stored.vectors(), path.display().to_string())
         }
         None => {
-            let model = load(&arguments.encode.model, arguments.encode.threads)?;
+            let model = arguments.encode.load()?;
             encoded = encode(&model, &texts, &arguments.encode)?;
             (encoded.vectors(), name_of(&model))
         }
@@ -106,8 +108,8 @@ impl Method {
             }
             (None, None) => {
                 let k = usual_number(texts);
-                eprintln!(
-                    "minilm: note: {k} clusters for {texts} texts by √(n / 2), a rule of thumb; --k or \
+                say!(
+                    "note: {k} clusters for {texts} texts by √(n / 2), a rule of thumb; --k or \
                      --distance-threshold say otherwise"
                 );
                 if merging {

@@ -2,11 +2,8 @@
 
 mod tokens;
 
-use std::sync::Arc;
-
 use minilm::storage::{
-    Components, ElementType, EmbeddingFormat, EmbeddingRow, EmbeddingSchema, EmbeddingWriter, Id,
-    StoredVectors, TextItem, VectorOptions,
+    Components, ElementType, EmbeddingFormat, EmbeddingRow, EmbeddingSchema, EmbeddingWriter, Id, TextItem,
 };
 use minilm::{
     EmbeddingPrecision, Embeddings, EncodeOptions, QuantizationRanges, QuantizedEmbeddings,
@@ -16,14 +13,17 @@ use minilm::{
 use crate::arguments::{EmbedArguments, OutputValue};
 use crate::error::CliError;
 use crate::input::Input;
-use crate::model::{load, name_of, warn_of_truncated_texts};
+use crate::label::shortened;
+use crate::model::{name_of, warn_of_truncated_texts};
 use crate::output::Output;
-use crate::progress::EmbedBar;
+use crate::progress::{Extent, with_bar};
+use crate::stderr::say;
+use crate::texts::open_vectors;
 
 /// Reads, encodes and writes a window of texts at a time, so that an input may be of any size.
 pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
-    let format = format_of(arguments);
+    let format = format_of(arguments)?;
     check_output_value(arguments, format)?;
     let ranges = ranges(arguments)?;
     let input = match &arguments.input {
@@ -37,7 +37,10 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
             "--format {format} writes binary data; give a file with -o or redirect standard output"
         )));
     }
-    let position = input.as_ref().map(Input::position);
+    let extent = match &input {
+        Some(input) => Extent::Input(input.position()),
+        None => Extent::Texts(arguments.texts.len()),
+    };
     let mut texts: Box<dyn Iterator<Item = Result<TextItem, CliError>>> = match input {
         Some(input) => Box::new(input),
         None => Box::new(arguments.texts.iter().map(|text| Ok(TextItem { id: None, text: text.clone() }))),
@@ -45,30 +48,22 @@ pub(crate) fn run(arguments: &EmbedArguments) -> Result<(), CliError> {
     // A wrong format or a wrong field is wrong in the first text already.
     let first = texts.next().transpose()?;
     // Where the vectors themselves are shown, a bar would be drawn over them.
-    let bar_wanted = !arguments.encode.model.source.quiet && !output.is_terminal();
+    let quiet = arguments.encode.model.source.quiet || output.is_terminal();
 
-    let model = load(&arguments.encode.model, arguments.encode.threads)?;
+    let model = arguments.encode.load()?;
 
-    let mut options = arguments.encode.options();
-    let bar = position.filter(|_| bar_wanted).and_then(EmbedBar::of_input).map(Arc::new);
-    if let Some(bar) = &bar {
-        options = options.progress(bar.clone());
-    }
     let first_id = first.as_ref().and_then(|first| first.id.clone());
     let texts = first.map(Ok).into_iter().chain(texts);
-    let written = match arguments.output_value {
-        OutputValue::Sentence => {
-            let quantization = Quantization { precision: arguments.output_precision, ranges };
-            let schema = schema(&model, &options, &quantization, first_id.as_ref())?;
-            let writer = EmbeddingWriter::new(output.start(), format, schema)?;
-            sentences(&model, texts, &options, &quantization, writer)
+    let (all, cut) = with_bar(quiet, extent, arguments.encode.options(), |options| {
+        if arguments.output_value != OutputValue::Sentence {
+            let both = arguments.output_value == OutputValue::Both;
+            return tokens::write(&model, texts, options, both, output);
         }
-        value => tokens::write(&model, texts, &options, value == OutputValue::Both, output),
-    };
-    if let Some(bar) = &bar {
-        bar.finish();
-    }
-    let (all, cut) = written?;
+        let quantization = Quantization { precision: arguments.output_precision, ranges };
+        let schema = schema(&model, options, &quantization, first_id.as_ref())?;
+        let writer = EmbeddingWriter::new(output.start(), format, schema)?;
+        sentences(&model, texts, options, &quantization, writer)
+    })?;
     warn_of_truncated_texts(&model, cut, all);
     Ok(())
 }
@@ -87,9 +82,13 @@ fn sentences(
     quantization: &Quantization,
     mut writer: EmbeddingWriter,
 ) -> Result<(usize, usize), CliError> {
-    let mut cut = 0;
+    let (mut before, mut cut) = (0, 0);
     let encoded = model.encode_stream(texts, options, |texts, embeddings| {
         cut += embeddings.token_counts().iter().filter(|count| count.truncated()).count();
+        for (i, (text, vector)) in texts.iter().zip(embeddings.rows()).enumerate() {
+            check_finite(model, vector, before + i, text)?;
+        }
+        before += texts.len();
         let Quantization { precision, ranges } = quantization;
         let quantized = match precision {
             EmbeddingPrecision::Float32 => None,
@@ -125,7 +124,12 @@ fn check_output_value(arguments: &EmbedArguments, format: EmbeddingFormat) -> Re
 fn ranges(arguments: &EmbedArguments) -> Result<Option<QuantizationRanges>, CliError> {
     let precision = arguments.output_precision;
     let (path, calibration) = match (&arguments.calibration, &arguments.ranges) {
-        _ if !precision.needs_ranges() => return Ok(None),
+        (None, None) if !precision.needs_ranges() => return Ok(None),
+        _ if !precision.needs_ranges() => {
+            return Err(CliError::Options(format!(
+                "--output-precision {precision} needs no ranges; --calibration and --ranges are for int8 and uint8"
+            )));
+        }
         (Some(path), _) => (path, true),
         (None, Some(path)) => (path, false),
         (None, None) => {
@@ -135,15 +139,13 @@ fn ranges(arguments: &EmbedArguments) -> Result<Option<QuantizationRanges>, CliE
             )));
         }
     };
-    let stored = StoredVectors::open(path, &VectorOptions::default())?;
+    let stored = open_vectors(path)?;
     let vectors = stored.vectors();
     let place = || path.display().to_string();
     let found = if calibration {
         if vectors.len() < 100 {
             let (place, n) = (place(), vectors.len());
-            eprintln!(
-                "minilm: warning: {place} has {n} vectors; ranges are more stable with a hundred or more"
-            );
+            say!("warning: {place} has {n} vectors; ranges are more stable with a hundred or more");
         }
         QuantizationRanges::of(vectors)
     } else if vectors.len() == 2 {
@@ -155,10 +157,34 @@ fn ranges(arguments: &EmbedArguments) -> Result<Option<QuantizationRanges>, CliE
     found.map(Some).map_err(|error| CliError::Input { place: place(), reason: error.to_string() })
 }
 
-/// The format asked for, or that of the output file's extension, or JSON lines.
-fn format_of(arguments: &EmbedArguments) -> EmbeddingFormat {
-    let by_extension = || arguments.output.as_deref().and_then(|path| EmbeddingFormat::of(path).ok());
-    arguments.format.map(Into::into).or_else(by_extension).unwrap_or(EmbeddingFormat::Jsonl)
+/// The format asked for, or that of the output file's extension; JSON lines for standard output, and for a name without an
+/// extension, as those of pipes and devices are.
+fn format_of(arguments: &EmbedArguments) -> Result<EmbeddingFormat, CliError> {
+    match (arguments.format, &arguments.output) {
+        (Some(format), _) => Ok(format.into()),
+        (None, Some(path)) if path.extension().is_some() => {
+            EmbeddingFormat::of_output(path).map_err(|error| CliError::Advised {
+                error,
+                advice: "say what to write with --format".to_owned(),
+            })
+        }
+        _ => Ok(EmbeddingFormat::Jsonl),
+    }
+}
+
+/// That a vector consists of numbers; `number` counts the texts from 0.
+fn check_finite(
+    model: &SentenceTransformer,
+    vector: &[f32],
+    number: usize,
+    text: &TextItem,
+) -> Result<(), CliError> {
+    if vector.iter().all(|x| x.is_finite()) {
+        return Ok(());
+    }
+    let text = shortened(&text.text, 40);
+    let reason = format!("its vector of text {number}, \"{text}\", is not finite");
+    Err(CliError::Input { place: name_of(model), reason })
 }
 
 /// What is known of each text; its id is of the first one's kind.

@@ -12,6 +12,7 @@ use crate::error::CliError;
 use crate::input::{Input, place_of};
 use crate::model::{load, name_of, warn_of_truncated_texts};
 use crate::progress::EmbedBar;
+use crate::stderr::say;
 
 /// How similar two vectors of a text are at least that are meant to be the same: more than those in bf16 and in f32 are, and other
 /// programs', and less than those of another model, or with another prompt.
@@ -57,7 +58,7 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
         let discarded = writer.discard_interrupted()?;
         if discarded > 0 && !quiet {
             let index = arguments.output.display();
-            eprintln!("minilm: took {discarded} texts of an interrupted build out of {index}");
+            say!("took {discarded} texts of an interrupted build out of {index}");
         }
     }
     let texts = first.map(Ok).into_iter().chain(texts);
@@ -88,7 +89,7 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
             n => format!(" to {n} of an interrupted build"),
         };
         let (texts, all, index) = (added.texts, writer.len(), arguments.output.display());
-        eprintln!("minilm: added {texts} texts{resumed}; {index} has {all}");
+        say!("added {texts} texts{resumed}; {index} has {all}");
     }
     Ok(())
 }

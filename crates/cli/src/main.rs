@@ -1,16 +1,19 @@
 //! `minilm`: the command-line program. Each subcommand has a file; this one only chooses.
 
+#![deny(clippy::print_stderr, reason = "it panics where standard error is closed: `say!` does not")]
+
 mod arguments;
 mod bench;
 mod chunk;
 mod cluster;
-mod corpus;
 mod embed;
 mod error;
 mod eval;
 mod index;
 mod info;
 mod input;
+mod interrupt;
+mod label;
 mod manual;
 mod model;
 mod output;
@@ -20,6 +23,8 @@ mod progress;
 mod pull;
 mod search;
 mod similarity;
+mod stderr;
+mod texts;
 mod trace;
 
 use std::process::ExitCode;
@@ -28,8 +33,11 @@ use clap::Parser;
 
 use arguments::{Arguments, Command};
 use error::CliError;
+use stderr::say;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "arrow")]
+    say_nothing_of_caught_panics();
     let result = match Arguments::parse().command {
         Command::Embed(arguments) => embed::run(&arguments),
         Command::Chunk(arguments) => chunk::run(&arguments),
@@ -50,8 +58,19 @@ fn main() -> ExitCode {
         // Whoever was reading has read enough, as with `minilm … | head`.
         Err(CliError::ClosedPipe) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("minilm: error: {error}");
+            say!("error: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// A damaged file is an error, which says enough.
+#[cfg(feature = "arrow")]
+fn say_nothing_of_caught_panics() {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !minilm::storage::is_panic_caught() {
+            say(panic);
+        }
+    }));
 }

@@ -1,6 +1,5 @@
 //! `minilm completions` and `minilm man`: what shells and `man` know of the program, made from its arguments.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -32,10 +31,7 @@ fn page(command: &clap::Command, directory: &Path) -> Result<(), CliError> {
     // As a command is called, "minilm eval sts", it is named here with hyphens.
     let name = command.get_display_name().unwrap_or(command.get_name());
     let man = Man::new(command.clone());
-    let mut output = storage::Output::create(directory.join(format!("{name}.1")))?;
-    let written: io::Result<()> = man.render(&mut output).and_then(|()| output.flush());
-    written.map_err(|source| output.failed(source))?;
-    output.finish()?;
+    Output::file(&directory.join(format!("{name}.1")))?.write(|mut to| man.render(&mut to))?;
     command
         .get_subcommands()
         .filter(|command| !command.is_hide_set())

@@ -9,6 +9,7 @@ use minilm::{LoadOptions, PackedCache, PackedCacheStatus, Precision, SentenceTra
 
 use crate::arguments::{CacheArguments, ModelArguments, SourceArguments};
 use crate::error::CliError;
+use crate::stderr::say;
 
 /// The model that the arguments ask for.
 pub(crate) fn load(arguments: &ModelArguments, threads: usize) -> Result<SentenceTransformer, CliError> {
@@ -32,7 +33,7 @@ pub(crate) fn load_in(
     }
     // Nobody who asked for a cache should wonder why every start is slow.
     if let PackedCacheStatus::Unavailable { reason } = model.packed_cache() {
-        eprintln!("minilm: warning: packed weights cannot be kept: {reason}");
+        say!("warning: packed weights cannot be kept: {reason}");
     }
     Ok(model)
 }
@@ -80,9 +81,7 @@ fn packed_cache(arguments: &ModelArguments) -> PackedCache {
 pub(crate) fn warn_of_truncated_texts(model: &SentenceTransformer, cut: usize, all: usize) {
     if cut > 0 {
         let limit = model.max_seq_length();
-        eprintln!(
-            "minilm: warning: {cut} of {all} texts had more than {limit} tokens; their ends were ignored"
-        );
+        say!("warning: {cut} of {all} texts had more than {limit} tokens; their ends were ignored");
     }
 }
 
@@ -100,8 +99,8 @@ impl Progress for DownloadBar {
     fn start(&self, name: &str, total_bytes: Option<u64>) {
         if !std::io::stderr().is_terminal() {
             match total_bytes {
-                Some(bytes) => eprintln!("minilm: fetching {name} ({bytes} bytes)"),
-                None => eprintln!("minilm: {name}"),
+                Some(bytes) => say!("fetching {name} ({bytes} bytes)"),
+                None => say!("{name}"),
             }
             return;
         }
@@ -135,8 +134,8 @@ impl Progress for DownloadBar {
 
     fn note(&self, text: &str) {
         match &*self.bar() {
-            Some(bar) => bar.suspend(|| eprintln!("minilm: {text}")),
-            None => eprintln!("minilm: {text}"),
+            Some(bar) => bar.suspend(|| say!("{text}")),
+            None => say!("{text}"),
         }
     }
 }

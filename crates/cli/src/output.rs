@@ -7,9 +7,14 @@ use minilm::storage;
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::interrupt;
 
 /// What messages call standard output.
 pub(crate) const STDOUT: &str = "standard output";
+
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
 
 /// An output that has been opened, so that one that cannot be written is known before the work begins.
 pub(crate) struct Output {
@@ -18,12 +23,26 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// A file, which appears when it is complete; or standard output.
+    /// A file, which appears when it is complete; or standard output, also if the path is `-`.
     pub(crate) fn open(path: Option<&Path>) -> Result<Output, CliError> {
-        match path {
-            Some(path) => Ok(Output { output: storage::Output::create(path)?, is_terminal: false }),
+        match path.filter(|path| !is_stdout(path)) {
+            Some(path) => Output::file(path),
             None => Ok(Output::stdout()),
         }
+    }
+
+    /// A file for a picture, which standard output has no room for beside the results.
+    pub(crate) fn plot(path: &Path) -> Result<Output, CliError> {
+        if is_stdout(path) {
+            return Err(CliError::Options("--plot is -; expected the name of a file".to_owned()));
+        }
+        Output::file(path)
+    }
+
+    /// A file, which appears when it is complete.
+    pub(crate) fn file(path: &Path) -> Result<Output, CliError> {
+        interrupt::leave_nothing_behind();
+        Ok(Output { output: storage::Output::create(path)?, is_terminal: false })
     }
 
     pub(crate) fn stdout() -> Output {

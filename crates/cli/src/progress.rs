@@ -1,12 +1,13 @@
 //! The bar that shows how far texts are embedded.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use minilm::EncodeProgress;
 use minilm::storage::Position;
+use minilm::{EncodeOptions, EncodeProgress};
 
 /// On standard error: texts, texts a second, and where it is known how much there is, the time that is left.
 pub(crate) struct EmbedBar {
@@ -40,11 +41,25 @@ impl Drop for Spinner {
 }
 
 /// How much there is to embed.
-enum Extent {
+pub(crate) enum Extent {
     /// An input, by its bytes or rows; a file has a size.
     Input(Position),
     /// So many texts.
-    Texts(u64),
+    Texts(usize),
+}
+
+/// Does what encodes texts, with options that show how far it is: on standard error, unless that is quiet or nobody would see it.
+pub(crate) fn with_bar<T>(
+    quiet: bool,
+    extent: Extent,
+    options: EncodeOptions,
+    encode: impl FnOnce(&EncodeOptions) -> T,
+) -> T {
+    let bar = if quiet { None } else { EmbedBar::visible(extent).map(Arc::new) };
+    let Some(bar) = bar else { return encode(&options) };
+    let result = encode(&options.progress(bar.clone()));
+    bar.finish();
+    result
 }
 
 impl EmbedBar {
@@ -55,7 +70,7 @@ impl EmbedBar {
 
     /// Of so many texts. None if nobody would see it.
     pub(crate) fn of_texts(texts: usize) -> Option<EmbedBar> {
-        EmbedBar::visible(Extent::Texts(texts as u64))
+        EmbedBar::visible(Extent::Texts(texts))
     }
 
     fn visible(extent: Extent) -> Option<EmbedBar> {
@@ -91,7 +106,7 @@ impl Extent {
     fn length(&self) -> Option<u64> {
         match self {
             Extent::Input(input) => input.length(),
-            Extent::Texts(texts) => Some(*texts),
+            Extent::Texts(texts) => Some(*texts as u64),
         }
     }
 

@@ -7,11 +7,11 @@ use minilm::{Index, IndexHit, SearchOptions};
 use serde::Serialize;
 
 use crate::arguments::SearchArguments;
-use crate::corpus::read_texts;
 use crate::error::CliError;
+use crate::label::one_line;
 use crate::model::load;
 use crate::output::Output;
-use crate::plot::one_line;
+use crate::texts::read_texts;
 
 /// What `search --json` prints of each hit.
 #[derive(Serialize)]
@@ -46,8 +46,8 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<(), CliError> {
     let output = Output::open(arguments.output.as_deref())?;
     if index.is_unfinished() {
         let (place, texts) = (arguments.index.display(), index.len());
-        eprintln!(
-            "minilm: warning: the build of {place} was interrupted; only its first {texts} texts are searched"
+        crate::stderr::say!(
+            "warning: the build of {place} was interrupted; only its first {texts} texts are searched"
         );
     }
     let model = load(&arguments.encode.model, arguments.encode.threads)?;
@@ -85,7 +85,14 @@ fn print(query: Option<&String>, hits: &[IndexHit], to: &mut dyn Write) -> io::R
         writeln!(to, "{}", one_line(query))?;
     }
     for (i, hit) in hits.iter().enumerate() {
-        writeln!(to, "{:>3}  {:.4}  {}  {}", i + 1, hit.score, hit.id, one_line(&hit.text))?;
+        writeln!(
+            to,
+            "{:>3}  {:.4}  {}  {}",
+            i + 1,
+            hit.score,
+            one_line(&hit.id.to_string()),
+            one_line(&hit.text)
+        )?;
     }
     if query.is_some() { writeln!(to) } else { Ok(()) }
 }

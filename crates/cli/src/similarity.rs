@@ -7,11 +7,12 @@ use serde::Serialize;
 use terminal_size::{Width, terminal_size};
 
 use crate::arguments::SimilarityArguments;
-use crate::corpus::{encode, read_texts};
 use crate::error::CliError;
-use crate::model::{load, name_of};
+use crate::label::{before_numbers, columns_of, shortened};
+use crate::model::name_of;
 use crate::output::Output;
-use crate::plot::{HeatMap, Scale, ansi, before_numbers, columns_of, heat_map, shortened, shown};
+use crate::plot::{HeatMap, Scale, ansi, heat_map, shown};
+use crate::texts::{encode, read_texts};
 
 /// More similarities would be gigabytes.
 const MOST_SIMILARITIES: usize = 1 << 28;
@@ -47,9 +48,9 @@ pub(crate) fn run(arguments: &SimilarityArguments) -> Result<(), CliError> {
     let between = arguments.input.is_some() && rows > 0;
     let (rows, first_column) = if between { (rows, rows) } else { (texts.len(), 0) };
     check_size(rows, texts.len() - first_column)?;
-    let plot = arguments.plot.as_deref().map(|path| Output::open(Some(path))).transpose()?;
+    let plot = arguments.plot.as_deref().map(Output::plot).transpose()?;
 
-    let model = load(&arguments.encode.model, arguments.encode.threads)?;
+    let model = arguments.encode.load()?;
     let vectors = encode(&model, &texts, &arguments.encode)?;
     let all = vectors.vectors();
     let columns = all.range(first_column, texts.len());

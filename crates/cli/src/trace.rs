@@ -12,7 +12,9 @@ use sha2::{Digest, Sha256};
 
 use crate::arguments::TraceArguments;
 use crate::error::CliError;
+use crate::interrupt;
 use crate::model::load;
+use crate::stderr::say;
 
 const INDEX: &str = "index.json";
 
@@ -97,6 +99,7 @@ struct Step {
 
 pub(crate) fn run(arguments: &TraceArguments) -> Result<(), CliError> {
     // What can be wrong is found out before the model is fetched and the work begins.
+    interrupt::leave_nothing_behind();
     let output = OutputDirectory::create(&arguments.output)?;
     // A trace is one text on the caller's thread.
     let model = load(&arguments.model, 1)?;
@@ -113,7 +116,7 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<(), CliError> {
     })?;
     if count.truncated() {
         let (tokens, limit) = (count.total, model.max_seq_length());
-        eprintln!("minilm: warning: the text has {tokens} tokens, more than {limit}; its end was ignored");
+        say!("warning: the text has {tokens} tokens, more than {limit}; its end was ignored");
     }
     let written = steps.and_then(|steps| {
         let mut json = serde_json::to_vec_pretty(&Index::of(&model, &arguments.text, count, steps))?;

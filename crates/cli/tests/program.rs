@@ -24,6 +24,8 @@ mod precision;
 mod similarity;
 #[path = "program/stream.rs"]
 mod stream;
+#[path = "program/streams.rs"]
+mod streams;
 #[cfg(target_os = "linux")]
 #[path = "program/threads.rs"]
 mod threads;
@@ -251,22 +253,6 @@ fn an_unwritable_output_is_refused_and_an_existing_file_stays() {
 
     stdout(embed(&["x", "-o", &existing]));
     assert_eq!(records(&std::fs::read_to_string(&existing).unwrap()).len(), 1);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_full_device_is_an_error_and_a_closed_pipe_is_not() {
-    if Path::new("/dev/full").exists() {
-        let output = run(embed(&["x", "-o", "/dev/full"]));
-        assert_eq!(output.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write /dev/full"));
-    }
-    let texts: Vec<String> = (0..500).map(|i| format!("text {i}")).collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let mut child = embed(&texts).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]

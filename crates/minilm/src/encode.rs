@@ -160,19 +160,32 @@ impl SentenceTransformer {
         texts: &[T],
         options: &EncodeOptions,
     ) -> Result<Vec<TokenEmbeddings>, Error> {
+        self.encode_tokens_part(texts, options, 0, Some(texts.len()))
+    }
+
+    /// Some of `total` texts, of which `before` are done: for a program that encodes the tokens of more texts than fit into
+    /// memory, so that errors and progress count all of them.
+    #[doc(hidden)]
+    pub fn encode_tokens_part<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        options: &EncodeOptions,
+        before: usize,
+        total: Option<usize>,
+    ) -> Result<Vec<TokenEmbeddings>, Error> {
         if options.truncation == Truncation::Split {
             let (expected, found) = ("Report or Error".to_owned(), "Split".to_owned());
             return Err(Error::Option { option: "truncation", expected, found });
         }
         let prompt = self.prompt(options)?;
-        let tokens = self.tokenise(texts, &prompt, options.truncation, 0)?;
+        let tokens = self.tokenise(texts, &prompt, options.truncation, before)?;
         let (h, dimension) = (self.encoder.config().hidden_size, self.dimension_of(options)?);
         // Of each text its tokens' vectors, then its own: the shorter part, which is copied when they are split.
         let mut outputs: Vec<Vec<f32>> = tokens.iter().map(|t| vec![0.0; (t.ids.len() + 1) * h]).collect();
         let rows = tokens.iter().zip(&mut outputs);
         let rows =
             rows.map(|(t, out)| Row { ids: &t.ids, out, prompt_tokens: prompt.tokens, begins_text: true });
-        let bulk = Bulk { options, before: 0, total: Some(texts.len()) };
+        let bulk = Bulk { options, before, total };
         self.compute(rows, &bulk, |states, row| {
             let (tokens, sentence) = row.out.split_at_mut(states.len());
             tokens.copy_from_slice(states);

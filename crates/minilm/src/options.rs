@@ -22,7 +22,8 @@ pub struct LoadOptions {
     /// Where to look for the model and how to fetch it.
     pub resolve: ResolveOptions,
     /// How many threads to encode with; 0 (the default) for as many as this process may use cores, by its affinity and,
-    /// on Linux, the CPU quota of its cgroup. No more than that share a single text. The bits do not depend on it.
+    /// on Linux, the CPU quota of its cgroup. No more than that share a single text, and never are there more than four for
+    /// each core, or 64 where that is less, whatever is asked for. The bits do not depend on it.
     pub threads: usize,
     /// The instruction set to run on; `None` (the default) for the one that `MINILM_ISA` names, or the
     /// fastest. The bits do not depend on it.

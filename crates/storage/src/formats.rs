@@ -15,9 +15,11 @@ pub enum TextFormat {
     Jsonl,
     /// An array of such strings or objects.
     Json,
-    /// A table with a header, one column of which has the texts. If there is a tab in the header, tabs separate fields and
-    /// quotes mean nothing; else it is CSV with quotes.
+    /// A table with a header, one column of which has the texts. If there is a tab in the header, it is a
+    /// [`TextFormat::Tsv`]; else it is CSV with quotes.
     Csv,
+    /// Such a table in which tabs separate fields, and a row is a line ([`Table`](crate::Table) says what becomes of quotes).
+    Tsv,
     /// A column of Parquet. Needs the feature `arrow`, and a file that can be seeked.
     Parquet,
     /// A column of Arrow IPC, as a file (as Feather version 2 is) or as a stream. Needs the feature `arrow`.
@@ -44,6 +46,80 @@ pub enum EmbeddingFormat {
     Arrow,
 }
 
+/// What the ending of a file's name says.
+#[derive(Clone, Copy)]
+enum Kind {
+    Txt,
+    Jsonl,
+    Json,
+    Csv,
+    Tsv,
+    Npy,
+    Safetensors,
+    Parquet,
+    Arrow,
+    /// Arrow IPC as a stream.
+    Arrows,
+}
+
+impl Kind {
+    fn of(extension: &str) -> Option<Kind> {
+        match extension {
+            "txt" | "text" => Some(Kind::Txt),
+            "jsonl" | "ndjson" => Some(Kind::Jsonl),
+            "json" => Some(Kind::Json),
+            "csv" => Some(Kind::Csv),
+            "tsv" => Some(Kind::Tsv),
+            "npy" => Some(Kind::Npy),
+            "safetensors" => Some(Kind::Safetensors),
+            "parquet" | "pq" => Some(Kind::Parquet),
+            "arrow" | "ipc" | "feather" => Some(Kind::Arrow),
+            "arrows" => Some(Kind::Arrows),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be compressed as a whole: lines of text are.
+    fn may_be_gzip(self) -> bool {
+        matches!(self, Kind::Txt | Kind::Jsonl | Kind::Json | Kind::Csv | Kind::Tsv)
+    }
+}
+
+/// How a file's name ends.
+struct Ending {
+    /// In small letters, with the `.gz` behind it; `None` if there is nothing but that.
+    extension: Option<String>,
+    gzip: bool,
+    kind: Option<Kind>,
+}
+
+impl Ending {
+    fn of(path: &Path) -> Ending {
+        let extension = |path: &Path| Some(path.extension()?.to_string_lossy().to_ascii_lowercase());
+        match extension(path) {
+            Some(last) if last == "gz" => {
+                let extension = path.file_stem().and_then(|stem| extension(Path::new(stem)));
+                let kind = extension.as_deref().and_then(Kind::of).filter(|kind| kind.may_be_gzip());
+                Ending { extension: extension.map(|extension| extension + ".gz"), gzip: true, kind }
+            }
+            extension => {
+                let kind = extension.as_deref().and_then(Kind::of);
+                Ending { extension, gzip: false, kind }
+            }
+        }
+    }
+
+    fn unknown(self, path: &Path, known: &'static str) -> StorageError {
+        let ending = self.extension.or(self.gzip.then(|| "gz".to_owned()));
+        StorageError::UnknownFormat { name: path.display().to_string(), ending, known }
+    }
+}
+
+/// Whether a file's name says that tabs separate its fields.
+pub(crate) fn is_tsv(path: &Path) -> bool {
+    matches!(Ending::of(path).kind, Some(Kind::Tsv))
+}
+
 impl TextFormat {
     /// The extensions that [`TextFormat::of`] knows.
     const KNOWN: &str =
@@ -55,42 +131,61 @@ impl TextFormat {
     ///
     /// [`StorageError::UnknownFormat`].
     pub fn of(path: &Path) -> Result<TextFormat, StorageError> {
-        let mut extension = extension(path);
-        if extension.as_deref() == Some("gz") {
-            extension = path.file_stem().and_then(|stem| self::extension(Path::new(stem)));
-        }
-        match extension.as_deref() {
-            None | Some("txt" | "text") => Ok(TextFormat::Txt),
-            Some("jsonl" | "ndjson") => Ok(TextFormat::Jsonl),
-            Some("json") => Ok(TextFormat::Json),
-            Some("csv" | "tsv") => Ok(TextFormat::Csv),
-            Some("parquet" | "pq") => Ok(TextFormat::Parquet),
-            Some("arrow" | "arrows" | "ipc" | "feather") => Ok(TextFormat::Arrow),
-            Some(_) => Err(unknown(path, extension, TextFormat::KNOWN)),
+        let ending = Ending::of(path);
+        match ending.kind {
+            Some(Kind::Txt) => Ok(TextFormat::Txt),
+            None if ending.extension.is_none() => Ok(TextFormat::Txt),
+            Some(Kind::Jsonl) => Ok(TextFormat::Jsonl),
+            Some(Kind::Json) => Ok(TextFormat::Json),
+            Some(Kind::Csv) => Ok(TextFormat::Csv),
+            Some(Kind::Tsv) => Ok(TextFormat::Tsv),
+            Some(Kind::Parquet) => Ok(TextFormat::Parquet),
+            Some(Kind::Arrow | Kind::Arrows) => Ok(TextFormat::Arrow),
+            Some(Kind::Npy | Kind::Safetensors) | None => Err(ending.unknown(path, TextFormat::KNOWN)),
         }
     }
 }
 
 impl EmbeddingFormat {
     /// The extensions that [`EmbeddingFormat::of`] knows.
-    const KNOWN: &str = ".npy, .safetensors, .jsonl, .json, .csv, .parquet and .arrow";
+    const KNOWN: &str = ".npy, .safetensors, .jsonl, .json, .csv, .tsv, .parquet and .arrow, those of text also with .gz \
+                         behind them";
 
-    /// Of the file of that name, by its extension.
+    /// The extensions that [`EmbeddingFormat::of_output`] knows.
+    const WRITTEN: &str = ".npy, .safetensors, .jsonl, .json, .csv, .parquet and .arrow";
+
+    /// Of the file of that name that is to be read, by its extension. What [`TextFormat::of`] knows of files that have texts, it
+    /// knows, too: what is compressed with gzip, tables with tabs, and streams of Arrow IPC.
     ///
     /// # Errors
     ///
     /// [`StorageError::UnknownFormat`].
     pub fn of(path: &Path) -> Result<EmbeddingFormat, StorageError> {
-        let extension = extension(path);
-        match extension.as_deref() {
-            Some("jsonl" | "ndjson") => Ok(EmbeddingFormat::Jsonl),
-            Some("json") => Ok(EmbeddingFormat::Json),
-            Some("csv") => Ok(EmbeddingFormat::Csv),
-            Some("npy") => Ok(EmbeddingFormat::Npy),
-            Some("safetensors") => Ok(EmbeddingFormat::Safetensors),
-            Some("parquet" | "pq") => Ok(EmbeddingFormat::Parquet),
-            Some("arrow" | "ipc" | "feather") => Ok(EmbeddingFormat::Arrow),
-            _ => Err(unknown(path, extension, EmbeddingFormat::KNOWN)),
+        let ending = Ending::of(path);
+        match ending.kind {
+            Some(Kind::Jsonl) => Ok(EmbeddingFormat::Jsonl),
+            Some(Kind::Json) => Ok(EmbeddingFormat::Json),
+            Some(Kind::Csv | Kind::Tsv) => Ok(EmbeddingFormat::Csv),
+            Some(Kind::Npy) => Ok(EmbeddingFormat::Npy),
+            Some(Kind::Safetensors) => Ok(EmbeddingFormat::Safetensors),
+            Some(Kind::Parquet) => Ok(EmbeddingFormat::Parquet),
+            Some(Kind::Arrow | Kind::Arrows) => Ok(EmbeddingFormat::Arrow),
+            Some(Kind::Txt) | None => Err(ending.unknown(path, EmbeddingFormat::KNOWN)),
+        }
+    }
+
+    /// Of the file of that name that is to be written, by its extension: those of [`EmbeddingFormat::of`] that
+    /// [`EmbeddingWriter`](crate::EmbeddingWriter) makes such files of.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::UnknownFormat`].
+    pub fn of_output(path: &Path) -> Result<EmbeddingFormat, StorageError> {
+        match Ending::of(path) {
+            ending @ (Ending { gzip: true, .. } | Ending { kind: Some(Kind::Tsv | Kind::Arrows), .. }) => {
+                Err(ending.unknown(path, EmbeddingFormat::WRITTEN))
+            }
+            ending => EmbeddingFormat::of(path).map_err(|_| ending.unknown(path, EmbeddingFormat::WRITTEN)),
         }
     }
 
@@ -141,14 +236,6 @@ impl fmt::Display for EmbeddingFormat {
     }
 }
 
-fn extension(path: &Path) -> Option<String> {
-    path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase())
-}
-
-fn unknown(path: &Path, ending: Option<String>, known: &'static str) -> StorageError {
-    StorageError::UnknownFormat { name: path.display().to_string(), ending, known }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,23 +245,48 @@ mod tests {
         let text = |name: &str| TextFormat::of(Path::new(name));
         assert_eq!(text("a/b.c/texts").unwrap(), TextFormat::Txt);
         assert_eq!(text("x.JSONL.gz").unwrap(), TextFormat::Jsonl);
-        assert_eq!(text("x.tsv").unwrap(), TextFormat::Csv);
+        assert_eq!(text("x.tsv").unwrap(), TextFormat::Tsv);
         assert_eq!(text("x.feather").unwrap(), TextFormat::Arrow);
         assert_eq!(text("texts.gz").unwrap(), TextFormat::Txt);
-        let error = text("dir/x.xls").unwrap_err().to_string();
-        assert!(
-            error.starts_with("dir/x.xls: files ending in .xls are not known; known are .txt,"),
-            "{error}"
-        );
-
-        let vectors = |name: &str| EmbeddingFormat::of(Path::new(name));
-        for format in ["jsonl", "json", "csv", "npy", "safetensors", "parquet", "arrow"] {
-            assert_eq!(vectors(&format!("x.{format}")).unwrap().to_string(), format);
+        for (name, ending) in [("dir/x.xls", "xls"), ("dir/x.parquet.gz", "parquet.gz"), ("dir/x.npy", "npy")]
+        {
+            let error = text(name).unwrap_err().to_string();
+            let expected = format!("{name}: files ending in .{ending} are not known; known are .txt,");
+            assert!(error.starts_with(&expected), "{error}");
         }
-        let error = vectors("vectors").unwrap_err().to_string();
-        assert!(
-            error.starts_with("vectors: files without an extension are not known; known are .npy"),
-            "{error}"
+    }
+
+    #[test]
+    fn vectors_are_read_from_what_texts_are_and_written_to_less() {
+        let (read, written) = (
+            |name: &str| EmbeddingFormat::of(Path::new(name)),
+            |name: &str| EmbeddingFormat::of_output(Path::new(name)),
         );
+        for format in ["jsonl", "json", "csv", "npy", "safetensors", "parquet", "arrow"] {
+            let name = format!("x.{format}");
+            assert_eq!(read(&name).unwrap().to_string(), format);
+            assert_eq!(written(&name).unwrap().to_string(), format);
+        }
+        for (name, format) in [
+            ("x.jsonl.gz", EmbeddingFormat::Jsonl),
+            ("x.csv.gz", EmbeddingFormat::Csv),
+            ("x.tsv", EmbeddingFormat::Csv),
+            ("x.arrows", EmbeddingFormat::Arrow),
+        ] {
+            assert_eq!(read(name).unwrap(), format);
+            assert!(TextFormat::of(Path::new(name)).is_ok());
+            let error = written(name).unwrap_err().to_string();
+            assert!(error.contains("are not known; known are .npy") && !error.contains("tsv and"), "{error}");
+        }
+        for (name, says) in [
+            ("vectors", "vectors: files without an extension are not known; known are .npy"),
+            ("vectors.gz", "vectors.gz: files ending in .gz are not known; known are .npy"),
+            ("x.npy.gz", "x.npy.gz: files ending in .npy.gz are not known; known are .npy"),
+            ("x.txt", "x.txt: files ending in .txt are not known; known are .npy"),
+        ] {
+            for error in [read(name), written(name)].map(|found| found.unwrap_err().to_string()) {
+                assert!(error.starts_with(says), "{error}");
+            }
+        }
     }
 }

@@ -47,6 +47,8 @@ mod stored_vectors;
 mod texts;
 mod vectors;
 
+#[cfg(feature = "arrow")]
+pub use columns::is_panic_caught;
 pub use embeddings::{Components, ElementType, EmbeddingRow, EmbeddingSchema, EmbeddingWriter};
 pub use error::{At, Place, StorageError};
 pub use excerpt::{excerpt, listed};

@@ -2,6 +2,7 @@
 
 mod element;
 
+use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
@@ -224,6 +225,17 @@ impl<T: Element> StoredVectors<T> {
             Stored::Owned(T::decode(file_type, found).ok_or_else(expected)?)
         };
         Ok(StoredVectors { components, len, dimension, ids: None })
+    }
+}
+
+impl<T> fmt::Debug for StoredVectors<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mapped = matches!(self.components, Stored::Mapped { .. });
+        f.debug_struct("StoredVectors")
+            .field("len", &self.len)
+            .field("dimension", &self.dimension)
+            .field("mapped", &mapped)
+            .finish_non_exhaustive()
     }
 }
 

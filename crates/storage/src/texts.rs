@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Problem, StorageError, What};
-use crate::records::{JsonRecords, Record, Table, TextLines, json, json_array, json_lines};
+use crate::records::{JsonRecords, Record, Separator, Table, TextLines, json, json_array, json_lines};
 use crate::source::{Counted, Decompressed, open_file};
 use crate::{Id, Position, TextFormat};
 
@@ -247,7 +247,10 @@ fn text_items(
         }
         TextFormat::Jsonl => Ok(json_items(json_lines(text(source)), name, options)),
         TextFormat::Json => Ok(json_items(json_array(text(source)), name, options)),
-        TextFormat::Csv => csv_items(Table::counted(source, name, position.clone())?, options),
+        TextFormat::Csv => csv_items(Table::counted(source, name, position.clone(), None)?, options),
+        TextFormat::Tsv => {
+            csv_items(Table::counted(source, name, position.clone(), Some(Separator::Tab))?, options)
+        }
         TextFormat::Parquet => Err(StorageError::NotBuiltIn { name, format: "Parquet" }),
         TextFormat::Arrow => Err(StorageError::NotBuiltIn { name, format: "Arrow IPC" }),
     }

@@ -4,7 +4,15 @@ use clap::{Args, ValueEnum};
 
 use super::{InputArguments, ModelArguments};
 
+const EXAMPLES: &str = "\
+Examples:
+  minilm bench
+  minilm bench -i texts.txt --threads 1 --only latency
+  minilm bench --precision int8 --json
+  minilm bench --profile";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct BenchArguments {
     /// Read texts from a file, or from standard input if it is `-` [default: built-in texts]
     #[arg(short, long, value_name = "FILE")]

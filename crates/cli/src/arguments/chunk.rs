@@ -9,7 +9,7 @@ const EXAMPLES: &str = "\
 Examples:
   minilm chunk -i book.txt
   minilm chunk -i handbook.md --max-tokens 128 --overlap 16 --json -o chunks.jsonl
-  minilm chunk -i handbook.md --json | minilm index -i - --input-format jsonl -o handbook.index";
+  minilm chunk -i handbook.md --json | minilm index -i - --input-format jsonl --id-field id -o handbook.index";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -18,7 +18,7 @@ pub(crate) struct ChunkArguments {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: PathBuf,
 
-    /// Write to a file, which appears when it is complete [default: standard output]
+    /// Write to a file, which appears when it is complete, or to standard output if it is `-` [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -39,10 +39,19 @@ pub(crate) struct ChunkArguments {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) markdown: Option<bool>,
 
-    /// Print a JSON object a line, with start and end (in bytes), tokens, text, and in Markdown headings; `minilm embed`
-    /// reads it
+    /// Print a JSON object a line, with id (the document's path, start and end, as handbook.md:1234-1580), start and end (in
+    /// bytes), tokens, text, and in Markdown headings; `minilm embed` and `minilm index` read it
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Leave room for this prompt, so that no chunk is cut when it is embedded with it
+    #[arg(long, value_name = "PROMPT", conflicts_with = "prompt_name")]
+    pub(crate) prompt: Option<String>,
+
+    /// The same for this one of the model's prompts; `minilm info` lists them [default: the model's default prompt, if it
+    /// has one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prompt_name: Option<String>,
 
     /// The name or the directory of the model that the chunks are for
     #[arg(short = 'm', long = "model", value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]

@@ -1,11 +1,10 @@
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use minilm::EmbeddingPrecision;
 use minilm::storage::EmbeddingFormat;
 
-use super::{EncodeArguments, InputArguments};
+use super::{EncodeArguments, InputArguments, OF_INPUT, one_of};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,7 +20,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct EmbedArguments {
     /// Texts to embed
-    #[arg(value_name = "TEXT", required_unless_present = "input", conflicts_with = "input")]
+    #[arg(value_name = "TEXT", required_unless_present = "input", conflicts_with_all = OF_INPUT)]
     pub(crate) texts: Vec<String>,
 
     /// Read texts from a file, or from standard input if it is `-`; of any size, because texts are read,
@@ -36,21 +35,22 @@ pub(crate) struct EmbedArguments {
     #[arg(long, value_name = "NAME", conflicts_with = "texts")]
     pub(crate) id_field: Option<String>,
 
-    /// Write to a file, which appears when it is complete [default: standard output]
+    /// Write to a file, which appears when it is complete, or to standard output if it is `-` [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
     /// What to write: json, jsonl, csv, parquet and arrow (IPC) have id, text, embedding, tokens and truncated of each text,
     /// csv the embedding as a JSON array in a column; npy is a float32 array [n, dimension], safetensors a tensor
     /// `embeddings`, with the ids as a JSON array in the metadata, and both need a temporary file if they go to standard
-    /// output; parquet and arrow need a build with the feature `arrow` [default: by the output file's extension, else jsonl]
+    /// output; parquet and arrow need a build with the feature `arrow` [default: by the output file's extension; jsonl for standard
+    /// output, and for a name without an extension]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<OutputFormat>,
 
     /// What the components of the vectors are written as. int8 and uint8 are the place of a component in its range, which
     /// --calibration or --ranges give; binary and ubinary are a bit for each, eight to a byte, which says whether it is
     /// greater than 0. As quantize_embeddings of sentence-transformers
-    #[arg(long, value_name = "TYPE", default_value = "float32", value_parser = embedding_precisions())]
+    #[arg(long, value_name = "TYPE", default_value = "float32", value_parser = one_of(&EmbeddingPrecision::ALL, EmbeddingPrecision::name))]
     pub(crate) output_precision: EmbeddingPrecision,
 
     /// Take the ranges for int8 and uint8 from the vectors of a file: a few thousand of texts like these, written by `minilm
@@ -102,9 +102,4 @@ pub(crate) enum OutputValue {
     Sentence,
     Tokens,
     Both,
-}
-
-fn embedding_precisions() -> impl TypedValueParser<Value = EmbeddingPrecision> {
-    let names = PossibleValuesParser::new(EmbeddingPrecision::ALL.iter().map(|precision| precision.name()));
-    names.try_map(|name| name.parse::<EmbeddingPrecision>())
 }

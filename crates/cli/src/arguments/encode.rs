@@ -1,7 +1,9 @@
 use clap::{Args, ValueEnum};
-use minilm::EncodeOptions;
+use minilm::{EncodeOptions, SentenceTransformer};
 
 use super::ModelArguments;
+use crate::error::CliError;
+use crate::model::load;
 
 /// How texts become vectors: by which model, on how many threads, and what is done before and after.
 #[derive(Args)]
@@ -33,7 +35,8 @@ pub(crate) struct EncodeArguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) batch_size: usize,
 
-    /// How many threads to use; 0 for as many as there are. The result does not depend on it
+    /// How many threads to use; 0 for as many as there are cores. More than 4 for each, or 64, are never started. The result does
+    /// not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
 
@@ -49,6 +52,11 @@ pub(crate) enum Truncation {
 }
 
 impl EncodeArguments {
+    /// The model, with so many threads.
+    pub(crate) fn load(&self) -> Result<SentenceTransformer, CliError> {
+        load(&self.model, self.threads)
+    }
+
     /// As options.
     pub(crate) fn options(&self) -> EncodeOptions {
         let mut options = EncodeOptions::default()

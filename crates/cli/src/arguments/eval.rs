@@ -5,7 +5,24 @@ use clap::{Args, Subcommand};
 
 use super::ModelArguments;
 
+const EXAMPLES: &str = "\
+Examples:
+  minilm eval sts --data stsbenchmark.tsv.gz
+  minilm eval layers --data stsbenchmark.tsv.gz --precision int8";
+
+const STS_EXAMPLES: &str = "\
+Examples:
+  minilm eval sts --data stsbenchmark.tsv.gz
+  minilm eval sts --data stsbenchmark.tsv.gz --precision int8 --split dev --json
+  minilm eval sts --data pairs.csv --sentence1 question --sentence2 answer --score rating";
+
+const LAYERS_EXAMPLES: &str = "\
+Examples:
+  minilm eval layers --data stsbenchmark.tsv.gz --precision int8
+  minilm eval layers --data stsbenchmark.tsv.gz --precision bf16 --texts 256 --json";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct EvalArguments {
     #[command(subcommand)]
     pub(crate) evaluation: Evaluation,
@@ -27,6 +44,7 @@ pub(crate) enum Evaluation {
 }
 
 #[derive(Args)]
+#[command(after_help = STS_EXAMPLES)]
 pub(crate) struct StsArguments {
     #[command(flatten)]
     pub(crate) table: TableArguments,
@@ -54,7 +72,7 @@ pub(crate) struct StsArguments {
 
 #[derive(Args)]
 // Without a default: f32 compared with itself says nothing.
-#[command(mut_arg("precision", |precision| precision.default_value(None).required(true)))]
+#[command(after_help = LAYERS_EXAMPLES, mut_arg("precision", |precision| precision.default_value(None).required(true)))]
 pub(crate) struct LayersArguments {
     #[command(flatten)]
     pub(crate) table: TableArguments,
@@ -83,8 +101,8 @@ pub(crate) struct LayersArguments {
 /// Pairs of sentences in a file.
 #[derive(Args)]
 pub(crate) struct TableArguments {
-    /// Read pairs from a file, or from standard input if it is `-`: a table with a header, separated by tabs (read
-    /// without quoting) if there is one in the header, else by commas; plain or gzip
+    /// Read pairs from a file, or from standard input if it is `-`: a table with a header, separated by tabs if there is one in
+    /// the header or the name ends in .tsv, else by commas; plain or gzip
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
 

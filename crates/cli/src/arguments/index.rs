@@ -2,13 +2,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EncodeArguments, InputArguments};
+use super::{EncodeArguments, InputArguments, OF_INPUT};
 
 const INDEX_EXAMPLES: &str = "\
 Examples:
   minilm index -i articles.jsonl --field body --id-field url -o articles.index
   minilm index -i more.jsonl --field body --id-field url -o articles.index --append
-  minilm chunk -i book.md --json | minilm index -i - --input-format jsonl -o book.index
+  minilm chunk -i book.md --json | minilm index -i - --input-format jsonl --id-field id -o book.index
   minilm embed -i texts.txt -o vectors.npy && minilm index -i texts.txt --vectors vectors.npy -o texts.index
 
 A build that was interrupted, or failed, goes on where it stopped if the same command is given again.";
@@ -64,7 +64,7 @@ pub(crate) struct SearchArguments {
     pub(crate) index: PathBuf,
 
     /// What to search for
-    #[arg(value_name = "QUERY", required_unless_present = "input", conflicts_with = "input")]
+    #[arg(value_name = "QUERY", required_unless_present = "input", conflicts_with_all = OF_INPUT)]
     pub(crate) queries: Vec<String>,
 
     /// Read queries from a file, or from standard input if it is `-`
@@ -82,7 +82,7 @@ pub(crate) struct SearchArguments {
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     pub(crate) threshold: Option<f32>,
 
-    /// Write to a file, which appears when it is complete [default: standard output]
+    /// Write to a file, which appears when it is complete, or to standard output if it is `-` [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 

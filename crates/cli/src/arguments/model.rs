@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use minilm::Precision;
+
+use super::one_of;
 
 /// A model to be loaded: which, in what precision, and from where.
 #[derive(Args)]
@@ -10,7 +11,7 @@ pub(crate) struct ModelArguments {
     /// What products are computed in: f32 is as accurate as PyTorch, int8 is the fastest, bf16 is faster than f32 with
     /// AVX-512 BF16 only. In bf16 and int8 attention is bf16 and GELU a polynomial. The result depends on the precision,
     /// but not on threads or instruction set
-    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precisions())]
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = one_of(&Precision::ALL, Precision::name))]
     pub(crate) precision: Precision,
 
     /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
@@ -53,9 +54,4 @@ pub(crate) struct SourceArguments {
     /// No progress bars
     #[arg(short, long)]
     pub(crate) quiet: bool,
-}
-
-fn precisions() -> impl TypedValueParser<Value = Precision> {
-    let names = PossibleValuesParser::new(Precision::ALL.map(Precision::name));
-    names.try_map(|name| name.parse::<Precision>())
 }

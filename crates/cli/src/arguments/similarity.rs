@@ -1,10 +1,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use minilm::SimilarityFunction;
 
-use super::{EncodeArguments, InputArguments};
+use super::{EncodeArguments, InputArguments, one_of};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +28,7 @@ pub(crate) struct SimilarityArguments {
 
     /// What is computed of two vectors: their cosine, their dot product, or their distance below 0, so that the most
     /// similar have the greatest number everywhere
-    #[arg(long, value_name = "FUNCTION", default_value = "cosine", value_parser = functions())]
+    #[arg(long, value_name = "FUNCTION", default_value = "cosine", value_parser = one_of(&SimilarityFunction::ALL, SimilarityFunction::name))]
     pub(crate) function: SimilarityFunction,
 
     /// Draw the matrix as a heat map and write the picture to an SVG file, which appears when it is complete
@@ -43,9 +42,4 @@ pub(crate) struct SimilarityArguments {
 
     #[command(flatten)]
     pub(crate) encode: EncodeArguments,
-}
-
-fn functions() -> impl TypedValueParser<Value = SimilarityFunction> {
-    let names = PossibleValuesParser::new(SimilarityFunction::ALL.iter().map(|function| function.name()));
-    names.try_map(|name| name.parse::<SimilarityFunction>())
 }

@@ -6,6 +6,7 @@ use minilm::storage::{Id, TextItem};
 use minilm::{EncodeOptions, SentenceTransformer, TokenEmbeddings};
 use serde::{Serialize, Serializer};
 
+use super::check_finite;
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -40,8 +41,11 @@ pub(super) fn write(
     let (mut all, mut cut) = (0, 0);
     while texts.peek().is_some() {
         let window = texts.by_ref().take(WINDOW).collect::<Result<Vec<_>, _>>()?;
-        let encoded = model.encode_tokens(&window, options)?;
-        for (item, found) in window.iter().zip(&encoded) {
+        let encoded = model.encode_tokens_part(&window, options, all, None)?;
+        for (number, (item, found)) in (all..).zip(window.iter().zip(&encoded)) {
+            for vector in found.token_embeddings().rows().chain([found.sentence_embedding()]) {
+                check_finite(model, vector, number, item)?;
+            }
             let count = found.token_count();
             let record = Record {
                 id: item.id.as_ref(),

@@ -1,7 +1,6 @@
 //! `minilm eval sts`: how well similarities of sentences agree with people's scores.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use minilm::{Embeddings, EncodeOptions, Precision};
 use serde::Serialize;
@@ -12,7 +11,7 @@ use crate::arguments::StsArguments;
 use crate::error::CliError;
 use crate::model::{load_in, name_of, warn_of_truncated_texts};
 use crate::output::Output;
-use crate::progress::EmbedBar;
+use crate::progress::{Extent, with_bar};
 
 const DEFAULT_SPLIT: &str = "test";
 
@@ -80,17 +79,9 @@ pub(super) fn run(arguments: &StsArguments) -> Result<(), CliError> {
 /// The sentences' vectors. The model is gone afterwards, so that there is never more than one.
 fn encode(arguments: &StsArguments, precision: Precision, sentences: &[&str]) -> Result<Encoded, CliError> {
     let model = load_in(precision, &arguments.model, arguments.threads)?;
-    let mut options = EncodeOptions::default();
-    let bar =
-        if arguments.model.source.quiet { None } else { EmbedBar::of_texts(sentences.len()).map(Arc::new) };
-    if let Some(bar) = &bar {
-        options = options.progress(bar.clone());
-    }
-    let vectors = model.encode_batch(sentences, &options);
-    if let Some(bar) = &bar {
-        bar.finish();
-    }
-    let vectors = vectors?;
+    let (quiet, extent) = (arguments.model.source.quiet, Extent::Texts(sentences.len()));
+    let vectors =
+        with_bar(quiet, extent, EncodeOptions::default(), |options| model.encode_batch(sentences, options))?;
     if precision == arguments.model.precision {
         let cut = vectors.token_counts().iter().filter(|count| count.truncated()).count();
         warn_of_truncated_texts(&model, cut, sentences.len());

@@ -9,8 +9,8 @@ use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
 
 use super::colours::{colour, hex, is_dark};
-use super::label::{columns_of, shortened};
 use super::svg::Svg;
+use crate::label::{columns_of, shortened};
 
 /// What is drawn.
 pub(crate) struct HeatMap<'a> {

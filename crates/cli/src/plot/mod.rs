@@ -5,12 +5,10 @@
 
 mod colours;
 mod heat_map;
-mod label;
 mod placement;
 mod scatter;
 mod svg;
 
 pub(crate) use colours::ansi;
 pub(crate) use heat_map::{HeatMap, Scale, heat_map, shown};
-pub(crate) use label::{before_numbers, columns_of, one_line, shortened};
 pub(crate) use scatter::{Scatter, scatter};

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use minilm::Vectors;
 
 use super::colours::CLUSTERS;
-use super::label::{columns_of, shortened};
 use super::placement::{Area, place};
 use super::svg::Svg;
+use crate::label::{columns_of, shortened};
 
 /// What is drawn.
 pub(crate) struct Scatter<'a> {

@@ -1,10 +1,11 @@
 //! `minilm chunk`: what it prints of a document, that nothing is lost, and what it refuses.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Files, embed, minilm, records, refuses, run, stdout, tiny_bert};
+use super::{Files, copy, embed, minilm, records, refuses, run, stdout, tiny_bert};
 
 /// `minilm chunk --model TINY …`
 fn chunk(arguments: &[&str]) -> Command {
@@ -33,6 +34,7 @@ fn chunks_as_json_lines_are_parts_of_the_document() {
             let at = |field: &str| chunk[field].as_u64().unwrap() as usize;
             let (start, end) = (at("start"), at("end"));
             assert_eq!(chunk["text"], DOCUMENT[start..end]);
+            assert_eq!(chunk["id"], format!("{path}:{start}-{end}"));
             assert!(end > covered && DOCUMENT[covered.min(start)..start].trim().is_empty(), "{found:?}");
             assert!(at("tokens") <= 12 && chunk.get("headings").is_none());
             covered = end;
@@ -60,6 +62,52 @@ fn chunks_can_be_embedded_and_none_is_truncated() {
 }
 
 #[test]
+fn a_prompt_is_left_room_for() {
+    let files = Files::new();
+    let document = files.write("document.txt", "Many words, one after the other. ".repeat(20));
+    let model = files.path("model");
+    copy(&tiny_bert(), Path::new(&model));
+    files.write(
+        "model/config_sentence_transformers.json",
+        "{\"prompts\": {\"document\": \"a dog and a cat: \", \"default\": \"the cat: \"}, \"default_prompt_name\": \"default\"}",
+    );
+    let longest = |prompt: &[&str]| {
+        let chunks = files.path("chunks.jsonl");
+        stdout(minilm(
+            &[&["chunk", "-i", &document, "--json", "-o", &chunks, "-m", &model], prompt].concat(),
+        ));
+        let embed =
+            minilm(&[&["embed", "-i", &chunks, "--truncation", "error", "-m", &model], prompt].concat());
+        let embedded = records(&stdout(embed));
+        embedded.iter().map(|text| text["tokens"].as_u64().unwrap()).max().unwrap()
+    };
+    for prompt in [&[][..], &["--prompt-name", "document"], &["--prompt", "the red sun was the end of it: "]]
+    {
+        let longest = longest(prompt);
+        assert!((24..=32).contains(&longest), "{prompt:?}: {longest}");
+    }
+    let both = ["chunk", "-i", &document, "--prompt", "a", "--prompt-name", "document"];
+    assert_eq!(run(minilm(&both)).status.code(), Some(2));
+}
+
+#[test]
+fn a_chunk_that_is_found_is_known_by_its_place() {
+    let files = Files::new();
+    let document = files.write("document.md", DOCUMENT);
+    let (index, model) = (files.path("an.index"), tiny_bert());
+    let model = model.to_str().unwrap();
+    let chunks = files.write("chunks.jsonl", stdout(chunk(&["-i", &document, "--json"])));
+    stdout(minilm(&["index", "-i", &chunks, "--id-field", "id", "-o", &index, "-m", model]));
+    let hits = records(&stdout(minilm(&["search", &index, "the cat", "-m", model, "--json"])));
+    for hit in &hits {
+        let place = hit["id"].as_str().unwrap().strip_prefix(&format!("{document}:")).unwrap();
+        let (start, end) = place.split_once('-').unwrap();
+        assert_eq!(hit["text"], DOCUMENT[start.parse().unwrap()..end.parse().unwrap()]);
+    }
+    assert_eq!(hits.len(), 2);
+}
+
+#[test]
 fn chunks_for_people() {
     let files = Files::new();
     let path = files.write("document.markdown", "# One\nThe cat.\n\n# Two\n");
@@ -78,7 +126,9 @@ fn standard_input_is_plain_text_unless_told_otherwise() {
     let chunks = |options: &[&str]| {
         let mut command = chunk(&[&["-i", "-", "--json"], options].concat());
         command.stdin(Stdio::from(std::fs::File::open(&path).unwrap()));
-        records(&stdout(command)).len()
+        let found = records(&stdout(command));
+        assert_eq!(found[0]["id"], format!("0-{}", found[0]["end"]));
+        found.len()
     };
     assert_eq!((chunks(&[]), chunks(&["--markdown"])), (1, 2));
 }

@@ -9,7 +9,7 @@ const TABLE: &str = "key,title\n7,\"one, two\"\n8,\n-9,\"and\na third\"\n";
 const TEXTS: [&str; 3] = ["one, two", "", "and\na third"];
 
 /// The formats that this build can write, without `npy`, which has no ids.
-const FORMATS: &[&str] = &[
+pub(super) const FORMATS: &[&str] = &[
     "jsonl",
     "json",
     "csv",
@@ -108,7 +108,7 @@ fn what_is_wrong_with_ids_and_columns_is_said_before_the_model_is_looked_for() {
     }
     let mixed = files.write("mixed.jsonl", "{\"text\":\"a\",\"id\":7}\n{\"text\":\"b\",\"id\":\"x\"}\n");
     let says =
-        ["cannot write row 1 to standard output: expected an id that is an integer, found a string: x"];
+        ["cannot write row 1 to standard output: expected an id that is an integer, found a string: \"x\""];
     let output = run(embed(&["-i", &mixed, "--id-field", "id"]));
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains(says[0]), "{output:?}");

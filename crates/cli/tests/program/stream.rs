@@ -160,7 +160,7 @@ fn results_come_while_the_input_is_still_open() {
 fn a_reader_that_has_enough_ends_the_work() {
     let files = Files::new();
     let input = files.write("in.txt", texts(MANY).join("\n"));
-    for format in ["jsonl", "json"] {
+    for format in ["jsonl", "json", "csv"] {
         let mut command = embed(&["-i", &input, "--format", format]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

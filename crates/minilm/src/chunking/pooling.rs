@@ -78,7 +78,7 @@ impl SentenceTransformer {
     ) -> Result<(Vec<Chunk<'a>>, Embeddings), Error> {
         // What is wrong with the options is said before the document is read.
         self.output(encode_options)?;
-        let chunker = self.prompted_chunker(options, encode_options)?;
+        let chunker = self.chunker_for(options, encode_options)?;
         let chunks = chunker.chunks(document).collect::<Result<Vec<_>, _>>()?;
         let embeddings = self.encode_batch(&chunks, encode_options)?;
         Ok((chunks, embeddings))
@@ -102,7 +102,7 @@ impl SentenceTransformer {
         encode_options: &EncodeOptions,
     ) -> Result<Vec<f32>, Error> {
         let (dimension, _) = self.output(encode_options)?;
-        let chunker = self.prompted_chunker(options, encode_options)?;
+        let chunker = self.chunker_for(options, encode_options)?;
         // What the options do with vectors is done with the document's.
         let hidden_size = self.config().hidden_size;
         let whole = encode_options.clone().truncate_dim(hidden_size).normalize_embeddings(false);
@@ -133,8 +133,13 @@ impl SentenceTransformer {
         Ok(vector)
     }
 
-    /// A chunker whose chunks leave room for the prompt.
-    fn prompted_chunker(
+    /// A chunker whose chunks leave room for the prompt that these options put before each of them, so that none is cut when it is
+    /// encoded with them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`chunker`](Self::chunker); [`Error::PromptName`] and [`Error::Tokenizer`].
+    pub fn chunker_for(
         &self,
         options: &ChunkOptions,
         encode_options: &EncodeOptions,

@@ -11,7 +11,7 @@ use arrow_array::{
 use arrow_schema::DataType;
 use arrow_select::take::take;
 
-use super::column;
+use super::{column, on_one_line};
 use crate::error::Problem;
 use crate::{Id, excerpt};
 
@@ -42,8 +42,10 @@ impl Texts {
             DataType::Utf8View => Some(Texts::Utf8View(array.as_string_view().clone())),
             DataType::Dictionary(_, values) if values.is_string() => {
                 let dictionary = array.as_any_dictionary();
-                let texts: ArrayRef = take(dictionary.values(), dictionary.keys(), None)
-                    .map_err(|error| Problem::anywhere(format!("malformed dictionary: {error}")))?;
+                let texts: ArrayRef =
+                    take(dictionary.values(), dictionary.keys(), None).map_err(|error| {
+                        Problem::anywhere(format!("malformed dictionary: {}", on_one_line(error)))
+                    })?;
                 Texts::of_array(&texts)?
             }
             _ => None,

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::panic::AssertUnwindSafe;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, Schema};
@@ -12,7 +11,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::guarded::guarded;
 use super::ipc::{self, IpcFile, IpcStream};
+use super::on_one_line;
 use crate::error::Problem;
 use crate::source::Counted;
 use crate::{Position, excerpt};
@@ -84,31 +85,18 @@ pub(super) fn find_columns(schema: &Schema, wanted: &[&str]) -> Result<Vec<usize
     wanted.iter().map(find).collect()
 }
 
-/// What the crates of the formats do with a file. Some damaged files make them panic, by their own assertions; whoever
-/// reads a file hears of it as of any other damage. The reader must not be used after that.
-pub(super) fn guarded<T>(format: &str, work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
-    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let reason = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
-            (Some(reason), _) => reason,
-            (_, Some(reason)) => *reason,
-            _ => "it cannot be decoded",
-        };
-        Err(Problem::anywhere(format!("malformed {format}: {reason}")))
-    })
-}
-
 fn not_parquet(error: ParquetError) -> Problem {
     match error {
         ParquetError::External(error) => match error.downcast::<io::Error>() {
             Ok(error) => Problem::read(*error),
-            Err(error) => Problem::anywhere(format!("not Parquet: {error}")),
+            Err(error) => Problem::anywhere(format!("not Parquet: {}", on_one_line(error))),
         },
-        error => Problem::anywhere(format!("not Parquet: {error}")),
+        error => Problem::anywhere(format!("not Parquet: {}", on_one_line(error))),
     }
 }
 
 fn malformed(error: ArrowError) -> Problem {
-    Problem::anywhere(format!("malformed Parquet: {error}"))
+    Problem::anywhere(format!("malformed Parquet: {}", on_one_line(error)))
 }
 
 /// A file in pieces, none of which is said to be longer than the file.

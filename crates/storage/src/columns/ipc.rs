@@ -15,7 +15,9 @@ use arrow_ipc::reader::{FileDecoder, read_footer_length};
 use arrow_ipc::{Block, Message, MessageHeader, root_as_footer, root_as_message};
 use arrow_schema::{ArrowError, Schema};
 
-use super::batches::{find_columns, guarded};
+use super::batches::find_columns;
+use super::guarded::guarded;
+use super::on_one_line;
 use crate::Position;
 use crate::error::Problem;
 
@@ -280,9 +282,9 @@ fn negative(length: i64) -> String {
 }
 
 fn not_ipc(reason: String) -> Problem {
-    Problem::anywhere(format!("not Arrow IPC: {reason}"))
+    Problem::anywhere(format!("not Arrow IPC: {}", on_one_line(reason)))
 }
 
 fn malformed(error: ArrowError) -> Problem {
-    Problem::anywhere(format!("malformed Arrow IPC: {error}"))
+    Problem::anywhere(format!("malformed Arrow IPC: {}", on_one_line(error)))
 }

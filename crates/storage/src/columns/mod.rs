@@ -5,9 +5,11 @@
 mod arrays;
 mod batches;
 mod encoders;
+mod guarded;
 mod ipc;
 mod texts;
 
+use std::fmt::Display;
 use std::fs::File;
 
 use arrow_array::{Array, RecordBatch};
@@ -19,6 +21,7 @@ use arrays::{Ids, Lists};
 pub(crate) use arrays::{floats, numbers};
 use batches::Batches;
 pub(crate) use encoders::{IpcEncoder, ParquetEncoder};
+pub use guarded::is_panic_caught;
 pub(crate) use texts::{ipc_file_texts, ipc_texts, parquet_texts};
 
 /// Reads the vectors of a file, which is given with its size if it is a regular one.
@@ -96,4 +99,9 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, Probl
 
 fn in_row(row: usize, field: &str, reason: &str) -> Problem {
     Problem::at(At::Row(row), format!("column {}: {reason}", excerpt(field)))
+}
+
+/// What the crates of the formats say, in several lines sometimes.
+fn on_one_line(reason: impl Display) -> String {
+    reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

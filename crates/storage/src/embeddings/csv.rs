@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use csv::Writer;
+use csv::{ErrorKind, Writer};
 
 use super::{EmbeddingRow, EmbeddingSchema, Encoder};
 use crate::Output;
@@ -25,14 +25,15 @@ impl CsvEncoder {
         let mut to = Writer::from_writer(to);
         let columns =
             [("id", ids), ("text", texts), ("embedding", true), ("tokens", tokens), ("truncated", tokens)];
-        to.write_record(columns.iter().filter(|(_, there)| *there).map(|(name, _)| name))?;
+        to.write_record(columns.iter().filter(|(_, there)| *there).map(|(name, _)| name))
+            .map_err(output_error)?;
         Ok(Box::new(CsvEncoder { to, ids, texts, tokens, field: Vec::new() }))
     }
 
     fn field(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
         self.field.clear();
         write(&mut self.field)?;
-        Ok(self.to.write_field(&self.field)?)
+        self.to.write_field(&self.field).map_err(output_error)
     }
 }
 
@@ -42,7 +43,7 @@ impl Encoder for CsvEncoder {
             self.field(|to| write!(to, "{id}"))?;
         }
         if let Some(text) = row.text.filter(|_| self.texts) {
-            self.to.write_field(text)?;
+            self.to.write_field(text).map_err(output_error)?;
         }
         self.field(|to| Ok(serde_json::to_writer(to, &row.embedding)?))?;
         if let Some((tokens, truncated)) = row.tokens.filter(|_| self.tokens) {
@@ -50,7 +51,7 @@ impl Encoder for CsvEncoder {
             self.field(|to| write!(to, "{truncated}"))?;
         }
         // The end of the row.
-        Ok(self.to.write_record(None::<&[u8]>)?)
+        self.to.write_record(None::<&[u8]>).map_err(output_error)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -59,5 +60,13 @@ impl Encoder for CsvEncoder {
 
     fn finish(self: Box<Self>) -> io::Result<Output> {
         self.to.into_inner().map_err(csv::IntoInnerError::into_error)
+    }
+}
+
+/// What the output said, of its kind: the crate's own conversion makes one of no kind of it, and nobody could tell a closed pipe.
+fn output_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }

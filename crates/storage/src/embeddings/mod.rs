@@ -13,7 +13,7 @@ use std::io::{self, Write};
 pub(crate) use safetensors::{IDS, TENSOR};
 use serde::{Serialize, Serializer};
 
-use crate::{EmbeddingFormat, Id, IdType, Output, StorageError};
+use crate::{EmbeddingFormat, Id, IdType, Output, StorageError, excerpt};
 
 /// What the components of vectors are: floats, or what they are quantised to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +93,7 @@ pub struct EmbeddingSchema {
 pub struct EmbeddingWriter {
     encoder: Box<dyn Encoder>,
     schema: EmbeddingSchema,
+    format: EmbeddingFormat,
     /// What errors call the output.
     name: String,
     rows: usize,
@@ -269,8 +270,8 @@ impl EmbeddingSchema {
         self
     }
 
-    /// Whether a row is of this schema.
-    fn check(&self, row: &EmbeddingRow<'_>) -> Result<(), String> {
+    /// Whether a row is of this schema, and can be written so.
+    fn check(&self, row: &EmbeddingRow<'_>, format: EmbeddingFormat) -> Result<(), String> {
         let (dimension, element_type) = (row.embedding.len(), row.embedding.element_type());
         if (dimension, element_type) != (self.dimension, self.element_type) {
             return Err(format!(
@@ -281,8 +282,11 @@ impl EmbeddingSchema {
         match (self.ids, row.id) {
             (Some(expected), None) => return Err(format!("expected an id that is {expected}, found none")),
             (Some(expected), Some(id)) if id.id_type() != expected => {
-                let found = id.id_type();
-                return Err(format!("expected an id that is {expected}, found {found}: {id}"));
+                let found = match id {
+                    Id::Integer(number) => format!("{}: {number}", id.id_type()),
+                    Id::Text(name) => format!("{}: {}", id.id_type(), excerpt(name)),
+                };
+                return Err(format!("expected an id that is {expected}, found {found}"));
             }
             _ => {}
         }
@@ -292,7 +296,18 @@ impl EmbeddingSchema {
         if self.tokens && row.tokens.is_none() {
             return Err("expected a count of tokens, found none".to_owned());
         }
-        Ok(())
+        match row.embedding {
+            Components::F32(components) if format.is_text() => {
+                match components.iter().position(|x| !x.is_finite()) {
+                    Some(at) => Err(format!(
+                        "component {at} of the vector is {}, and {format} has finite numbers alone",
+                        components[at]
+                    )),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -325,7 +340,7 @@ impl EmbeddingWriter {
             EmbeddingFormat::Parquet | EmbeddingFormat::Arrow => Err(io::ErrorKind::Unsupported.into()),
         };
         match begun {
-            Ok(encoder) => Ok(EmbeddingWriter { encoder, schema, name, rows: 0 }),
+            Ok(encoder) => Ok(EmbeddingWriter { encoder, schema, format, name, rows: 0 }),
             Err(source) => Err(StorageError::Write { name, source }),
         }
     }
@@ -334,14 +349,15 @@ impl EmbeddingWriter {
     ///
     /// # Errors
     ///
-    /// [`StorageError::Row`] for a row that is not of the schema; [`StorageError::Write`], also for more ids than a safetensors
+    /// [`StorageError::Row`] for a row that is not of the schema, and in JSON and CSV for a component that is NaN or infinite, which
+    /// have no number for it; [`StorageError::Write`], also for more ids than a safetensors
     /// header may have (100 MB).
     pub fn write<'a>(
         &mut self,
         rows: impl IntoIterator<Item = EmbeddingRow<'a>>,
     ) -> Result<(), StorageError> {
         for row in rows {
-            if let Err(reason) = self.schema.check(&row) {
+            if let Err(reason) = self.schema.check(&row, self.format) {
                 return Err(StorageError::Row { name: self.name.clone(), row: self.rows, reason });
             }
             self.encoder.row(&row).map_err(|error| self.failed(error))?;

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::unfinished::Unfinished;
 use crate::StorageError;
 
 /// A directory that appears when all its files are there, or not at all: written under another name beside it,
 /// then renamed. Dropped before, it leaves nothing behind.
 pub struct OutputDirectory {
     temporary: TempDir,
+    unfinished: Unfinished,
     /// As the user named it.
     path: PathBuf,
     /// Where that is: through a symbolic link, the directory it points to is replaced and not the link.
@@ -49,8 +51,9 @@ impl OutputDirectory {
             let mode = std::fs::metadata(&target).map_or(0o777, |found| found.permissions().mode());
             builder.permissions(std::fs::Permissions::from_mode(mode));
         }
-        let temporary = builder.tempdir_in(parent).map_err(failed)?;
-        Ok(OutputDirectory { temporary, path: path.to_owned(), target })
+        let (temporary, unfinished) =
+            Unfinished::create(|| builder.tempdir_in(parent), TempDir::path).map_err(failed)?;
+        Ok(OutputDirectory { temporary, unfinished, path: path.to_owned(), target })
     }
 
     /// Where to write the files.
@@ -64,14 +67,14 @@ impl OutputDirectory {
     ///
     /// [`StorageError::Write`], with the error of `written` if that is one.
     pub fn finish(self, written: io::Result<()>) -> Result<(), StorageError> {
-        let OutputDirectory { temporary, path, target } = self;
+        let OutputDirectory { temporary, unfinished, path, target } = self;
         let renamed = written.and_then(|()| {
             // Elsewhere a rename does not replace even an empty directory; this removes no other.
             #[cfg(not(unix))]
             if target.is_dir() {
                 std::fs::remove_dir(&target)?;
             }
-            std::fs::rename(temporary.path(), &target)
+            unfinished.finish(|| std::fs::rename(temporary.path(), &target))
         });
         renamed.map_err(|source| StorageError::Write { name: path.display().to_string(), source })?;
         // Its name is gone: there is nothing to remove.

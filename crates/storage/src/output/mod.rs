@@ -1,6 +1,7 @@
 //! Where results go: a stream, or a file or a directory that appears only when it is complete.
 
 mod directory;
+mod unfinished;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -10,6 +11,7 @@ use tempfile::NamedTempFile;
 
 use crate::StorageError;
 pub use directory::OutputDirectory;
+use unfinished::Unfinished;
 
 /// How the names begin that outputs have until they are finished,
 const TEMPORARY_PREFIX: &str = ".minilm-";
@@ -51,6 +53,7 @@ enum Target {
     /// Written under another name in the same directory, then renamed.
     Replace {
         temporary: NamedTempFile,
+        unfinished: Unfinished,
         path: PathBuf,
     },
 }
@@ -105,6 +108,13 @@ impl Output {
         }
     }
 
+    /// Removes what is written of all files and directories that are not finished: for a program that is about to end without
+    /// dropping them, because of a signal. Whoever begins or finishes an output after that, in another thread, waits for the
+    /// end.
+    pub fn remove_unfinished() {
+        unfinished::remove_all();
+    }
+
     /// The error of a write, which names the output.
     pub fn failed(&self, source: io::Error) -> StorageError {
         StorageError::Write { name: self.name.clone(), source }
@@ -152,17 +162,18 @@ impl Target {
         // Through a symbolic link, the file it points to is replaced and not the link.
         let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let temporary = temporary_beside(&path, directory)?;
-        Ok(Target::Replace { temporary, path })
+        let (temporary, unfinished) =
+            Unfinished::create(|| temporary_beside(&path, directory), NamedTempFile::path)?;
+        Ok(Target::Replace { temporary, unfinished, path })
     }
 
     fn finish(self) -> io::Result<()> {
         match self {
             Target::Stream(mut stream) => stream.flush(),
             Target::Special(mut file) => file.flush(),
-            Target::Replace { temporary, path } => {
+            Target::Replace { temporary, unfinished, path } => {
                 temporary.as_file().sync_all()?;
-                temporary.persist(path).map(drop).map_err(|e| e.error)
+                unfinished.finish(|| temporary.persist(path).map(drop).map_err(|e| e.error))
             }
         }
     }

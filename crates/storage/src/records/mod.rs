@@ -15,6 +15,7 @@ use crate::error::{At, Problem};
 use json_array::JsonArray;
 use lines::JsonLines;
 pub(crate) use lines::TextLines;
+pub(crate) use table::Separator;
 pub use table::Table;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

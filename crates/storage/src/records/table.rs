@@ -7,13 +7,30 @@ use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 
 use super::recent::RecentBytes;
 use crate::error::{At, Place, Problem, StorageError};
+use crate::formats::is_tsv;
 use crate::source::{Counted, Decompressed, open_file};
 use crate::{Position, excerpt};
 
 /// A table with a header, read row by row: plain or gzip, in UTF-8.
 ///
-/// If there is a tab in the header, tabs separate fields and quotes are characters like others, as in the STS benchmark;
-/// else it is CSV with quotes.
+/// If the file's name ends in `.tsv`, or there is a tab in the header, tabs separate fields; else it is CSV with quotes.
+///
+/// Between tabs, quotes are characters like others, as in the STS benchmark. But where a program that quotes fields has
+/// written the table, they are taken away: all fields if all names of the header are quoted; and each whose first and last
+/// character is a quote and that has no quotes between them but doubled ones, at least once, which become one (what pandas and
+/// Python's `csv` write of a text with quotes in it).
+///
+/// ```
+/// use minilm_storage::Table;
+///
+/// let rows = &b"id\ttext\n1\t\"as it is\"\n2\t\"\"\"Who?\"\" he said.\"\n"[..];
+/// let mut table = Table::from_reader(rows, "texts.tsv")?;
+/// assert!(table.next_row()?);
+/// assert_eq!(table.field(1), "\"as it is\"");
+/// assert!(table.next_row()?);
+/// assert_eq!(table.field(1), "\"Who?\" he said.");
+/// # Ok::<(), minilm_storage::StorageError>(())
+/// ```
 ///
 /// ```
 /// use minilm_storage::Table;
@@ -28,13 +45,15 @@ use crate::{Position, excerpt};
 pub struct Table {
     name: String,
     separator: Separator,
+    /// Whether all fields between tabs may have quotes around them.
+    quoted: bool,
     reader: Reader<RecentBytes<Box<dyn Read + Send>>>,
     header: StringRecord,
     row: StringRecord,
 }
 
 #[derive(Clone, Copy)]
-enum Separator {
+pub(crate) enum Separator {
     Tab,
     Comma,
 }
@@ -48,7 +67,10 @@ impl Table {
     pub fn open(path: &Path) -> Result<Table, StorageError> {
         let name = path.display().to_string();
         match open_file(path) {
-            Ok((file, _)) => Table::from_reader(file, name),
+            Ok((file, _)) => {
+                let separator = is_tsv(path).then_some(Separator::Tab);
+                Table::counted(file, name, Position::new(None), separator)
+            }
             Err(source) => Err(StorageError::Read { name, source }),
         }
     }
@@ -62,30 +84,39 @@ impl Table {
         source: impl Read + Send + 'static,
         name: impl Into<String>,
     ) -> Result<Table, StorageError> {
-        Table::counted(source, name.into(), Position::new(None))
+        Table::counted(source, name.into(), Position::new(None), None)
     }
 
+    /// The header tells the separator, unless it is known.
     pub(crate) fn counted(
         source: impl Read + Send + 'static,
         name: String,
         position: Position,
+        separator: Option<Separator>,
     ) -> Result<Table, StorageError> {
         let source: Box<dyn Read + Send> = Box::new(Decompressed::new(Counted::new(source, position)));
         let mut source = RecentBytes::new(source);
-        let separator = if source.first_line().contains(&b'\t') { Separator::Tab } else { Separator::Comma };
+        let by_header = |header: &[u8]| match header.contains(&b'\t') {
+            true => Separator::Tab,
+            false => Separator::Comma,
+        };
+        let separator = separator.unwrap_or_else(|| by_header(source.first_line()));
         let mut builder = ReaderBuilder::new();
         match separator {
             Separator::Tab => builder.delimiter(b'\t').quoting(false),
             Separator::Comma => builder.delimiter(b','),
         };
         let (header, row) = (StringRecord::new(), StringRecord::new());
-        let mut table = Table { name, separator, reader: builder.from_reader(source), header, row };
+        let reader = builder.from_reader(source);
+        let mut table = Table { name, separator, quoted: false, reader, header, row };
         match table.reader.headers().cloned() {
             Ok(header) if header.is_empty() => {
                 Err(table.error(None, "expected a table with a header, found nothing"))
             }
             Ok(header) => {
+                table.quoted = header.iter().all(|name| unquoted(name, true).is_some());
                 table.header = header;
+                unquote(&mut table.header, separator, table.quoted);
                 Ok(table)
             }
             Err(error) => Err(table.failed(error)),
@@ -136,6 +167,7 @@ impl Table {
             let begin = position.byte();
             self.reader.get_mut().forget(begin);
         }
+        unquote(&mut self.row, self.separator, self.quoted);
         found.map_err(|error| self.failed(error))
     }
 
@@ -179,11 +211,55 @@ impl Table {
     }
 }
 
+/// Takes away the quotes of fields between tabs; of others the reader has done so.
+fn unquote(row: &mut StringRecord, separator: Separator, quoted: bool) {
+    if matches!(separator, Separator::Tab) && row.iter().any(|field| unquoted(field, quoted).is_some()) {
+        let fields = row.iter().map(|field| unquoted(field, quoted).unwrap_or_else(|| field.to_owned()));
+        let mut plain: StringRecord = fields.collect();
+        plain.set_position(row.position().cloned());
+        *row = plain;
+    }
+}
+
+/// A field without the quotes around it, if it has some: `quoted` says that these are expected. If not, a text may begin and
+/// end with quotes of its own, and only doubled ones inside tell that they are not (or nothing inside, which is how Python
+/// writes an empty text that is alone in its row).
+fn unquoted(field: &str, quoted: bool) -> Option<String> {
+    let inner = field.strip_prefix('"')?.strip_suffix('"')?;
+    let (quotes, doubled) = (inner.matches('"').count(), inner.matches("\"\"").count());
+    let by_program = quoted || doubled > 0 || inner.is_empty();
+    (by_program && quotes == 2 * doubled).then(|| inner.replace("\"\"", "\""))
+}
+
 impl Separator {
     fn name(self) -> &'static str {
         match self {
             Separator::Tab => "tabs",
             Separator::Comma => "commas",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_of_a_program_are_taken_away_and_those_of_a_text_stay() {
+        for (field, alone, in_quoted_table) in [
+            ("plain", None, None),
+            ("\"", None, None),
+            ("\"\"", Some(""), Some("")),
+            ("\"a text in quotes\"", None, Some("a text in quotes")),
+            ("\"an \"\"odd\"\" word\"", Some("an \"odd\" word"), Some("an \"odd\" word")),
+            ("\"\"\"all\"\"\"", Some("\"all\""), Some("\"all\"")),
+            ("\"\"\"\"", Some("\""), Some("\"")),
+            ("\"one\" and \"two\"", None, None),
+            ("\"a \"\"b\" c\"", None, None),
+            ("\"begins", None, None),
+        ] {
+            assert_eq!(unquoted(field, false).as_deref(), alone, "{field}");
+            assert_eq!(unquoted(field, true).as_deref(), in_quoted_table, "{field}");
         }
     }
 }

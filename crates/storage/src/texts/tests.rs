@@ -94,6 +94,28 @@ fn a_table_has_texts_in_a_column() {
 }
 
 #[test]
+fn tabs_separate_fields_and_quotes_are_taken_away_that_a_program_has_written() {
+    let tsv = |table: &str| texts(table, TextFormat::Tsv);
+    assert_eq!(tsv("text\na, \"b\", c\n\"as it is\"\n"), ["a, \"b\", c", "\"as it is\""]);
+    // Of Python's `csv`, by default, with all fields quoted, and of a single column.
+    let expected = ["\"Who?\" he said.", "as it is", "\"whole\""];
+    let minimal = "id\ttext\r\n1\t\"\"\"Who?\"\" he said.\"\r\n2\tas it is\r\n3\t\"\"\"whole\"\"\"\r\n";
+    let all = "\"id\"\t\"text\"\r\n\"1\"\t\"\"\"Who?\"\" he said.\"\r\n\"2\"\t\"as it is\"\r\n\"3\"\t\"\"\"whole\"\"\"\r\n";
+    for table in [minimal, all] {
+        assert_eq!(tsv(table), expected);
+        assert_eq!(texts(table, TextFormat::Csv), expected);
+    }
+    assert_eq!(tsv("text\r\n\"\"\r\n\"a, b\"\r\n\"say \"\"a\"\"\"\r\n"), ["", "\"a, b\"", "say \"a\""]);
+    // A line is a row, and the error is in its line.
+    let two_lines = "id\ttext\n1\t\"\"\"a\"\"\"\n2\t\"one\ntwo\"\n";
+    refuses(
+        two_lines,
+        &of(TextFormat::Tsv),
+        "in:4: expected 2 fields between tabs, as in the header, found 1",
+    );
+}
+
+#[test]
 fn ids_are_strings_or_integers() {
     let item = |id: Id, text: &str| TextItem { id: Some(id), text: text.to_owned() };
     let options = of(TextFormat::Jsonl).id_field("key");

@@ -104,3 +104,9 @@ fn readers_writers_and_vectors_go_to_other_threads() {
     sent::<EmbeddingWriter>();
     shared::<StoredVectors>();
 }
+
+#[test]
+fn vectors_say_what_they_are() {
+    let stored = vectors(&fixture("f4.npy"), &VectorOptions::default()).unwrap();
+    assert_eq!(format!("{stored:?}"), "StoredVectors { len: 5, dimension: 6, mapped: true, .. }");
+}

@@ -1,8 +1,10 @@
 //! What NumPy, safetensors, pyarrow and polars wrote: `fixtures/storage.py`.
 
+use std::io::Write;
+
 use minilm_storage::{Id, StoredVectors, VectorOptions};
 
-use super::{fixture, vectors};
+use super::{fixture, vectors, written};
 
 const TEXTS: [&str; 5] = ["one", "two words", "", "ünïcödé 日本 🦀", "a \"quoted\", text\nof two lines"];
 const DIMENSION: usize = 6;
@@ -69,11 +71,28 @@ fn tables_of_text_are_read() {
     assert_eq!(stored.ids().unwrap(), ids());
 }
 
+#[test]
+fn vectors_are_in_whatever_texts_are_in() {
+    let lines = b"{\"embedding\": [0.5, 1]}\n{\"embedding\": [2, 3.25]}\n";
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(lines).unwrap();
+    for (name, bytes) in [
+        ("vectors.jsonl.gz", gzip.finish().unwrap()),
+        ("vectors.tsv", b"id\tembedding\n7\t[0.5, 1]\n8\t[2, 3.25]\n".to_vec()),
+        // There is no tab that would tell.
+        ("alone.tsv", b"embedding\n[0.5, 1]\n[2, 3.25]\n".to_vec()),
+    ] {
+        let (_directory, path) = written(name, bytes);
+        let stored = vectors(&path, &VectorOptions::default()).unwrap();
+        assert_eq!((stored.as_slice(), stored.dimension()), (&[0.5, 1.0, 2.0, 3.25][..], 2), "{name}");
+    }
+}
+
 #[cfg(feature = "arrow")]
 mod columns {
     use std::fs::File;
 
-    use minilm_storage::{EmbeddingFormat, Nulls, TextFormat, TextOptions, TextReader};
+    use minilm_storage::{Nulls, TextFormat, TextOptions, TextReader};
 
     use super::super::{says, texts};
     use super::*;
@@ -168,17 +187,17 @@ mod columns {
         for name in PYARROW {
             for field in ["embedding", "list64", "half"] {
                 let options = VectorOptions::default().field(field).id_field("key");
-                let stored = vectors(&fixture(name), &with_format(options, name)).unwrap();
+                let stored = vectors(&fixture(name), &options).unwrap();
                 assert_expected(&stored);
                 assert_eq!(stored.ids().unwrap(), ids());
             }
-            let options = with_format(VectorOptions::default().field("codes"), name);
+            let options = VectorOptions::default().field("codes");
             let codes = StoredVectors::<i8>::open_as(fixture(name), &options).unwrap();
             assert_eq!((codes.as_slice(), codes.dimension()), (&expected_integers()[..], DIMENSION));
         }
         for name in POLARS {
             for field in ["embedding", "list"] {
-                let options = with_format(VectorOptions::default().field(field), name);
+                let options = VectorOptions::default().field(field);
                 assert_expected(&vectors(&fixture(name), &options).unwrap());
             }
         }
@@ -196,15 +215,10 @@ mod columns {
                 ("text", ": column \"text\" is Utf8, expected a list of float32"),
                 ("vector", ": there is no column \"vector\"; found \"key\""),
             ] {
-                let options = with_format(VectorOptions::default().field(field), name);
+                let options = VectorOptions::default().field(field);
                 says(vectors(&path, &options), &path, message);
             }
         }
-    }
-
-    /// What cannot be told by the name: streams.
-    fn with_format(options: VectorOptions, name: &str) -> VectorOptions {
-        if name.ends_with(".arrows") { options.format(EmbeddingFormat::Arrow) } else { options }
     }
 
     #[test]

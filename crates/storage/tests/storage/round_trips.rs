@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use minilm_storage::{
     Components, ElementType, EmbeddingFormat, EmbeddingRow, EmbeddingSchema, EmbeddingWriter, Id, IdType,
-    Output, StoredVectors, TextOptions, VectorOptions,
+    Output, StorageError, StoredVectors, TextOptions, VectorOptions,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -308,7 +308,7 @@ fn changed<'a>(mut row: EmbeddingRow<'a>, change: impl Fn(&mut EmbeddingRow<'a>)
 #[test]
 fn rows_of_another_schema_are_refused() {
     let id = Id::from(7);
-    let name = Id::from("seven");
+    let name = Id::from("se\u{1b}ven");
     let vector: Components<'_> = (&[1.0f32, 2.0][..]).into();
     let schema = EmbeddingSchema::new(2).ids(IdType::Integer).texts().tokens();
     let row = EmbeddingRow::new(vector).id(&id).text("x").tokens(3, false);
@@ -322,7 +322,7 @@ fn rows_of_another_schema_are_refused() {
             "expected a vector of 2 float32, found 2 int8",
         ),
         (changed(row, |row| row.id = None), "expected an id that is an integer, found none"),
-        (row.id(&name), "expected an id that is an integer, found a string: seven"),
+        (row.id(&name), "expected an id that is an integer, found a string: \"se\\u{1b}ven\""),
         (changed(row, |row| row.text = None), "expected a text, found none"),
         (changed(row, |row| row.tokens = None), "expected a count of tokens, found none"),
     ] {
@@ -334,6 +334,61 @@ fn rows_of_another_schema_are_refused() {
     let output = Output::stream(std::io::sink(), "a pipe");
     let error = EmbeddingWriter::new(output, EmbeddingFormat::Npy, schema).err().unwrap().to_string();
     assert_eq!(error, "cannot write a pipe: npy has no ids");
+}
+
+/// JSON would have a null, which nothing reads as a number again.
+#[test]
+fn text_has_no_numbers_that_are_not_finite() {
+    let vectors = [[1.0, 2.0], [0.5, f32::NAN], [f32::NEG_INFINITY, 0.0]];
+    for &format in FORMATS {
+        let output = Output::stream(std::io::sink(), "a pipe");
+        let mut writer = EmbeddingWriter::new(output, format, EmbeddingSchema::new(2)).unwrap();
+        let mut written = vectors.iter().map(|vector| writer.write([EmbeddingRow::new(&vector[..])]));
+        assert!(written.next().unwrap().is_ok());
+        for found in ["component 1 of the vector is NaN", "component 0 of the vector is -inf"] {
+            match written.next().unwrap() {
+                Ok(()) => assert!(!format.is_text(), "{format}"),
+                Err(error) => {
+                    let reason = format!("{found}, and {format} has finite numbers alone");
+                    assert_eq!(error.to_string(), format!("cannot write row 1 to a pipe: {reason}"));
+                    assert!(format.is_text(), "{format}");
+                }
+            }
+        }
+    }
+}
+
+/// As a reader that has gone away.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+#[test]
+fn what_the_output_says_is_passed_on() {
+    let vector = [0.5f32; 4096];
+    for &format in FORMATS {
+        let written =
+            EmbeddingWriter::new(Output::stream(Closed, "a pipe"), format, EmbeddingSchema::new(4096))
+                .and_then(|mut writer| {
+                    // Some formats write many rows at once, and some all of them in the end.
+                    (0..1000).try_for_each(|_| writer.write([EmbeddingRow::new(&vector[..])]))?;
+                    writer.finish()
+                });
+        match written {
+            Err(StorageError::Write { source, .. }) => {
+                assert_eq!(source.kind(), std::io::ErrorKind::BrokenPipe, "{format}: {source}");
+            }
+            other => panic!("{format}: {other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
-//! All texts of an input in memory, and their vectors: what similarity and clusters are computed from.
+//! All texts of an input in memory, and vectors of texts: what is compared, searched for and put together.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use minilm::storage::{StorageError, StoredVectors, VectorOptions};
 use minilm::{Embeddings, SentenceTransformer};
@@ -10,7 +9,7 @@ use crate::arguments::{EncodeArguments, InputArguments};
 use crate::error::CliError;
 use crate::input::{Input, place_of};
 use crate::model::warn_of_truncated_texts;
-use crate::progress::EmbedBar;
+use crate::progress::{Extent, with_bar};
 
 /// The texts of a file or of standard input; never none.
 pub(crate) fn read_texts(path: &Path, reading: &InputArguments) -> Result<Vec<String>, CliError> {
@@ -23,14 +22,19 @@ pub(crate) fn read_texts(path: &Path, reading: &InputArguments) -> Result<Vec<St
     Ok(texts)
 }
 
-/// The vectors of a file, of which there is one for each text.
-pub(crate) fn read_vectors(path: &Path, texts: usize) -> Result<StoredVectors, CliError> {
-    let stored = StoredVectors::open(path, &VectorOptions::default()).map_err(|error| match error {
+/// The vectors of a file.
+pub(crate) fn open_vectors(path: &Path) -> Result<StoredVectors, CliError> {
+    StoredVectors::open(path, &VectorOptions::default()).map_err(|error| match error {
         StorageError::UnknownFormat { .. } => {
             CliError::Advised { error, advice: "name it as what it is".to_owned() }
         }
         error => error.into(),
-    })?;
+    })
+}
+
+/// The vectors of a file, of which there is one for each text.
+pub(crate) fn read_vectors(path: &Path, texts: usize) -> Result<StoredVectors, CliError> {
+    let stored = open_vectors(path)?;
     if stored.len() != texts {
         let reason = format!("it has {} vectors, and there are {texts} texts", stored.len());
         return Err(CliError::Input { place: path.display().to_string(), reason });
@@ -44,16 +48,8 @@ pub(crate) fn encode(
     texts: &[String],
     arguments: &EncodeArguments,
 ) -> Result<Embeddings, CliError> {
-    let mut options = arguments.options();
-    let bar = if arguments.model.source.quiet { None } else { EmbedBar::of_texts(texts.len()).map(Arc::new) };
-    if let Some(bar) = &bar {
-        options = options.progress(bar.clone());
-    }
-    let vectors = model.encode_batch(texts, &options);
-    if let Some(bar) = &bar {
-        bar.finish();
-    }
-    let vectors = vectors?;
+    let (quiet, extent) = (arguments.model.source.quiet, Extent::Texts(texts.len()));
+    let vectors = with_bar(quiet, extent, arguments.options(), |options| model.encode_batch(texts, options))?;
     let cut = vectors.token_counts().iter().filter(|count| count.truncated()).count();
     warn_of_truncated_texts(model, cut, texts.len());
     Ok(vectors)

@@ -1,8 +1,6 @@
 //! `minilm index`: texts and their vectors in a directory, to be searched.
 
-use std::sync::Arc;
-
-use minilm::storage::{StoredVectors, VectorOptions};
+use minilm::storage::StoredVectors;
 use minilm::{
     EncodeOptions, IndexError, IndexOptions, IndexWriter, SentenceTransformer, StreamError, cos_sim,
 };
@@ -10,9 +8,10 @@ use minilm::{
 use crate::arguments::IndexArguments;
 use crate::error::CliError;
 use crate::input::{Input, place_of};
-use crate::model::{load, name_of, warn_of_truncated_texts};
-use crate::progress::EmbedBar;
+use crate::model::{name_of, warn_of_truncated_texts};
+use crate::progress::{Extent, with_bar};
 use crate::stderr::say;
+use crate::texts::open_vectors;
 
 /// How similar two vectors of a text are at least that are meant to be the same: more than those in bf16 and in f32 are, and other
 /// programs', and less than those of another model, or with another prompt.
@@ -29,46 +28,27 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
         return Err(CliError::Input { place, reason });
     }
     let vectors = match &arguments.vectors {
-        Some(path) => Some((path, StoredVectors::open(path, &VectorOptions::default())?)),
+        Some(path) => Some((path, open_vectors(path)?)),
         None => None,
     };
 
     let quiet = arguments.encode.model.source.quiet;
-    let model = load(&arguments.encode.model, arguments.encode.threads)?;
-    let mut encode = arguments.encode.options();
+    let model = arguments.encode.load()?;
+    let encode = arguments.encode.options();
     if let (Some((path, vectors)), Some(first)) = (&vectors, &first) {
         let place = path.display().to_string();
         check_first_vector(&model, &encode, &first.text, vectors)?
             .map_err(|reason| CliError::Input { place, reason })?;
     }
-    let bar = if quiet { None } else { EmbedBar::of_input(position).map(Arc::new) };
-    if let Some(bar) = &bar {
-        encode = encode.progress(bar.clone());
-    }
-    let options = IndexOptions::default().encode(encode);
-    let mut writer = if arguments.append {
-        IndexWriter::open(&arguments.output, &model, &options)?
-    } else {
-        IndexWriter::create(&arguments.output, &model, &options).map_err(|error| match error {
-            IndexError::Exists { .. } => CliError::Options(format!("{error} (--append adds to an index)")),
-            error => error.into(),
-        })?
-    };
-    if arguments.discard_interrupted {
-        let discarded = writer.discard_interrupted()?;
-        if discarded > 0 && !quiet {
-            let index = arguments.output.display();
-            say!("took {discarded} texts of an interrupted build out of {index}");
-        }
-    }
     let texts = first.map(Ok).into_iter().chain(texts);
-    let added = match &vectors {
-        None => writer.add(texts),
-        Some((_, vectors)) => writer.add_encoded(texts, vectors.vectors()),
-    };
-    if let Some(bar) = &bar {
-        bar.finish();
-    }
+    let (added, all) = with_bar(quiet, Extent::Input(position), encode, |encode| {
+        let mut writer = writer(arguments, &model, &IndexOptions::default().encode(encode.clone()))?;
+        let added = match &vectors {
+            None => writer.add(texts),
+            Some((_, vectors)) => writer.add_encoded(texts, vectors.vectors()),
+        };
+        Ok::<_, CliError>((added, writer.len()))
+    })?;
     let added = added.map_err(|error| match error {
         StreamError::Source(error) => error,
         StreamError::Encode(error) => error.into(),
@@ -88,10 +68,34 @@ pub(crate) fn run(arguments: &IndexArguments) -> Result<(), CliError> {
             0 => String::new(),
             n => format!(" to {n} of an interrupted build"),
         };
-        let (texts, all, index) = (added.texts, writer.len(), arguments.output.display());
+        let (texts, index) = (added.texts, arguments.output.display());
         say!("added {texts} texts{resumed}; {index} has {all}");
     }
     Ok(())
+}
+
+/// Of the index that the arguments name, without what an interrupted build left if they say so.
+fn writer<'m>(
+    arguments: &IndexArguments,
+    model: &'m SentenceTransformer,
+    options: &IndexOptions,
+) -> Result<IndexWriter<'m>, CliError> {
+    let mut writer = if arguments.append {
+        IndexWriter::open(&arguments.output, model, options)?
+    } else {
+        IndexWriter::create(&arguments.output, model, options).map_err(|error| match error {
+            IndexError::Exists { .. } => CliError::Options(format!("{error} (--append adds to an index)")),
+            error => error.into(),
+        })?
+    };
+    if arguments.discard_interrupted {
+        let discarded = writer.discard_interrupted()?;
+        if discarded > 0 && !arguments.encode.model.source.quiet {
+            let index = arguments.output.display();
+            say!("took {discarded} texts of an interrupted build out of {index}");
+        }
+    }
+    Ok(writer)
 }
 
 /// That the first vector is what the model gives for the first text. What else is wrong with vectors, the index finds out itself.

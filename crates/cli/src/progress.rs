@@ -63,11 +63,6 @@ pub(crate) fn with_bar<T>(
 }
 
 impl EmbedBar {
-    /// Of an input that is read meanwhile. None if nobody would see it.
-    pub(crate) fn of_input(input: Position) -> Option<EmbedBar> {
-        EmbedBar::visible(Extent::Input(input))
-    }
-
     /// Of so many texts. None if nobody would see it.
     pub(crate) fn of_texts(texts: usize) -> Option<EmbedBar> {
         EmbedBar::visible(Extent::Texts(texts))

@@ -35,10 +35,11 @@ impl Lock {
 
 /// That a new index may be made in a directory. Gives what there is of one whose first texts were never all added.
 pub(super) fn begun(directory: &Path) -> Result<Option<Manifest>, IndexError> {
-    let exists = |found: String| IndexError::Exists { directory: directory.to_owned(), found };
     match Manifest::read(directory) {
         Ok(manifest) if manifest.is_first_build() => return Ok(Some(manifest)),
-        Ok(manifest) => return Err(exists(format!("is an index of {} texts", manifest.rows()))),
+        Ok(manifest) => {
+            return Err(IndexError::Exists { directory: directory.to_owned(), texts: manifest.rows() });
+        }
         Err(IndexError::NotAnIndex { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -48,7 +49,8 @@ pub(super) fn begun(directory: &Path) -> Result<Option<Manifest>, IndexError> {
         let name = entry.map_err(IndexError::io(directory))?.file_name();
         let unfinished = locked && name.to_str().is_some_and(Output::is_temporary);
         if name != LOCK && !unfinished {
-            return Err(exists(format!("has other files, {} among them", name.display())));
+            let found = name.display().to_string();
+            return Err(IndexError::NotEmpty { directory: directory.to_owned(), found });
         }
     }
     Ok(None)

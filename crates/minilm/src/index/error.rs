@@ -37,12 +37,27 @@ pub enum IndexError {
         directory: PathBuf,
     },
 
-    /// A new index was asked for where something is already.
-    #[error("{directory} {found}; a new index needs a directory that is empty or not there", directory = directory.display())]
+    /// A new index was asked for where one is already.
+    #[error(
+        "{directory} is an index of {texts} texts; a new index needs a directory that is empty or not there",
+        directory = directory.display()
+    )]
     Exists {
         /// Where.
         directory: PathBuf,
-        /// What is there.
+        /// How many texts it has.
+        texts: usize,
+    },
+
+    /// A new index was asked for where something else is.
+    #[error(
+        "{directory} has other files, {found} among them; a new index needs a directory that is empty or not there",
+        directory = directory.display()
+    )]
+    NotEmpty {
+        /// Where.
+        directory: PathBuf,
+        /// The name of one.
         found: String,
     },
 

@@ -35,7 +35,7 @@ impl<'m> IndexWriter<'m> {
     ///
     /// # Errors
     ///
-    /// [`IndexError::Exists`] if there is anything else; [`IndexError::OtherModel`] and [`IndexError::OtherOption`] if texts are
+    /// [`IndexError::Exists`] and [`IndexError::NotEmpty`] if there is anything else; [`IndexError::OtherModel`] and [`IndexError::OtherOption`] if texts are
     /// there that were encoded otherwise; [`IndexError::Locked`]; [`IndexError::Io`].
     pub fn create(
         directory: impl AsRef<Path>,

@@ -9,7 +9,6 @@ use serde::Serialize;
 use crate::arguments::SearchArguments;
 use crate::error::CliError;
 use crate::label::one_line;
-use crate::model::load;
 use crate::output::Output;
 use crate::texts::read_texts;
 
@@ -50,7 +49,7 @@ pub(crate) fn run(arguments: &SearchArguments) -> Result<(), CliError> {
             "warning: the build of {place} was interrupted; only its first {texts} texts are searched"
         );
     }
-    let model = load(&arguments.encode.model, arguments.encode.threads)?;
+    let model = arguments.encode.load()?;
     let mut options = SearchOptions::default()
         .top_k(arguments.top_k)
         .threads(arguments.encode.threads)

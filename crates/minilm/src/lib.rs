@@ -43,6 +43,8 @@
 //! The model, its vectors and its index are in the root, and so are the functions that sentence-transformers has, under its
 //! names. Each other use has a module, and everything of it is there.
 
+#![deny(missing_debug_implementations)]
+
 mod calibration;
 mod centred;
 pub mod chunking;

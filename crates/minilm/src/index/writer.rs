@@ -35,8 +35,8 @@ impl<'m> IndexWriter<'m> {
     ///
     /// # Errors
     ///
-    /// [`IndexError::Exists`] and [`IndexError::NotEmpty`] if there is anything else; [`IndexError::OtherModel`] and [`IndexError::OtherOption`] if texts are
-    /// there that were encoded otherwise; [`IndexError::Locked`]; [`IndexError::Io`].
+    /// [`IndexError::Exists`] and [`IndexError::NotEmpty`] if there is anything else; [`IndexError::OtherModel`] and
+    /// [`IndexError::OtherOption`] if texts are there that were encoded otherwise; [`IndexError::Locked`]; [`IndexError::Io`].
     pub fn create(
         directory: impl AsRef<Path>,
         model: &'m SentenceTransformer,

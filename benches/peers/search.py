@@ -41,7 +41,7 @@ def busy_seconds() -> float:
 
 
 def rest() -> None:
-    """Waits for a quiet moment; after some seconds without one goes on all the same. Leaves no rows in the caches."""
+    """Waits for a quiet moment, some seconds at most, and leaves no rows in the caches."""
     for _ in range(PATIENCE):
         before = busy_seconds()
         time.sleep(REST)

@@ -45,8 +45,8 @@ def markdown(results: dict[str, Any]) -> str:
         f"at commit {machine['commit']}, {results['scan']['isa']}; numpy {results['versions']['numpy']}, "
         f'faiss {results["versions"]["faiss"]}. Medians of {rounds} rounds, everybody in turn. "Of read": of '
         "the rate at which `minilm_kernels::peak::read` reads the same rows with as many threads, just before"
-        " and after; the median of the rounds' ratios; no rows are in the caches when either begins. `minilm` "
-        "is the kernel over rows in huge pages, where the line does not say otherwise.",
+        " and after; the median of the rounds' ratios; no rows are in the caches when either begins. "
+        "`minilm` is the kernel over rows in huge pages, where the line does not say otherwise.",
         "",
     ]
     for kind, name in KINDS.items():

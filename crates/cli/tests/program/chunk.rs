@@ -164,9 +164,9 @@ fn nothing_is_left_of_a_file_when_a_character_does_not_fit() {
     let files = Files::new();
     let document = files.write("document.txt", "the cat. 각");
     let output = files.path("chunks.jsonl");
-    // The three letters of the syllable are a token each for the real model.
+    // The three letters of the syllable are a token each for the real model, of whose fetching nothing is to be said.
     refuses(
-        minilm(&["chunk", "-i", &document, "-o", &output, "--max-tokens", "3", "--json"]),
+        minilm(&["chunk", "-q", "-i", &document, "-o", &output, "--max-tokens", "3", "--json"]),
         &["the character '각' at byte 9 has 5 tokens", "expected at most 3"],
     );
     assert_eq!(files.names(), ["document.txt"]);

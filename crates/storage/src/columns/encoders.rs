@@ -25,18 +25,46 @@ const BATCH_BYTES: usize = 4 << 20;
 /// From how many bytes on batches are a row group of Parquet.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 
-pub(crate) struct ParquetEncoder {
-    to: ArrowWriter<Output>,
+/// Collects rows and writes them batch by batch.
+pub(crate) struct ColumnEncoder<W> {
+    to: W,
     rows: Rows,
 }
 
-pub(crate) struct IpcEncoder {
-    to: FileWriter<Output>,
-    rows: Rows,
+/// What batches are written by.
+trait BatchWriter: Sized + Send {
+    fn write_batch(&mut self, batch: &RecordBatch) -> io::Result<()>;
+
+    /// Writes what belongs behind the last batch.
+    fn into_output(self) -> io::Result<Output>;
 }
 
-impl ParquetEncoder {
-    pub(crate) fn begin(to: Output, schema: &EmbeddingSchema) -> io::Result<Box<dyn Encoder>> {
+impl BatchWriter for ArrowWriter<Output> {
+    fn write_batch(&mut self, batch: &RecordBatch) -> io::Result<()> {
+        self.write(batch).map_err(parquet_error)?;
+        if self.in_progress_size() >= ROW_GROUP_BYTES {
+            self.flush().map_err(parquet_error)?;
+        }
+        Ok(())
+    }
+
+    fn into_output(self) -> io::Result<Output> {
+        self.into_inner().map_err(parquet_error)
+    }
+}
+
+impl BatchWriter for FileWriter<Output> {
+    fn write_batch(&mut self, batch: &RecordBatch) -> io::Result<()> {
+        self.write(batch).map_err(arrow_error)
+    }
+
+    fn into_output(self) -> io::Result<Output> {
+        self.into_inner().map_err(arrow_error)
+    }
+}
+
+impl ColumnEncoder<ArrowWriter<Output>> {
+    pub(crate) fn parquet(to: Output, schema: &EmbeddingSchema) -> io::Result<Box<dyn Encoder>> {
         let rows = Rows::new(schema)?;
         // Floats are neither the same nor in an order: a dictionary would be in vain, and least and greatest say nothing.
         let components = ColumnPath::new(["embedding", "list", "item"].map(str::to_owned).to_vec());
@@ -47,52 +75,22 @@ impl ParquetEncoder {
             .set_column_statistics_enabled(components, EnabledStatistics::None)
             .build();
         let to = ArrowWriter::try_new(to, rows.schema.clone(), Some(properties)).map_err(parquet_error)?;
-        Ok(Box::new(ParquetEncoder { to, rows }))
-    }
-
-    fn write_batch(&mut self) -> io::Result<()> {
-        self.to.write(&self.rows.take()?).map_err(parquet_error)?;
-        if self.to.in_progress_size() >= ROW_GROUP_BYTES {
-            self.to.flush().map_err(parquet_error)?;
-        }
-        Ok(())
+        Ok(Box::new(ColumnEncoder { to, rows }))
     }
 }
 
-impl Encoder for ParquetEncoder {
-    fn row(&mut self, row: &EmbeddingRow<'_>) -> io::Result<()> {
-        self.rows.add(row);
-        if self.rows.bytes >= BATCH_BYTES { self.write_batch() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn finish(mut self: Box<Self>) -> io::Result<Output> {
-        if self.rows.bytes > 0 {
-            self.write_batch()?;
-        }
-        self.to.into_inner().map_err(parquet_error)
-    }
-}
-
-impl IpcEncoder {
-    pub(crate) fn begin(to: Output, schema: &EmbeddingSchema) -> io::Result<Box<dyn Encoder>> {
+impl ColumnEncoder<FileWriter<Output>> {
+    pub(crate) fn ipc(to: Output, schema: &EmbeddingSchema) -> io::Result<Box<dyn Encoder>> {
         let rows = Rows::new(schema)?;
         let to = FileWriter::try_new(to, &rows.schema).map_err(arrow_error)?;
-        Ok(Box::new(IpcEncoder { to, rows }))
-    }
-
-    fn write_batch(&mut self) -> io::Result<()> {
-        self.to.write(&self.rows.take()?).map_err(arrow_error)
+        Ok(Box::new(ColumnEncoder { to, rows }))
     }
 }
 
-impl Encoder for IpcEncoder {
+impl<W: BatchWriter> Encoder for ColumnEncoder<W> {
     fn row(&mut self, row: &EmbeddingRow<'_>) -> io::Result<()> {
         self.rows.add(row);
-        if self.rows.bytes >= BATCH_BYTES { self.write_batch() } else { Ok(()) }
+        if self.rows.bytes >= BATCH_BYTES { self.to.write_batch(&self.rows.take()?) } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -101,9 +99,9 @@ impl Encoder for IpcEncoder {
 
     fn finish(mut self: Box<Self>) -> io::Result<Output> {
         if self.rows.bytes > 0 {
-            self.write_batch()?;
+            self.to.write_batch(&self.rows.take()?)?;
         }
-        self.to.into_inner().map_err(arrow_error)
+        self.to.into_output()
     }
 }
 

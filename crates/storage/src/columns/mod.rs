@@ -20,7 +20,7 @@ use crate::{EmbeddingFormat, excerpt};
 use arrays::{Ids, Lists};
 pub(crate) use arrays::{floats, numbers};
 use batches::Batches;
-pub(crate) use encoders::{IpcEncoder, ParquetEncoder};
+pub(crate) use encoders::ColumnEncoder;
 pub use guarded::is_panic_caught;
 pub(crate) use texts::{ipc_file_texts, ipc_texts, parquet_texts};
 

@@ -332,9 +332,9 @@ impl EmbeddingWriter {
             EmbeddingFormat::Npy => npy::NpyEncoder::begin(to, &schema),
             EmbeddingFormat::Safetensors => safetensors::SafetensorsEncoder::begin(to, &schema),
             #[cfg(feature = "arrow")]
-            EmbeddingFormat::Parquet => crate::columns::ParquetEncoder::begin(to, &schema),
+            EmbeddingFormat::Parquet => crate::columns::ColumnEncoder::parquet(to, &schema),
             #[cfg(feature = "arrow")]
-            EmbeddingFormat::Arrow => crate::columns::IpcEncoder::begin(to, &schema),
+            EmbeddingFormat::Arrow => crate::columns::ColumnEncoder::ipc(to, &schema),
             // `check` has said more.
             #[cfg(not(feature = "arrow"))]
             EmbeddingFormat::Parquet | EmbeddingFormat::Arrow => Err(io::ErrorKind::Unsupported.into()),

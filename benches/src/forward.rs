@@ -2,9 +2,9 @@
 //!
 //! The pass runs the encoder's kernels in the encoder's order on random weights of all six layers (43 MB in f32, which
 //! no L2 holds): all but attention is done for a piece of rows after the other, and each product fetches the weights of the
-//! next, as in `crates/bert/src/forward.rs` by rows on one thread. In bf16 and int8, what goes into a product is narrowed
+//! next, as in `crates/encoder/src/forward.rs` by rows on one thread. In bf16 and int8, what goes into a product is narrowed
 //! before it; in bf16 the last layer has queries, keys and values, attention and its output in f32, as the encoder
-//! (`LayerPrecision` in `crates/bert/src/load.rs`). GELU is fused with a product and softmax with attention, so they cannot
+//! (`LayerPrecision` in `crates/encoder/src/load.rs`). GELU is fused with a product and softmax with attention, so they cannot
 //! be timed inside it: they run by themselves between the layers, on as many elements as the layer has, in blocks in L1 as
 //! the fused kernels see them, and their time is set in relation to that of the pass around them. The softmax of bf16 is a
 //! part of its attention alone; that of the last layer, in f32, is left in its attention as well.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use minilm_bert::{Arena, Lead};
+use minilm_encoder::{Arena, Lead};
 use minilm_kernels::{cls_pool, l2_normalize, max_pool, mean_pool};
 use minilm_tokenizer::Tokens;
 
@@ -50,7 +50,7 @@ impl SentenceTransformer {
     ///
     /// # Errors
     ///
-    /// [`Error::Tokenizer`] if the tokenizer cannot express the text; [`Error::Bert`] if it gives an id that the
+    /// [`Error::Tokenizer`] if the tokenizer cannot express the text; [`Error::Encoder`] if it gives an id that the
     /// encoder has no embedding for, which a model's own tokenizer does not.
     pub fn encode(&self, text: &str) -> Result<Vec<f32>, Error> {
         let mut vector = vec![0.0; self.encoder.config().hidden_size];

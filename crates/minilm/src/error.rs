@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use minilm_bert::BertError;
+use minilm_encoder::EncoderError;
 use minilm_kernels::UnavailableIsa;
 use minilm_storage::VectorsError;
 use minilm_tokenizer::TokenizerError;
@@ -23,7 +23,7 @@ pub enum Error {
 
     /// The encoder's config is not understood, or a token does not fit the encoder.
     #[error(transparent)]
-    Bert(BertError),
+    Encoder(EncoderError),
 
     /// The weights file is malformed, or a tensor is missing, of another type or of another shape.
     #[error(transparent)]
@@ -82,11 +82,11 @@ pub enum Error {
 }
 
 /// What is wrong with the weights is found in one place, whoever noticed it.
-impl From<BertError> for Error {
-    fn from(error: BertError) -> Error {
+impl From<EncoderError> for Error {
+    fn from(error: EncoderError) -> Error {
         match error {
-            BertError::Weights(error) => Error::Weights(error),
-            error => Error::Bert(error),
+            EncoderError::Weights(error) => Error::Weights(error),
+            error => Error::Encoder(error),
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use minilm_bert::{BertConfig, BertEncoder, EncoderOptions, PackedCacheStatus, Workers};
+use minilm_encoder::{Encoder, EncoderConfig, EncoderOptions, PackedCacheStatus, Workers};
 use minilm_kernels::{Isa, Precision};
 use minilm_tokenizer::{Tokenizer, Tokens};
 use minilm_weights::{FloatType, WeightsFile};
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub struct SentenceTransformer {
     pub(crate) tokenizer: Tokenizer,
-    pub(crate) encoder: BertEncoder,
+    pub(crate) encoder: Encoder,
     /// Whether texts are lower-cased whatever `tokenizer.json` says.
     pub(crate) do_lower_case: bool,
     pub(crate) pooling: Pooling,
@@ -71,7 +71,7 @@ impl SentenceTransformer {
         let ModelSettings { prompts, truncate_dim, similarity } = ModelSettings::read(resolved.directory())?;
         let transformer = &pipeline.transformer;
 
-        let config = BertConfig::from_file(transformer.join(folder::CONFIG))?;
+        let config = EncoderConfig::from_file(transformer.join(folder::CONFIG))?;
         let settings = TextSettings::read(transformer, config.max_position_embeddings)?;
         let tokenizer_path = transformer.join(folder::TOKENIZER);
         let mut tokenizer = Tokenizer::from_file(&tokenizer_path, settings.max_seq_length)?;
@@ -93,7 +93,7 @@ impl SentenceTransformer {
         if let Ok(Some(directory)) = &cache_directory {
             encoder_options = encoder_options.packed_cache(directory);
         }
-        let encoder = BertEncoder::load(config, weights, &encoder_options)?;
+        let encoder = Encoder::load(config, weights, &encoder_options)?;
         let packed_cache = match cache_directory {
             Ok(_) => encoder.packed_cache().clone(),
             Err(reason) => PackedCacheStatus::Unavailable { reason },
@@ -215,7 +215,7 @@ impl SentenceTransformer {
     }
 
     /// The encoder's config.
-    pub fn config(&self) -> &BertConfig {
+    pub fn config(&self) -> &EncoderConfig {
         self.encoder.config()
     }
 

@@ -1,6 +1,6 @@
 //! The forward pass to look at: states, single steps, times. For those who port the model or work on its accuracy.
 
-use minilm_bert::{Profile, Tap, TraceStep, TraceValues};
+use minilm_encoder::{Profile, Tap, TraceStep, TraceValues};
 use minilm_kernels::l2_normalize;
 
 use crate::{Error, PoolingMode, SentenceTransformer, TokenCount};

@@ -130,14 +130,14 @@ impl TextProfile {
 
 #[cfg(test)]
 mod tests {
-    use minilm::BertConfig;
+    use minilm::EncoderConfig;
 
     use super::*;
 
     #[test]
     fn operations_add_up_to_the_whole() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
-        let config = BertConfig::from_file(folder.join("config.json")).unwrap();
+        let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
         for tokens in [0, 1, 17] {
             let sum: f64 = Operation::ALL.iter().map(|&o| cost::operations_of(&config, o, tokens)).sum();
             assert_eq!(sum, cost::operations(&config, tokens));

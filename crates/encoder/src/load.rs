@@ -13,7 +13,7 @@ use crate::calibration::{self, LayerFactors};
 use crate::encoder::{Layer, WORD_EMBEDDINGS};
 use crate::packed_model::{Packed, Plan};
 use crate::word_embeddings::WordEmbeddings;
-use crate::{BertConfig, BertEncoder, BertError, Workers};
+use crate::{Encoder, EncoderConfig, EncoderError, Workers};
 
 /// Where an encoder's packed weights came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct EncoderOptions<'a> {
     pub workers: &'a Workers,
     /// The directory of a cache file with the packed weights, if there is to be one.
     pub packed_cache: Option<&'a Path>,
-    /// The token ids of some sequences for int8 to be calibrated with: see [`BertEncoder::load`].
+    /// The token ids of some sequences for int8 to be calibrated with: see [`Encoder::load`].
     pub calibration: Vec<Vec<u32>>,
 }
 
@@ -90,7 +90,7 @@ impl<'a> EncoderOptions<'a> {
     }
 }
 
-impl BertEncoder {
+impl Encoder {
     /// Checks every tensor's shape against the config and packs the weights, on all of the workers' threads.
     ///
     /// Tensor names are those of `BertModel`, with or without the prefix `bert.`.
@@ -104,28 +104,28 @@ impl BertEncoder {
     /// With a directory for cache files: if it has the packed weights of this weights file, they are mapped
     /// from there; otherwise they are packed, and written there for the next time. The bits are the same.
     /// A directory that cannot be used, or a file in it that is damaged or belongs to other weights, never makes loading
-    /// fail: [`BertEncoder::packed_cache`] says what happened. The file must not be truncated or changed
+    /// fail: [`Encoder::packed_cache`] says what happened. The file must not be truncated or changed
     /// in place while the encoder lives; this engine replaces it by a rename. Whoever may write to the directory
     /// can change the vectors.
     ///
     /// # Errors
     ///
-    /// [`BertError::Weights`] for a tensor that is missing or of another shape or type; [`BertError::UnknownToken`] or
-    /// [`BertError::TooLong`] for a sequence to calibrate with.
+    /// [`EncoderError::Weights`] for a tensor that is missing or of another shape or type; [`EncoderError::UnknownToken`] or
+    /// [`EncoderError::TooLong`] for a sequence to calibrate with.
     pub fn load(
-        config: BertConfig,
+        config: EncoderConfig,
         weights: WeightsFile,
         options: &EncoderOptions<'_>,
-    ) -> Result<BertEncoder, BertError> {
+    ) -> Result<Encoder, EncoderError> {
         load_shared(config, Arc::new(weights), options)
     }
 }
 
 fn load_shared(
-    config: BertConfig,
+    config: EncoderConfig,
     weights: Arc<WeightsFile>,
     options: &EncoderOptions<'_>,
-) -> Result<BertEncoder, BertError> {
+) -> Result<Encoder, EncoderError> {
     let &EncoderOptions { isa, precision, workers, packed_cache: cache, .. } = options;
     let prefix = if weights.contains(&format!("bert.{WORD_EMBEDDINGS}")) { "bert." } else { "" };
     let tensors = Tensors { weights: &weights, config: &config, prefix };
@@ -139,7 +139,7 @@ fn load_shared(
     };
     let contents = plan.contents(&weights);
     let planned = plan.sections();
-    let mut pack = || -> Result<Region, BertError> {
+    let mut pack = || -> Result<Region, EncoderError> {
         if !calibration.is_empty() {
             // Not cached: it is not what will be loaded the next time.
             let f32 = load_shared(config.clone(), Arc::clone(&weights), &EncoderOptions::new(isa, workers))?;
@@ -167,7 +167,7 @@ fn load_shared(
     weights.release();
     let packed = Packed { region: Arc::new(region), sections: planned };
     let eps = config.layer_norm_eps;
-    Ok(BertEncoder {
+    Ok(Encoder {
         isa,
         precision,
         word_embeddings: WordEmbeddings::new(
@@ -188,7 +188,7 @@ fn load_shared(
 
 /// What tells the files of one calibration from those of another: all that the factors come from beside the tensors that
 /// are packed. Nothing without a calibration.
-fn calibration_salt(config: &BertConfig, words: &Tensor<'_>, sequences: &[Vec<u32>]) -> Vec<u8> {
+fn calibration_salt(config: &EncoderConfig, words: &Tensor<'_>, sequences: &[Vec<u32>]) -> Vec<u8> {
     if sequences.is_empty() {
         return Vec::new();
     }
@@ -215,8 +215,8 @@ impl Cached<'_> {
     /// The region of the file, or a packed one, of which the file is then made.
     fn load(
         &self,
-        pack: impl FnOnce() -> Result<Region, BertError>,
-    ) -> Result<(Region, PackedCacheStatus), BertError> {
+        pack: impl FnOnce() -> Result<Region, EncoderError>,
+    ) -> Result<(Region, PackedCacheStatus), EncoderError> {
         let opened = self.file.open(&self.contents, |check| {
             self.workers.try_for_each(self.contents.sections.iter().collect(), check)
         });
@@ -261,7 +261,7 @@ impl LayerPrecision {
     ///
     /// In bf16 the last layer's attention stays f32: it is where a fifth of the error comes from, and no layer behind it
     /// averages that out. It is 6 % of the arithmetic of six layers.
-    fn of(config: &BertConfig, i: usize, precision: Precision) -> LayerPrecision {
+    fn of(config: &EncoderConfig, i: usize, precision: Precision) -> LayerPrecision {
         let attention = match precision {
             Precision::Bf16 if i + 1 == config.num_hidden_layers => Precision::F32,
             precision => precision,
@@ -377,7 +377,7 @@ impl LayerSections {
 /// Tensors by the names of `BertModel`'s state dict, with the shapes that the config asks for.
 struct Tensors<'a> {
     weights: &'a WeightsFile,
-    config: &'a BertConfig,
+    config: &'a EncoderConfig,
     prefix: &'a str,
 }
 

@@ -5,7 +5,7 @@ use minilm_weights::WeightsError;
 /// Why an encoder cannot be loaded, or cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum BertError {
+pub enum EncoderError {
     /// The config cannot be read.
     #[error("cannot read model config {path}: {source}", path = path.display())]
     OpenConfig {

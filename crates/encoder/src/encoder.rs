@@ -7,15 +7,15 @@ use minilm_weights::{FloatType, RegionSlice, WeightsFile};
 
 use crate::profile::{NoProbe, Operation, Probe};
 use crate::word_embeddings::WordEmbeddings;
-use crate::{Arena, BertConfig, BertError, Lead, PackedCacheStatus};
+use crate::{Arena, EncoderConfig, EncoderError, Lead, PackedCacheStatus};
 
 pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 
 /// BERT's weights, packed for the kernels, and its forward pass.
 ///
 /// One encoder serves any number of threads, each with an [`Arena`].
-pub struct BertEncoder {
-    pub(crate) config: BertConfig,
+pub struct Encoder {
+    pub(crate) config: EncoderConfig,
     pub(crate) isa: Isa,
     pub(crate) precision: Precision,
     pub(crate) weights: Arc<WeightsFile>,
@@ -51,14 +51,14 @@ pub enum Tap {
     Layer(usize),
 }
 
-impl BertEncoder {
+impl Encoder {
     /// The forward pass over `arena.tokens` on the threads that `lead` leads; the result is [`Arena::hidden`]. Its bits do
     /// not depend on them.
     ///
     /// # Errors
     ///
-    /// [`BertError::UnknownToken`] or [`BertError::TooLong`].
-    pub fn forward(&self, arena: &mut Arena, lead: &Lead<'_>) -> Result<(), BertError> {
+    /// [`EncoderError::UnknownToken`] or [`EncoderError::TooLong`].
+    pub fn forward(&self, arena: &mut Arena, lead: &Lead<'_>) -> Result<(), EncoderError> {
         self.forward_probed(arena, lead, &NoProbe, &mut |_, _| {})
     }
 
@@ -66,12 +66,12 @@ impl BertEncoder {
     ///
     /// # Errors
     ///
-    /// As [`BertEncoder::forward`].
+    /// As [`Encoder::forward`].
     pub fn forward_observed(
         &self,
         arena: &mut Arena,
         observe: &mut dyn FnMut(Tap, &[f32]),
-    ) -> Result<(), BertError> {
+    ) -> Result<(), EncoderError> {
         self.forward_probed(arena, &Lead::alone(), &NoProbe, observe)
     }
 
@@ -81,7 +81,7 @@ impl BertEncoder {
         lead: &Lead<'_>,
         probe: &P,
         observe: &mut dyn FnMut(Tap, &[f32]),
-    ) -> Result<(), BertError> {
+    ) -> Result<(), EncoderError> {
         arena.fit(&self.config, lead.threads());
         self.embed(arena)?;
         probe.ended(Operation::Embeddings);
@@ -91,7 +91,7 @@ impl BertEncoder {
     }
 
     /// `BertEmbeddings`: word + token type + position, LayerNorm.
-    fn embed(&self, arena: &mut Arena) -> Result<(), BertError> {
+    fn embed(&self, arena: &mut Arena) -> Result<(), EncoderError> {
         let h = self.config.hidden_size;
         let hidden = &mut arena.states.hidden;
         self.word_embeddings.gather(arena.tokens.ids(), hidden)?;
@@ -105,16 +105,16 @@ impl BertEncoder {
     }
 
     /// The position embeddings `[tokens][hidden_size]` of a sequence of that many tokens.
-    pub(crate) fn positions(&self, tokens: usize) -> Result<&[f32], BertError> {
-        let BertConfig { hidden_size: h, max_position_embeddings, .. } = self.config;
+    pub(crate) fn positions(&self, tokens: usize) -> Result<&[f32], EncoderError> {
+        let EncoderConfig { hidden_size: h, max_position_embeddings, .. } = self.config;
         if tokens > max_position_embeddings {
-            return Err(BertError::TooLong { tokens, max_position_embeddings });
+            return Err(EncoderError::TooLong { tokens, max_position_embeddings });
         }
         Ok(&self.position_embeddings[..tokens * h])
     }
 
     /// The config the encoder was loaded with.
-    pub fn config(&self) -> &BertConfig {
+    pub fn config(&self) -> &EncoderConfig {
         &self.config
     }
 
@@ -144,9 +144,9 @@ impl BertEncoder {
     }
 }
 
-impl fmt::Debug for BertEncoder {
+impl fmt::Debug for Encoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BertEncoder")
+        f.debug_struct("Encoder")
             .field("config", &self.config)
             .field("isa", &self.isa)
             .field("weights", &self.weights)

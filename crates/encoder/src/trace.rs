@@ -1,6 +1,6 @@
 //! The forward pass of one sequence in single steps, every tensor of which can be looked at.
 //!
-//! For those who port the model. [`BertEncoder::forward`] fuses steps and keeps no tensor longer than it
+//! For those who port the model. [`Encoder::forward`] fuses steps and keeps no tensor longer than it
 //! must; here each step is an operation of its own, computed from the same weights, and the bits are the same.
 //! And for those who work on accuracy: a tensor can be replaced by another, and the pass goes on with that.
 
@@ -10,7 +10,7 @@ use minilm_kernels::{
 };
 
 use crate::encoder::WORD_EMBEDDINGS;
-use crate::{BertEncoder, BertError};
+use crate::{Encoder, EncoderError};
 
 /// The elements of a traced tensor, row-major.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,29 +86,33 @@ impl<'a> TraceStep<'a> {
     }
 }
 
-impl BertEncoder {
+impl Encoder {
     /// The forward pass of one sequence, showing every tensor to `observe` as soon as it is computed; gives
     /// back the last, the states `[ids.len()][hidden_size]` after the last layer.
     ///
-    /// Slower than [`BertEncoder::forward`], and bit for bit the same.
+    /// Slower than [`Encoder::forward`], and bit for bit the same.
     ///
     /// # Errors
     ///
-    /// As [`BertEncoder::forward`], before anything is shown.
-    pub fn trace(&self, ids: &[u32], observe: &mut dyn FnMut(&TraceStep<'_>)) -> Result<Vec<f32>, BertError> {
+    /// As [`Encoder::forward`], before anything is shown.
+    pub fn trace(
+        &self,
+        ids: &[u32],
+        observe: &mut dyn FnMut(&TraceStep<'_>),
+    ) -> Result<Vec<f32>, EncoderError> {
         self.trace_patched(ids, &mut |step| {
             observe(step);
             None
         })
     }
 
-    /// As [`BertEncoder::trace`], but what `patch` gives back takes the place of the tensor it was shown, in all steps that
+    /// As [`Encoder::trace`], but what `patch` gives back takes the place of the tensor it was shown, in all steps that
     /// are computed from that (activation patching). So a step can be computed from the inputs that it has in another
     /// encoder's pass, and the effect of a single step's error on all that follows can be seen.
     ///
     /// # Errors
     ///
-    /// As [`BertEncoder::trace`].
+    /// As [`Encoder::trace`].
     ///
     /// # Panics
     ///
@@ -118,7 +122,7 @@ impl BertEncoder {
         &self,
         ids: &[u32],
         patch: &mut dyn FnMut(&TraceStep<'_>) -> Option<Vec<f32>>,
-    ) -> Result<Vec<f32>, BertError> {
+    ) -> Result<Vec<f32>, EncoderError> {
         let mut trace = Trace { encoder: self, s: ids.len(), patch };
         let mut hidden = trace.embeddings(ids)?;
         for i in 0..self.layers.len() {
@@ -130,7 +134,7 @@ impl BertEncoder {
 
 /// A traced pass under way.
 struct Trace<'a> {
-    encoder: &'a BertEncoder,
+    encoder: &'a Encoder,
     /// The tokens of the sequence.
     s: usize,
     /// Is shown every tensor, and may give back what is to take its place.
@@ -194,7 +198,7 @@ impl Trace<'_> {
         self.weights(&names.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    fn embeddings(&mut self, ids: &[u32]) -> Result<Traced, BertError> {
+    fn embeddings(&mut self, ids: &[u32]) -> Result<Traced, EncoderError> {
         let (encoder, h) = (self.encoder, self.encoder.config.hidden_size);
         let mut words = vec![0.0; self.s * h];
         encoder.word_embeddings.gather(ids, &mut words)?;

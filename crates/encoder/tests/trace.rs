@@ -4,23 +4,23 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use minilm_bert::{
-    Arena, BertConfig, BertEncoder, BertError, EncoderOptions, Tap, TraceStep, TraceValues, Workers,
+use minilm_encoder::{
+    Arena, Encoder, EncoderConfig, EncoderError, EncoderOptions, Tap, TraceStep, TraceValues, Workers,
 };
 use minilm_kernels::{Isa, Precision, reference};
 use minilm_weights::WeightsFile;
 
-fn tiny_bert(isa: Isa, precision: Precision) -> BertEncoder {
+fn tiny_bert(isa: Isa, precision: Precision) -> Encoder {
     load(isa, precision, vec![(0..48).collect(), (200..210).collect()])
 }
 
-fn load(isa: Isa, precision: Precision, calibration: Vec<Vec<u32>>) -> BertEncoder {
+fn load(isa: Isa, precision: Precision, calibration: Vec<Vec<u32>>) -> Encoder {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
-    let config = BertConfig::from_file(folder.join("config.json")).unwrap();
+    let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
     let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
     let workers = Workers::new(1).unwrap();
     let options = EncoderOptions::new(isa, &workers).precision(precision).calibration(calibration);
-    BertEncoder::load(config, weights, &options).unwrap()
+    Encoder::load(config, weights, &options).unwrap()
 }
 
 /// Sequences around the lanes, one token and none.
@@ -47,7 +47,7 @@ fn recompute(
     step: &TraceStep<'_>,
     ids: &[u32],
     before: &HashMap<String, Vec<f32>>,
-    encoder: &BertEncoder,
+    encoder: &Encoder,
 ) -> Vec<f32> {
     let (config, weights) = (encoder.config(), Weights(encoder.weights()));
     let (h, s, heads, head_size) =
@@ -121,7 +121,7 @@ fn steps_of_layers(precision: Precision) -> usize {
 }
 
 /// Checks every step of a trace against [`recompute`]; gives back the names of the weights that were used.
-fn check_steps(encoder: &BertEncoder, ids: &[u32]) -> HashSet<String> {
+fn check_steps(encoder: &Encoder, ids: &[u32]) -> HashSet<String> {
     let of = format!("{} tokens in {} on {}", ids.len(), encoder.precision(), encoder.isa());
     let mut before: HashMap<String, Vec<f32>> = HashMap::new();
     let mut used = HashSet::new();
@@ -191,7 +191,7 @@ fn int8_without_calibration_is_what_it_says_too() {
 }
 
 /// The states at each tap of the forward pass, and after it.
-fn forward(encoder: &BertEncoder, ids: &[u32]) -> (HashMap<String, Vec<f32>>, Vec<f32>) {
+fn forward(encoder: &Encoder, ids: &[u32]) -> (HashMap<String, Vec<f32>>, Vec<f32>) {
     let mut arena = Arena::default();
     arena.tokens.push(ids);
     let mut taps = HashMap::new();
@@ -234,13 +234,13 @@ fn nothing_is_shown_of_a_sequence_that_is_refused() {
     let encoder = tiny_bert(Isa::best(), Precision::F32);
     let never = &mut |step: &TraceStep<'_>| panic!("{} is shown", step.name);
     let error = encoder.trace(&[9; 49], never).unwrap_err();
-    assert!(matches!(error, BertError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
+    assert!(matches!(error, EncoderError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
     let error = encoder.trace(&[9, 301], never).unwrap_err();
-    assert!(matches!(error, BertError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
+    assert!(matches!(error, EncoderError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
 }
 
 /// The tensors of a trace by their names.
-fn tensors(encoder: &BertEncoder, ids: &[u32]) -> HashMap<String, Vec<f32>> {
+fn tensors(encoder: &Encoder, ids: &[u32]) -> HashMap<String, Vec<f32>> {
     let mut tensors = HashMap::new();
     encoder
         .trace(ids, &mut |step| {

@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use crate::team::{Lead, Team};
-use crate::{Arena, BertConfig, BertEncoder, EncoderOptions, Workers};
+use crate::{Arena, Encoder, EncoderConfig, EncoderOptions, Workers};
 
 const HEADS: usize = 3;
 /// Heads of 16 columns, so that products can be shared by columns.
@@ -76,7 +76,7 @@ fn write_model(folder: &Path) {
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
 }
 
-fn bits(encoder: &BertEncoder, sequences: &[usize], lead: &Lead<'_>, arena: &mut Arena) -> Vec<u32> {
+fn bits(encoder: &Encoder, sequences: &[usize], lead: &Lead<'_>, arena: &mut Arena) -> Vec<u32> {
     arena.tokens.clear();
     for (s, &tokens) in sequences.iter().enumerate() {
         let ids: Vec<u32> = (0..tokens).map(|i| ((i * 7 + s) % VOCABULARY) as u32).collect();
@@ -86,13 +86,13 @@ fn bits(encoder: &BertEncoder, sequences: &[usize], lead: &Lead<'_>, arena: &mut
     arena.hidden().iter().map(|x| x.to_bits()).collect()
 }
 
-fn load(folder: &Path, isa: Isa, precision: Precision) -> BertEncoder {
-    let config = BertConfig::from_file(folder.join("config.json")).unwrap();
+fn load(folder: &Path, isa: Isa, precision: Precision) -> Encoder {
+    let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
     let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
     let calibration = vec![(0..VOCABULARY as u32).collect()];
     let workers = Workers::new(1).unwrap();
     let options = EncoderOptions::new(isa, &workers).precision(precision).calibration(calibration);
-    BertEncoder::load(config, weights, &options).unwrap()
+    Encoder::load(config, weights, &options).unwrap()
 }
 
 /// None, one and several sequences, of lengths at which the work is shared in one way and in the other.

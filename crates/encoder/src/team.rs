@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use crate::BertError;
+use crate::EncoderError;
 
 /// How long a thread without work spins before it parks: longer than what lies between two pieces of a pass, and than
 /// tokenising the next text. Waking a parked thread takes about as long.
@@ -182,14 +182,14 @@ impl Shared {
 
 impl Team {
     /// Starts `threads` − 1 threads.
-    pub(crate) fn new(threads: usize) -> Result<Team, BertError> {
+    pub(crate) fn new(threads: usize) -> Result<Team, EncoderError> {
         let mut team = Team { shared: Arc::new(Shared::new()), members: Vec::new() };
         for i in 1..threads {
             let shared = Arc::clone(&team.shared);
             let member = std::thread::Builder::new()
                 .name(format!("minilm-team-{i}"))
                 .spawn(move || shared.serve())
-                .map_err(|e| BertError::Threads { threads, reason: e.to_string() })?;
+                .map_err(|e| EncoderError::Threads { threads, reason: e.to_string() })?;
             team.members.push(member);
         }
         Ok(team)

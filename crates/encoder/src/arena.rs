@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use minilm_kernels::{AlignedBuffer, AttentionScratch, NarrowRows};
 
-use crate::{BertConfig, PackedTokens};
+use crate::{EncoderConfig, PackedTokens};
 
 /// The scratch memory of a forward pass. It grows to the largest micro-batch it has met and is never given
 /// back, so that encoding in a steady state allocates nothing.
@@ -50,7 +50,7 @@ pub(crate) struct Member {
 
 impl Arena {
     /// Makes room for the tokens and for so many threads.
-    pub(crate) fn fit(&mut self, config: &BertConfig, threads: usize) {
+    pub(crate) fn fit(&mut self, config: &EncoderConfig, threads: usize) {
         let elements = self.tokens.ids().len() * config.hidden_size;
         self.states.hidden.resize(elements);
         self.states.context.resize(elements);

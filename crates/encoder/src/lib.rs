@@ -1,14 +1,14 @@
 //! The BERT encoder: from token ids to one vector a token.
 //!
-//! - [`BertConfig`] is the part of `config.json` that the arithmetic depends on, checked.
-//! - [`BertEncoder`] holds the weights, packed once, and runs the forward pass over [`PackedTokens`]: the
+//! - [`EncoderConfig`] is the part of `config.json` that the arithmetic depends on, checked.
+//! - [`Encoder`] holds the weights, packed once, and runs the forward pass over [`PackedTokens`]: the
 //!   sequences of a micro-batch one behind the other, without padding, so that no masked position exists
 //!   and a text's bits cannot depend on its neighbours.
 //! - [`Arena`] is the scratch memory of one forward pass, reused from one to the next.
 //! - [`Workers`] are the threads: a pool for bulk work, each thread with an arena, and a team that shares a single
 //!   text, led through [`Lead`].
-//! - [`BertEncoder::profile`] tells where the time of a pass goes.
-//! - [`BertEncoder::trace`] runs the same pass in single steps and shows the tensor of each.
+//! - [`Encoder::profile`] tells where the time of a pass goes.
+//! - [`Encoder::trace`] runs the same pass in single steps and shows the tensor of each.
 //!
 //! The network is that of Devlin et al., <https://arxiv.org/abs/1810.04805>, as `BertModel` in
 //! `transformers/models/bert/modeling_bert.py` computes it in evaluation mode.
@@ -29,9 +29,9 @@ mod word_embeddings;
 mod workers;
 
 pub use arena::Arena;
-pub use config::BertConfig;
-pub use encoder::{BertEncoder, Tap};
-pub use error::BertError;
+pub use config::EncoderConfig;
+pub use encoder::{Encoder, Tap};
+pub use error::EncoderError;
 pub use load::{EncoderOptions, PackedCacheStatus};
 pub use packed_tokens::PackedTokens;
 pub use profile::{Operation, Profile};

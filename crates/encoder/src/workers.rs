@@ -5,7 +5,7 @@ use minilm_kernels::Shares;
 use rayon::prelude::*;
 
 use crate::team::{Lead, Team};
-use crate::{Arena, BertError};
+use crate::{Arena, EncoderError};
 
 /// A fixed number of threads and their arenas.
 ///
@@ -25,8 +25,8 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// [`BertError::Threads`] if the system refuses to start them.
-    pub fn new(threads: usize) -> Result<Workers, BertError> {
+    /// [`EncoderError::Threads`] if the system refuses to start them.
+    pub fn new(threads: usize) -> Result<Workers, EncoderError> {
         let cores = available_cores();
         let threads = Workers::threads_for(threads);
         let pool = (threads > 1)
@@ -35,7 +35,7 @@ impl Workers {
                     .num_threads(threads)
                     .thread_name(|i| format!("minilm-{i}"))
                     .build()
-                    .map_err(|e| BertError::Threads { threads, reason: e.to_string() })
+                    .map_err(|e| EncoderError::Threads { threads, reason: e.to_string() })
             })
             .transpose()?;
         // More threads than cores can only wait for each other.

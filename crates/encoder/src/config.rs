@@ -2,13 +2,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::BertError;
+use crate::EncoderError;
 
 /// The fields of `config.json` that the arithmetic depends on. A value has been checked: no size is 0, and the
 /// heads divide the hidden size.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct BertConfig {
+pub struct EncoderConfig {
     /// The architecture's name; `"bert"`.
     pub model_type: String,
     /// The number of token embeddings.
@@ -49,18 +49,20 @@ struct ConfigFile {
     is_decoder: bool,
 }
 
-impl BertConfig {
+impl EncoderConfig {
     /// Reads and checks a `config.json`.
     ///
     /// # Errors
     ///
-    /// [`BertError::OpenConfig`], [`BertError::InvalidConfig`] or [`BertError::UnsupportedConfig`].
-    pub fn from_file(path: impl AsRef<Path>) -> Result<BertConfig, BertError> {
+    /// [`EncoderError::OpenConfig`], [`EncoderError::InvalidConfig`] or [`EncoderError::UnsupportedConfig`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<EncoderConfig, EncoderError> {
         let path = path.as_ref();
-        let json =
-            std::fs::read(path).map_err(|source| BertError::OpenConfig { path: path.to_owned(), source })?;
-        let invalid =
-            |e: serde_json::Error| BertError::InvalidConfig { path: path.to_owned(), reason: e.to_string() };
+        let json = std::fs::read(path)
+            .map_err(|source| EncoderError::OpenConfig { path: path.to_owned(), source })?;
+        let invalid = |e: serde_json::Error| EncoderError::InvalidConfig {
+            path: path.to_owned(),
+            reason: e.to_string(),
+        };
         // The architecture first: another one's config may lack BERT's fields, and the error should say
         // which architecture it is rather than which field is missing.
         let value: serde_json::Value = serde_json::from_slice(&json).map_err(invalid)?;
@@ -69,7 +71,7 @@ impl BertConfig {
         }
         let file: ConfigFile = serde_json::from_slice(&json).map_err(invalid)?;
         file.check(path)?;
-        Ok(BertConfig {
+        Ok(EncoderConfig {
             model_type: file.model_type,
             vocab_size: file.vocab_size,
             hidden_size: file.hidden_size,
@@ -90,7 +92,7 @@ impl BertConfig {
 }
 
 impl ConfigFile {
-    fn check(&self, path: &Path) -> Result<(), BertError> {
+    fn check(&self, path: &Path) -> Result<(), EncoderError> {
         if self.hidden_act != "gelu" {
             return Err(unsupported(path, "hidden_act", format!("{:?}", self.hidden_act), "\"gelu\""));
         }
@@ -125,8 +127,13 @@ impl ConfigFile {
     }
 }
 
-fn unsupported(path: &Path, field: &'static str, found: impl std::fmt::Display, expected: &str) -> BertError {
-    BertError::UnsupportedConfig {
+fn unsupported(
+    path: &Path,
+    field: &'static str,
+    found: impl std::fmt::Display,
+    expected: &str,
+) -> EncoderError {
+    EncoderError::UnsupportedConfig {
         path: path.to_owned(),
         field,
         found: found.to_string(),

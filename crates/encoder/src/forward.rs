@@ -31,7 +31,7 @@ use crate::arena::{Member, States};
 use crate::encoder::Layer;
 use crate::profile::{Operation, Probe};
 use crate::team::Lead;
-use crate::{Arena, BertEncoder, PackedTokens, Tap};
+use crate::{Arena, Encoder, PackedTokens, Tap};
 
 /// Rows of a piece: their activations of a feed-forward layer, 6 KB a row, fit into half a megabyte of L2.
 const ROWS: usize = 64;
@@ -53,13 +53,13 @@ struct Pass<'a, P> {
 
 /// A forward pass, as all its threads see it: what is done in a piece.
 struct Pieces<'a, P> {
-    encoder: &'a BertEncoder,
+    encoder: &'a Encoder,
     members: &'a [Mutex<Member>],
     probe: &'a P,
     threads: usize,
 }
 
-impl BertEncoder {
+impl Encoder {
     /// All layers over `arena.hidden`, which has the embeddings.
     pub(crate) fn run_layers<P: Probe>(
         &self,

@@ -9,7 +9,7 @@
 //! SmoothQuant does the same (Xiao et al., <https://arxiv.org/abs/2211.10438>) with the weights' own sizes in it, which are even
 //! here.
 
-use crate::{BertEncoder, BertError, TraceStep, TraceValues};
+use crate::{Encoder, EncoderError, TraceStep, TraceValues};
 
 /// To be raised when the same sequences get other factors: cache files made before are then no longer used.
 pub(crate) const VERSION: u8 = 1;
@@ -23,9 +23,9 @@ pub(crate) struct LayerFactors {
 /// The sum of squares of each channel.
 type Squares = Vec<f64>;
 
-impl BertEncoder {
+impl Encoder {
     /// The factors that even out the channels of these sequences.
-    pub(crate) fn input_factors(&self, sequences: &[Vec<u32>]) -> Result<Vec<LayerFactors>, BertError> {
+    pub(crate) fn input_factors(&self, sequences: &[Vec<u32>]) -> Result<Vec<LayerFactors>, EncoderError> {
         let h = self.config().hidden_size;
         // What goes into the products of each layer: into the first's qkv the embeddings, into another's what the layer
         // before has put out.
@@ -83,15 +83,15 @@ mod tests {
     use minilm_weights::WeightsFile;
 
     use super::*;
-    use crate::{BertConfig, EncoderOptions, Workers};
+    use crate::{EncoderConfig, EncoderOptions, Workers};
 
-    fn tiny_bert(precision: Precision, calibration: &[Vec<u32>]) -> BertEncoder {
+    fn tiny_bert(precision: Precision, calibration: &[Vec<u32>]) -> Encoder {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
-        let config = BertConfig::from_file(folder.join("config.json")).unwrap();
+        let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
         let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
         let workers = Workers::new(1).unwrap();
         let options = EncoderOptions::new(Isa::best(), &workers).precision(precision);
-        BertEncoder::load(config, weights, &options.calibration(calibration.to_vec())).unwrap()
+        Encoder::load(config, weights, &options.calibration(calibration.to_vec())).unwrap()
     }
 
     /// Every tensor of the sequences in f32, and the names of what each is computed from.

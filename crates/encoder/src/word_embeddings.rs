@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use minilm_weights::WeightsFile;
 
-use crate::{BertConfig, BertError};
+use crate::{EncoderConfig, EncoderError};
 
 /// At most so many rows are kept, 25 MB of all-MiniLM-L6-v2: the 17,256 sentences of the STS benchmark need 13,073. What is met
 /// after them is read from the file each time.
@@ -29,7 +29,7 @@ pub(crate) struct WordEmbeddings {
 
 impl WordEmbeddings {
     /// Those of the tensor of that name, which the file has in the shape that the config says.
-    pub(crate) fn new(weights: Arc<WeightsFile>, name: String, config: &BertConfig) -> WordEmbeddings {
+    pub(crate) fn new(weights: Arc<WeightsFile>, name: String, config: &EncoderConfig) -> WordEmbeddings {
         let shape = [config.vocab_size, config.hidden_size];
         let rows = (0..config.vocab_size).map(|_| OnceLock::new()).collect();
         WordEmbeddings { weights, name, shape, rows, kept: AtomicUsize::new(0) }
@@ -41,11 +41,11 @@ impl WordEmbeddings {
     }
 
     /// The rows of these ids → `[ids.len()][hidden_size]`.
-    pub(crate) fn gather(&self, ids: &[u32], rows: &mut [f32]) -> Result<(), BertError> {
+    pub(crate) fn gather(&self, ids: &[u32], rows: &mut [f32]) -> Result<(), EncoderError> {
         let [vocab_size, h] = self.shape;
         for (&id, to) in ids.iter().zip(rows.chunks_exact_mut(h)) {
             let index = usize::try_from(id).ok().filter(|&index| index < vocab_size);
-            let index = index.ok_or(BertError::UnknownToken { id, vocab_size })?;
+            let index = index.ok_or(EncoderError::UnknownToken { id, vocab_size })?;
             let row = &self.rows[index];
             if let Some(row) = row.get() {
                 to.copy_from_slice(row);
@@ -72,10 +72,10 @@ mod tests {
 
     const NAME: &str = "embeddings.word_embeddings.weight";
 
-    fn tiny_bert() -> (Arc<WeightsFile>, BertConfig) {
+    fn tiny_bert() -> (Arc<WeightsFile>, EncoderConfig) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
         let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
-        (Arc::new(weights), BertConfig::from_file(folder.join("config.json")).unwrap())
+        (Arc::new(weights), EncoderConfig::from_file(folder.join("config.json")).unwrap())
     }
 
     /// Again and again, so that a row is read, kept, and found; and from threads that meet.
@@ -118,7 +118,7 @@ mod tests {
         let words = WordEmbeddings::new(weights, NAME.to_owned(), &config);
         for id in [config.vocab_size as u32, u32::MAX] {
             let found = words.gather(&[0, id], &mut vec![0.0; 2 * config.hidden_size]);
-            assert!(matches!(found, Err(BertError::UnknownToken { id: of, .. }) if of == id), "{found:?}");
+            assert!(matches!(found, Err(EncoderError::UnknownToken { id: of, .. }) if of == id), "{found:?}");
         }
     }
 }

@@ -2,21 +2,21 @@
 
 use std::path::PathBuf;
 
-use minilm_bert::{Arena, BertConfig, BertEncoder, BertError, EncoderOptions, Lead, Workers};
+use minilm_encoder::{Arena, Encoder, EncoderConfig, EncoderError, EncoderOptions, Lead, Workers};
 use minilm_kernels::{Isa, Precision};
 use minilm_weights::WeightsFile;
 
-fn tiny_bert() -> BertEncoder {
+fn tiny_bert() -> Encoder {
     load(Precision::F32, Vec::new()).unwrap()
 }
 
-fn load(precision: Precision, calibration: Vec<Vec<u32>>) -> Result<BertEncoder, BertError> {
+fn load(precision: Precision, calibration: Vec<Vec<u32>>) -> Result<Encoder, EncoderError> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
-    let config = BertConfig::from_file(folder.join("config.json")).unwrap();
+    let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
     let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
     let workers = Workers::new(1).unwrap();
     let options = EncoderOptions::new(Isa::best(), &workers).precision(precision).calibration(calibration);
-    BertEncoder::load(config, weights, &options)
+    Encoder::load(config, weights, &options)
 }
 
 #[test]
@@ -29,23 +29,23 @@ fn sequences_beyond_the_positions_and_ids_beyond_the_vocabulary_are_refused() {
 
     arena.tokens.push(&[9; 49]);
     let error = encoder.forward(&mut arena, &Lead::alone()).unwrap_err();
-    assert!(matches!(error, BertError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
+    assert!(matches!(error, EncoderError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
 
     arena.tokens.clear();
     arena.tokens.push(&[300]);
     encoder.forward(&mut arena, &Lead::alone()).unwrap();
     arena.tokens.push(&[301]);
     let error = encoder.forward(&mut arena, &Lead::alone()).unwrap_err();
-    assert!(matches!(error, BertError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
+    assert!(matches!(error, EncoderError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
 }
 
 #[test]
 fn sequences_to_calibrate_with_have_the_same_limits() {
     let too_long = || vec![vec![9; 48], vec![9; 49]];
     let error = load(Precision::Int8, too_long()).unwrap_err();
-    assert!(matches!(error, BertError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
+    assert!(matches!(error, EncoderError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
     let error = load(Precision::Int8, vec![vec![300, 301]]).unwrap_err();
-    assert!(matches!(error, BertError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
+    assert!(matches!(error, EncoderError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
     load(Precision::Int8, vec![vec![], vec![300; 48]]).unwrap();
     // Who does not calibrate does not look at them.
     for precision in [Precision::F32, Precision::Bf16] {

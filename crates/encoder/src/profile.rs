@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{Arena, BertEncoder, BertError, Lead};
+use crate::{Arena, Encoder, EncoderError, Lead};
 
 /// A part of the forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +72,14 @@ impl Profile {
     }
 }
 
-impl BertEncoder {
+impl Encoder {
     /// The forward pass over `arena.tokens` on this thread alone, which is told where its time went. The result is
     /// [`Arena::hidden`], with the same bits.
     ///
     /// # Errors
     ///
-    /// As [`BertEncoder::forward`].
-    pub fn profile(&self, arena: &mut Arena) -> Result<Profile, BertError> {
+    /// As [`Encoder::forward`].
+    pub fn profile(&self, arena: &mut Arena) -> Result<Profile, EncoderError> {
         let clock = Clock(Mutex::new((Instant::now(), Profile::default())));
         self.forward_probed(arena, &Lead::alone(), &clock, &mut |_, _| {})?;
         let (_, profile) = clock.0.into_inner().unwrap_or_else(PoisonError::into_inner);

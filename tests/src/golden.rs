@@ -16,6 +16,19 @@ pub fn tiny_bert() -> PathBuf {
     fixtures().join("tiny-bert")
 }
 
+/// The tiny random models, one for each architecture, and for what their folders may have. Each is a directory of
+/// `fixtures/`, and has golden texts and tensors of its name.
+pub const TINY_MODELS: [&str; 8] = [
+    "tiny-bert",
+    "tiny-bert-odd",
+    "tiny-bert-dense",
+    "tiny-multilingual-bert",
+    "tiny-mpnet",
+    "tiny-roberta",
+    "tiny-xlm-roberta",
+    "tiny-distilbert",
+];
+
 /// A text and what the reference tokenizer makes of it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct GoldenText {

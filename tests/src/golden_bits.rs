@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use minilm::{DEFAULT_MODEL, Isa, LoadOptions, Precision, SentenceTransformer};
 use sha2::{Digest, Sha256};
 
-use crate::golden;
+use crate::golden::{self, TINY_MODELS};
 
-/// The tiny model's name in the file.
+/// The name in the file of the tiny model that most tests are content with.
 pub const TINY_MODEL: &str = "tiny-bert";
 
 /// By model, then by what [`name`] says.
@@ -36,7 +36,9 @@ pub fn steps(model: &str) -> &'static [usize] {
 pub const SAMPLE: usize = 16;
 
 /// The models that have hashes.
-pub const MODELS: [&str; 2] = [TINY_MODEL, DEFAULT_MODEL];
+pub fn models() -> impl Iterator<Item = &'static str> {
+    TINY_MODELS.into_iter().chain([DEFAULT_MODEL])
+}
 
 /// `f32`, or `f32_every_16th` if it is of every 16th text.
 pub fn name(precision: Precision, step: usize) -> String {
@@ -45,7 +47,7 @@ pub fn name(precision: Precision, step: usize) -> String {
 
 /// A model's golden texts.
 pub fn texts(model: &str) -> Vec<String> {
-    let file = if model == TINY_MODEL { TINY_MODEL } else { "texts" };
+    let file = if model == DEFAULT_MODEL { "texts" } else { model };
     golden::texts(file).into_iter().map(|text| text.text).collect()
 }
 
@@ -56,7 +58,7 @@ pub fn options(precision: Precision, isa: Isa, threads: usize) -> LoadOptions {
 
 /// Loads a model of the file.
 pub fn load(model: &str, options: &LoadOptions) -> SentenceTransformer {
-    let path = if model == TINY_MODEL { golden::tiny_bert() } else { model.into() };
+    let path = if model == DEFAULT_MODEL { model.into() } else { golden::fixtures().join(model) };
     SentenceTransformer::load_with(path, options).expect("the model loads")
 }
 

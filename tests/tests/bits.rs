@@ -5,7 +5,7 @@ use minilm::{
     DEFAULT_MODEL, EncodeOptions, Isa, PackedCache, PackedCacheStatus, Precision, SentenceTransformer,
     cpu_features,
 };
-use minilm_tests::golden;
+use minilm_tests::golden::{self, TINY_MODELS};
 use minilm_tests::golden_bits::{self, SAMPLE, TINY_MODEL, bits, load, options};
 
 #[path = "../../kernels/tests/bits/required_isas.rs"]
@@ -78,9 +78,11 @@ fn check_all_ways(name: &str, precision: Precision, texts: Vec<String>) {
 }
 
 #[test]
-fn the_tiny_model_with_all_its_texts() {
-    for precision in Precision::ALL {
-        check_all_ways(TINY_MODEL, precision, golden_bits::texts(TINY_MODEL));
+fn the_tiny_models_with_all_their_texts() {
+    for model in TINY_MODELS {
+        for precision in Precision::ALL {
+            check_all_ways(model, precision, golden_bits::texts(model));
+        }
     }
 }
 
@@ -151,9 +153,11 @@ fn check_golden_bits_with(
 }
 
 #[test]
-fn the_tiny_model_has_the_golden_bits() {
-    for precision in Precision::ALL {
-        check_golden_bits(TINY_MODEL, precision, 1);
+fn the_tiny_models_have_the_golden_bits() {
+    for model in TINY_MODELS {
+        for precision in Precision::ALL {
+            check_golden_bits(model, precision, 1);
+        }
     }
 }
 
@@ -181,9 +185,11 @@ fn the_real_model_has_the_golden_bits_for_every_16th_text() {
 }
 
 #[test]
-fn the_tiny_model_from_a_packed_cache_has_the_golden_bits() {
-    for precision in Precision::ALL {
-        check_cached_golden_bits(TINY_MODEL, precision, 1);
+fn the_tiny_models_from_a_packed_cache_have_the_golden_bits() {
+    for model in TINY_MODELS {
+        for precision in Precision::ALL {
+            check_cached_golden_bits(model, precision, 1);
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 //! real model and the tiny random one.
 
 use minilm::{DEFAULT_MODEL, EncodeOptions, LoadOptions, Precision, SentenceTransformer, Tap};
-use minilm_tests::golden::{self, GoldenTensors, GoldenText};
+use minilm_tests::golden::{self, GoldenTensors, GoldenText, TINY_MODELS};
 
-/// Every component of every vector, against sentence-transformers.
+/// Every component of every vector, against sentence-transformers; where vectors are not of length 1, this part of the largest
+/// component.
 const VECTOR_TOLERANCE: f32 = 1e-6;
 
 /// Cosine to sentence-transformers' vector, at least.
@@ -39,21 +40,30 @@ impl Case {
         }
     }
 
-    fn tiny() -> Case {
-        Case::tiny_in(Precision::F32)
+    fn tiny(name: &str) -> Case {
+        Case::tiny_in(name, Precision::F32)
     }
 
-    fn tiny_in(precision: Precision) -> Case {
+    fn tiny_in(name: &str, precision: Precision) -> Case {
         let options = LoadOptions::default().precision(precision);
         Case {
-            model: SentenceTransformer::load_with(golden::tiny_bert(), &options)
+            model: SentenceTransformer::load_with(golden::fixtures().join(name), &options)
                 .expect("the tiny model is committed"),
-            texts: golden::texts("tiny-bert"),
-            vectors: GoldenTensors::open("tiny-bert"),
-            taps: GoldenTensors::open("tiny-bert"),
+            texts: golden::texts(name),
+            vectors: GoldenTensors::open(name),
+            taps: GoldenTensors::open(name),
             tap_tolerance: 2e-6,
             float64_tap_tolerance: 1.5e-6,
         }
+    }
+
+    /// In f32, one after the other.
+    fn all() -> impl Iterator<Item = Case> {
+        std::iter::once_with(Case::real).chain(TINY_MODELS.into_iter().map(Case::tiny))
+    }
+
+    fn name(&self) -> String {
+        self.model.resolved().directory().file_name().expect("a folder has a name").display().to_string()
     }
 
     fn encode_all(&self) -> minilm::Embeddings {
@@ -65,7 +75,9 @@ impl Case {
 #[test]
 fn the_fixtures_are_what_they_should_be() {
     assert!(golden::texts("texts").len() >= 200);
-    assert!(golden::texts("tiny-bert").len() >= 40);
+    for model in TINY_MODELS {
+        assert!(golden::texts(model).len() >= 30, "{model}");
+    }
     for name in ["我喜欢编程和机器学习", "I like programming and machine learning", ""] {
         assert!(golden::texts("texts").iter().any(|t| t.text == name), "{name:?} is not among the texts");
     }
@@ -73,7 +85,7 @@ fn the_fixtures_are_what_they_should_be() {
 
 #[test]
 fn token_ids_are_those_of_the_reference_tokenizer() {
-    for case in [Case::real(), Case::tiny()] {
+    for case in Case::all() {
         for text in &case.texts {
             let (ids, count) = case.model.tokenize(&text.text).unwrap();
             assert_eq!(ids, text.ids, "{}: {:?}", text.category, text.text);
@@ -85,17 +97,19 @@ fn token_ids_are_those_of_the_reference_tokenizer() {
 
 #[test]
 fn vectors_are_those_of_sentence_transformers() {
-    for case in [Case::real(), Case::tiny()] {
+    for case in Case::all() {
         let found = case.encode_all();
         assert_eq!(found.len(), case.texts.len());
         let expected = case.vectors.f32("embeddings");
+        let largest = expected.iter().fold(1.0, |largest: f32, x| largest.max(x.abs()));
+        let tolerance = VECTOR_TOLERANCE * largest;
         let (mut worst, mut worst_cosine) = (0.0f32, 1.0f64);
         for ((text, found), expected) in
             case.texts.iter().zip(found.rows()).zip(expected.chunks(case.model.embedding_dimension()))
         {
             for (f, e) in found.iter().zip(expected) {
                 let difference = (f - e).abs();
-                assert!(difference <= VECTOR_TOLERANCE, "{:?}: {f} is not {e}", text.text);
+                assert!(difference <= tolerance, "{}: {:?}: {f} is not {e}", case.name(), text.text);
                 worst = worst.max(difference);
             }
             let cosine = cosine(found, expected);
@@ -103,7 +117,8 @@ fn vectors_are_those_of_sentence_transformers() {
             worst_cosine = worst_cosine.min(cosine);
         }
         println!(
-            "{} texts: differences at most {worst:.3e}, cosine at least {worst_cosine:.12}",
+            "{}, {} texts: differences at most {worst:.3e} of {largest}, cosine at least {worst_cosine:.12}",
+            case.name(),
             found.len()
         );
     }
@@ -113,12 +128,15 @@ fn vectors_are_those_of_sentence_transformers() {
 /// bf16, 0.99927 and 0.9970 in int8; the tiny model 0.999992 and 0.999980, 0.99990 and 0.99975.
 #[test]
 fn vectors_in_bf16_and_int8_are_close_to_sentence_transformers() {
-    for (case, least_mean, least) in [
+    let mut cases = vec![
         (Case::real_in(Precision::Bf16), 0.999_97, 0.9999),
         (Case::real_in(Precision::Int8), 0.999, 0.99),
-        (Case::tiny_in(Precision::Bf16), 0.999_97, 0.9999),
-        (Case::tiny_in(Precision::Int8), 0.9997, 0.999),
-    ] {
+    ];
+    for name in TINY_MODELS {
+        cases.push((Case::tiny_in(name, Precision::Bf16), 0.999_97, 0.9999));
+        cases.push((Case::tiny_in(name, Precision::Int8), 0.9997, 0.999));
+    }
+    for (case, least_mean, least) in cases {
         let (precision, found) = (case.model.precision(), case.encode_all());
         let expected = case.vectors.f32("embeddings");
         let pairs = found.rows().zip(expected.chunks(case.model.embedding_dimension()));
@@ -127,9 +145,13 @@ fn vectors_in_bf16_and_int8_are_close_to_sentence_transformers() {
         let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
         let (worst, text) =
             cosines.iter().zip(&case.texts).min_by(|a, b| a.0.total_cmp(b.0)).expect("there are texts");
-        println!("{precision}, {} texts: cosine {mean:.7} on average, at least {worst:.7}", found.len());
-        assert!(mean >= least_mean, "{precision}: cosine {mean} on average");
-        assert!(*worst >= least, "{precision}: cosine {worst} of {:?}", text.text);
+        println!(
+            "{} in {precision}, {} texts: cosine {mean:.7} on average, at least {worst:.7}",
+            case.name(),
+            found.len()
+        );
+        assert!(mean >= least_mean, "{} in {precision}: cosine {mean} on average", case.name());
+        assert!(*worst >= least, "{} in {precision}: cosine {worst} of {:?}", case.name(), text.text);
         // It is another precision, and not f32 by mistake.
         assert!(found.as_slice().iter().zip(&expected).any(|(f, e)| (f - e).abs() > 1e-4), "{precision}");
     }
@@ -137,7 +159,7 @@ fn vectors_in_bf16_and_int8_are_close_to_sentence_transformers() {
 
 #[test]
 fn token_counts_are_reported_with_the_vectors() {
-    let case = Case::tiny();
+    let case = Case::tiny("tiny-bert");
     let found = case.encode_all();
     for (text, count) in case.texts.iter().zip(found.token_counts()) {
         assert_eq!((count.total, count.truncated()), (text.tokens, text.truncated), "{:?}", text.text);
@@ -147,7 +169,7 @@ fn token_counts_are_reported_with_the_vectors() {
 
 #[test]
 fn hidden_states_are_those_of_pytorch_and_of_float64() {
-    for case in [Case::real(), Case::tiny()] {
+    for case in Case::all() {
         let (mut worst, mut worst_float64) = ((0.0, String::new()), (0.0, String::new()));
         let mut float64_taps = 0;
         let names = case.taps.names();
@@ -172,7 +194,10 @@ fn hidden_states_are_those_of_pytorch_and_of_float64() {
                 }
             }
         }
-        println!("hidden states: at most {worst:?} from PyTorch, {worst_float64:?} from float64");
+        println!(
+            "{}, hidden states: at most {worst:?} from PyTorch, {worst_float64:?} from float64",
+            case.name()
+        );
         assert!(worst.0 <= case.tap_tolerance, "{worst:?}");
         assert!(float64_taps >= 2 * 3 && worst_float64.0 <= case.float64_tap_tolerance, "{worst_float64:?}");
     }

@@ -2,16 +2,14 @@ use std::fmt;
 
 use std::sync::Arc;
 
-use minilm_kernels::{Isa, LayerNorm, PackedLinear, Precision, embedding_sum, layer_norm};
+use minilm_kernels::{Activation, Isa, LayerNorm, PackedLinear, Precision, embedding_sum, layer_norm};
 use minilm_weights::{FloatType, RegionSlice, WeightsFile};
 
 use crate::profile::{NoProbe, Operation, Probe};
 use crate::word_embeddings::WordEmbeddings;
 use crate::{Arena, EncoderConfig, EncoderError, Lead, PackedCacheStatus};
 
-pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
-
-/// BERT's weights, packed for the kernels, and its forward pass.
+/// An encoder's weights, packed for the kernels, and its forward pass.
 ///
 /// One encoder serves any number of threads, each with an [`Arena`].
 pub struct Encoder {
@@ -24,19 +22,23 @@ pub struct Encoder {
     pub(crate) packed_cache: PackedCacheStatus,
     /// `[max_position_embeddings][hidden_size]`
     pub(crate) position_embeddings: RegionSlice,
-    /// `[hidden_size]`: type 0, which every token of a single text has.
+    /// `[hidden_size]`: type 0, which every token of a single text has. Zeros where there are no types.
     pub(crate) token_type_embedding: Vec<f32>,
+    /// `[num_attention_heads][2 · max_positions − 1]`, by distance, where scores have a bias.
+    pub(crate) position_bias: Option<Vec<f32>>,
     pub(crate) embedding_norm: LayerNorm,
     pub(crate) layers: Vec<Layer>,
 }
 
-/// One of `BertLayer`.
+/// A layer: attention and a feed-forward network, a residual and a LayerNorm behind each.
 pub(crate) struct Layer {
     /// Query, key and value side by side: hidden_size → 3 · hidden_size.
     pub(crate) qkv: PackedLinear,
     pub(crate) attention_output: PackedLinear,
     pub(crate) attention_norm: LayerNorm,
     pub(crate) intermediate: PackedLinear,
+    /// What follows the intermediate product.
+    pub(crate) activation: Activation,
     pub(crate) output: PackedLinear,
     pub(crate) output_norm: LayerNorm,
 }
@@ -90,27 +92,34 @@ impl Encoder {
         Ok(())
     }
 
-    /// `BertEmbeddings`: word + token type + position, LayerNorm.
+    /// Word + token type + position, LayerNorm.
     fn embed(&self, arena: &mut Arena) -> Result<(), EncoderError> {
         let h = self.config.hidden_size;
         let hidden = &mut arena.states.hidden;
-        self.word_embeddings.gather(arena.tokens.ids(), hidden)?;
+        let ids = arena.tokens.ids();
+        self.word_embeddings.gather(ids, hidden)?;
         for sequence in arena.tokens.sequences() {
-            let positions = self.positions(sequence.len())?;
-            let rows = &mut hidden[sequence.start * h..sequence.end * h];
-            embedding_sum(self.isa, rows, &self.token_type_embedding, positions);
+            self.add_positions(&ids[sequence.clone()], &mut hidden[sequence.start * h..sequence.end * h])?;
         }
         layer_norm(self.isa, hidden, &self.embedding_norm);
         Ok(())
     }
 
-    /// The position embeddings `[tokens][hidden_size]` of a sequence of that many tokens.
-    pub(crate) fn positions(&self, tokens: usize) -> Result<&[f32], EncoderError> {
-        let EncoderConfig { hidden_size: h, max_position_embeddings, .. } = self.config;
-        if tokens > max_position_embeddings {
-            return Err(EncoderError::TooLong { tokens, max_position_embeddings });
+    /// The word embeddings `[tokens][hidden_size]` of a sequence → those with token type and position.
+    pub(crate) fn add_positions(&self, ids: &[u32], rows: &mut [f32]) -> Result<(), EncoderError> {
+        let h = self.config.hidden_size;
+        let (tokens, max_positions) = (ids.len(), self.config.max_positions());
+        if tokens > max_positions {
+            return Err(EncoderError::TooLong { tokens, max_positions });
         }
-        Ok(&self.position_embeddings[..tokens * h])
+        let mut start = 0;
+        for (len, first) in position_runs(ids, &self.config) {
+            let rows = &mut rows[start * h..(start + len) * h];
+            let positions = &self.position_embeddings[first * h..(first + len) * h];
+            embedding_sum(self.isa, rows, &self.token_type_embedding, positions);
+            start += len;
+        }
+        Ok(())
     }
 
     /// The config the encoder was loaded with.
@@ -142,6 +151,21 @@ impl Encoder {
     pub fn weights(&self) -> &WeightsFile {
         &self.weights
     }
+}
+
+/// How many tokens of a sequence have consecutive positions, and the first of these: all, but where a padding token stands in
+/// the text of an architecture that does not count it. Such a token is a run of its own.
+fn position_runs(ids: &[u32], config: &EncoderConfig) -> impl Iterator<Item = (usize, usize)> {
+    let padding = config.position_padding_id;
+    let is_padding = move |id: u32| padding == Some(id);
+    let mut next = config.first_position();
+    ids.chunk_by(move |&a, &b| !is_padding(a) && !is_padding(b)).map(move |run| {
+        let first = if is_padding(run[0]) { run[0] as usize } else { next };
+        if !is_padding(run[0]) {
+            next += run.len();
+        }
+        (run.len(), first)
+    })
 }
 
 impl fmt::Debug for Encoder {

@@ -51,12 +51,12 @@ pub enum EncoderError {
     },
 
     /// A sequence is longer than the model has positions.
-    #[error("a sequence has {tokens} tokens, the model takes at most {max_position_embeddings}")]
+    #[error("a sequence has {tokens} tokens, the model takes at most {max_positions}")]
     TooLong {
         /// The sequence's tokens.
         tokens: usize,
         /// The model's positions.
-        max_position_embeddings: usize,
+        max_positions: usize,
     },
 
     /// Threads could not be started.

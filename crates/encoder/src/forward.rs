@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use minilm_kernels::{
-    Activation, AlignedBuffer, AttentionShape, Epilogue, LayerNorm, NarrowRows, PackedLinear, RowsMut,
+    AlignedBuffer, AttentionParameters, Epilogue, LayerNorm, NarrowRows, PackedLinear, PositionBias, RowsMut,
     Shares, WeightColumns, attention_heads, layer_norm, linear_columns,
 };
 
@@ -129,18 +129,21 @@ impl<P: Probe> Pass<'_, P> {
     fn layer_by_rows(&self, layer: &Layer, next: Option<&Layer>, states: &mut States, tokens: &PackedTokens) {
         let h = self.pieces.encoder.config.hidden_size;
         let States { hidden, qkv, context, .. } = states;
-        let shape = self.pieces.shape(layer);
+        let (heads, head_size) =
+            (self.pieces.encoder.config.num_attention_heads, self.pieces.encoder.config.head_size());
+        let attention = self.pieces.attention_of(layer, 0..heads);
 
-        let heads = RowsMut::new(context, h).share_columns(shape.head_size, self.lead.threads());
+        let heads = RowsMut::new(context, h).share_columns(head_size, self.lead.threads());
         let pieces = &self.pieces;
         self.lead.run(heads.parts(), |i| {
-            let first = heads.range(i).start / shape.head_size;
+            let first = heads.range(i).start / head_size;
             let mut out = heads.take(i);
             let columns = 0..out.columns();
             let scratch = &mut pieces.any_member(i).attention;
             for s in tokens.sequences() {
                 let qkv = &qkv[scaled(s.clone(), 3 * h)];
-                attention_heads(pieces.encoder.isa, qkv, shape, first, scratch, out.part(s, columns.clone()));
+                let out = out.part(s, columns.clone());
+                attention_heads(pieces.encoder.isa, qkv, attention, first, scratch, out);
             }
             pieces.probe.ended(Operation::Attention);
         });
@@ -189,7 +192,7 @@ impl<P: Probe> Pass<'_, P> {
         intermediate.resize(rows * f);
         let (pieces, threads, isa) = (&self.pieces, self.pieces.threads, self.pieces.encoder.isa);
 
-        let head_size = pieces.shape(layer).head_size;
+        let head_size = config.head_size();
         let heads = RowsMut::new(context, h).share_columns(head_size, threads);
         self.lead.run(threads, |i| {
             let member = &mut *pieces.member(i);
@@ -211,11 +214,11 @@ impl<P: Probe> Pass<'_, P> {
         self.lead.run(threads, |i| {
             let member = &mut *pieces.member(i);
             pieces.copy_normalized(attended, Some(&layer.attention_norm), &mut member.attended);
-            let gelu = Epilogue::Activation(Activation::gelu(layer.intermediate.precision()));
+            let activation = Epilogue::Activation(layer.activation);
             let weights = pieces.share(&layer.intermediate, i);
             let then = pieces.share(&layer.output, i);
             let x = member.narrow.narrow(isa, &member.attended, &layer.intermediate);
-            linear_columns(isa, x, weights, Some(then), gelu, shares.take(i));
+            linear_columns(isa, x, weights, Some(then), activation, shares.take(i));
         });
 
         let shares = RowsMut::new(hidden, h).share_columns(PANEL, threads);
@@ -254,8 +257,8 @@ impl<P: Probe> Pieces<'_, P> {
         self.probe.ended(Operation::AttentionOutput);
         layer_norm(isa, attended, attention_norm);
         self.probe.ended(Operation::LayerNorm);
-        let gelu = Epilogue::Activation(Activation::gelu(intermediate.precision()));
-        self.product(narrow, attended, [intermediate, output], gelu, RowsMut::new(activated, f));
+        let activation = Epilogue::Activation(layer.activation);
+        self.product(narrow, attended, [intermediate, output], activation, RowsMut::new(activated, f));
         self.probe.ended(Operation::Intermediate);
         let residual = Epilogue::Residual(attended);
         self.product(narrow, activated, [output, then], residual, RowsMut::new(hidden, h));
@@ -313,11 +316,11 @@ impl<P: Probe> Pieces<'_, P> {
             let then = if part < 2 { of(part + 1) } else { then };
             linear_columns(isa, x, of(part), Some(then), Epilogue::Bias, shares.take(part));
         }
-        let mut shape = self.shape(layer);
-        shape.heads = width / shape.head_size;
+        let head_size = self.encoder.config.head_size();
+        let parameters = self.attention_of(layer, columns.start / head_size..columns.end / head_size);
         for s in tokens.sequences() {
             let qkv = &qkv[scaled(s.clone(), 3 * width)];
-            attention_heads(isa, qkv, shape, 0, attention, context.part(s, 0..width));
+            attention_heads(isa, qkv, parameters, 0, attention, context.part(s, 0..width));
         }
     }
 
@@ -326,12 +329,19 @@ impl<P: Probe> Pieces<'_, P> {
         weight.columns(Shares::range_of(weight.n(), PANEL, self.threads, i))
     }
 
-    fn shape(&self, layer: &Layer) -> AttentionShape {
-        let config = &self.encoder.config;
-        AttentionShape {
-            heads: config.num_attention_heads,
-            head_size: config.head_size(),
+    /// Attention of some of the layer's heads, from queries, keys and values of these.
+    fn attention_of(&self, layer: &Layer, heads: Range<usize>) -> AttentionParameters<'_> {
+        let encoder = self.encoder;
+        let max_tokens = encoder.config.max_positions();
+        let position_bias = encoder.position_bias.as_deref().map(|biases| {
+            let of_heads = scaled(heads.clone(), biases.len() / encoder.config.num_attention_heads);
+            PositionBias::new(&biases[of_heads], heads.len(), max_tokens)
+        });
+        AttentionParameters {
+            heads: heads.len(),
+            head_size: encoder.config.head_size(),
             precision: layer.qkv.precision(),
+            position_bias,
         }
     }
 

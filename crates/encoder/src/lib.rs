@@ -1,6 +1,7 @@
-//! The BERT encoder: from token ids to one vector a token.
+//! The transformer encoders of the BERT family: from token ids to one vector a token.
 //!
-//! - [`EncoderConfig`] is the part of `config.json` that the arithmetic depends on, checked.
+//! - [`EncoderConfig`] is the part of `config.json` that the arithmetic depends on, checked; [`Architecture`] is which network
+//!   of the family it is.
 //! - [`Encoder`] holds the weights, packed once, and runs the forward pass over [`PackedTokens`]: the
 //!   sequences of a micro-batch one behind the other, without padding, so that no masked position exists
 //!   and a text's bits cannot depend on its neighbours.
@@ -10,9 +11,10 @@
 //! - [`Encoder::profile`] tells where the time of a pass goes.
 //! - [`Encoder::trace`] runs the same pass in single steps and shows the tensor of each.
 //!
-//! The network is that of Devlin et al., <https://arxiv.org/abs/1810.04805>, as `BertModel` in
-//! `transformers/models/bert/modeling_bert.py` computes it in evaluation mode.
+//! A network computes what its model in transformers 4.57 computes in evaluation mode; the files of `architecture/` name
+//! papers and sources.
 
+mod architecture;
 mod arena;
 mod calibration;
 mod config;
@@ -24,12 +26,14 @@ mod packed_model;
 mod packed_tokens;
 mod profile;
 mod team;
+mod tensors;
 mod trace;
 mod word_embeddings;
 mod workers;
 
+pub use architecture::Architecture;
 pub use arena::Arena;
-pub use config::EncoderConfig;
+pub use config::{EncoderConfig, HiddenAct};
 pub use encoder::{Encoder, Tap};
 pub use error::EncoderError;
 pub use load::{EncoderOptions, PackedCacheStatus};

@@ -9,9 +9,11 @@ use minilm_weights::{
     PackedContents, PackedFile, PackedFileError, Region, SAMPLE, Tensor, WeightsError, WeightsFile,
 };
 
+use crate::architecture::{EMBEDDING_NORM, WORD_EMBEDDINGS, relative_position_bucket};
 use crate::calibration::{self, LayerFactors};
-use crate::encoder::{Layer, WORD_EMBEDDINGS};
+use crate::encoder::Layer;
 use crate::packed_model::{Packed, Plan};
+use crate::tensors::Tensors;
 use crate::word_embeddings::WordEmbeddings;
 use crate::{Encoder, EncoderConfig, EncoderError, Workers};
 
@@ -93,7 +95,8 @@ impl<'a> EncoderOptions<'a> {
 impl Encoder {
     /// Checks every tensor's shape against the config and packs the weights, on all of the workers' threads.
     ///
-    /// Tensor names are those of `BertModel`, with or without the prefix `bert.`.
+    /// Tensor names are those of the architecture's model in transformers, with or without the prefix that stands before them
+    /// in the files of models with a head (`bert.`).
     ///
     /// In int8, some channels of what goes into a layer are ten times as large as the others, and would leave these a few
     /// of 254 steps. With sequences to calibrate with, the weights are packed in f32 first, and a forward pass finds the
@@ -127,12 +130,12 @@ fn load_shared(
     options: &EncoderOptions<'_>,
 ) -> Result<Encoder, EncoderError> {
     let &EncoderOptions { isa, precision, workers, packed_cache: cache, .. } = options;
-    let prefix = if weights.contains(&format!("bert.{WORD_EMBEDDINGS}")) { "bert." } else { "" };
-    let tensors = Tensors { weights: &weights, config: &config, prefix };
-    let words = tensors.embeddings("word", config.vocab_size)?;
+    let tensors = Tensors::new(&weights, &config);
+    let words = tensors.word_embeddings()?;
+    let words_name = tensors.weight_name(WORD_EMBEDDINGS);
     let weights_type = words.float_type();
     let mut plan = Plan::default();
-    let sections = ModelSections::plan(&mut plan, &tensors, precision)?;
+    let sections = ModelSections::plan(&mut plan, &tensors, &config, precision)?;
     let calibration: &[Vec<u32>] = match precision {
         Precision::Int8 => &options.calibration,
         Precision::F32 | Precision::Bf16 => &[],
@@ -170,17 +173,19 @@ fn load_shared(
     Ok(Encoder {
         isa,
         precision,
-        word_embeddings: WordEmbeddings::new(
-            Arc::clone(&weights),
-            format!("{prefix}{WORD_EMBEDDINGS}"),
-            &config,
-        ),
+        word_embeddings: WordEmbeddings::new(Arc::clone(&weights), words_name, &config),
         weights_type,
         packed_cache,
         position_embeddings: packed.rows(sections.position_embeddings),
-        token_type_embedding: packed.rows(sections.token_type_embedding).to_vec(),
+        token_type_embedding: match sections.token_type_embedding {
+            Some(section) => packed.rows(section).to_vec(),
+            None => vec![0.0; config.hidden_size],
+        },
+        position_bias: sections
+            .relative_attention_bias
+            .map(|section| bias_by_distance(&packed.rows(section), &config)),
         embedding_norm: packed.layer_norm(sections.embedding_norm, eps),
-        layers: sections.layers.iter().map(|layer| layer.of(&packed, eps)).collect(),
+        layers: sections.layers.iter().map(|layer| layer.of(&packed, &config)).collect(),
         config,
         weights,
     })
@@ -195,8 +200,7 @@ fn calibration_salt(config: &EncoderConfig, words: &Tensor<'_>, sequences: &[Vec
     let mut sample = vec![0.0; (SAMPLE / size_of::<f32>()).min(words.len())];
     words.read_f32(0, &mut sample);
     let mut salt = vec![calibration::VERSION];
-    salt.extend((config.num_attention_heads as u64).to_le_bytes());
-    salt.extend(config.layer_norm_eps.to_le_bytes());
+    salt.extend(format!("{config:?}").bytes());
     salt.extend(sample.iter().flat_map(|x| x.to_le_bytes()));
     salt.extend(
         sequences.iter().flat_map(|ids| ids.iter().chain([&u32::MAX])).flat_map(|id| id.to_le_bytes()),
@@ -243,8 +247,11 @@ impl Cached<'_> {
 /// The sections of a model by their index.
 struct ModelSections {
     position_embeddings: usize,
-    token_type_embedding: usize,
+    /// None where there are no token types.
+    token_type_embedding: Option<usize>,
     embedding_norm: usize,
+    /// None where scores have no bias.
+    relative_attention_bias: Option<usize>,
     layers: Vec<LayerSections>,
 }
 
@@ -286,30 +293,38 @@ impl ModelSections {
     fn plan<'a>(
         plan: &mut Plan<'a>,
         tensors: &Tensors<'a>,
+        config: &EncoderConfig,
         precision: Precision,
     ) -> Result<ModelSections, WeightsError> {
-        let h = tensors.config.hidden_size;
-        let positions = tensors.config.max_position_embeddings;
-        let token_types = tensors.config.type_vocab_size;
-        let position_embeddings = tensors.embeddings("position", positions)?;
-        let token_types = tensors.embeddings("token_type", token_types)?;
+        let h = config.hidden_size;
+        let mut rows = |name: &str, tensor, shape| plan.rows(name.to_owned(), 0, vec![tensor], shape);
+        let position_embeddings = rows(
+            "embeddings.position_embeddings",
+            tensors.position_embeddings()?,
+            [config.max_position_embeddings, h],
+        );
+        let token_type_embedding = tensors
+            .token_type_embeddings()?
+            .map(|types| rows("embeddings.token_type_embeddings", types, [1, h]));
+        let shape = [config.relative_attention_num_buckets, config.num_attention_heads];
+        let relative_attention_bias = tensors
+            .relative_attention_bias()?
+            .map(|biases| rows("encoder.relative_attention_bias", biases, shape));
         Ok(ModelSections {
-            position_embeddings: plan.rows(
-                "embeddings.position_embeddings".to_owned(),
+            position_embeddings,
+            token_type_embedding,
+            relative_attention_bias,
+            embedding_norm: plan_layer_norm(
+                plan,
+                "embeddings.LayerNorm".to_owned(),
                 0,
-                vec![position_embeddings],
-                [positions, h],
+                tensors.layer_norm(EMBEDDING_NORM)?,
+                h,
             ),
-            token_type_embedding: plan.rows(
-                "embeddings.token_type_embeddings".to_owned(),
-                0,
-                vec![token_types],
-                [1, h],
-            ),
-            embedding_norm: tensors.layer_norm(plan, "embeddings.LayerNorm", 0)?,
-            layers: (0..tensors.config.num_hidden_layers)
+            layers: (0..config.num_hidden_layers)
                 .map(|i| {
-                    LayerSections::plan(plan, tensors, i, LayerPrecision::of(tensors.config, i, precision))
+                    let precision = LayerPrecision::of(config, i, precision);
+                    LayerSections::plan(plan, tensors, config, i, precision)
                 })
                 .collect::<Result<_, _>>()?,
         })
@@ -330,76 +345,75 @@ impl LayerSections {
     fn plan<'a>(
         plan: &mut Plan<'a>,
         tensors: &Tensors<'a>,
+        config: &EncoderConfig,
         i: usize,
         precision: LayerPrecision,
     ) -> Result<LayerSections, WeightsError> {
-        let (h, f) = (tensors.config.hidden_size, tensors.config.intermediate_size);
-        let name = |part: &str| format!("encoder.layer.{i}.{part}");
-        let [query, key, value] =
-            ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
+        let (h, f, names) = (config.hidden_size, config.intermediate_size, tensors.names);
         let batch = i + 1;
-        let mut dense = |section: String, modules: &[&str], precision, shape| {
-            let parts =
-                modules.iter().map(|module| tensors.linear(module, shape)).collect::<Result<_, _>>()?;
-            Ok::<usize, WeightsError>(plan.dense(section, batch, precision, parts, shape))
+        let mut dense = |section: &str, modules: &[&str], precision, shape| {
+            let parts = modules
+                .iter()
+                .map(|module| tensors.linear(&tensors.of_layer(i, module), shape))
+                .collect::<Result<_, _>>()?;
+            Ok::<usize, WeightsError>(plan.dense(section_name(i, section), batch, precision, parts, shape))
         };
-        let qkv = dense(name("attention.self.qkv"), &[&query, &key, &value], precision.attention, [h, h])?;
-        let one = name("attention.output.dense");
-        let attention_output = dense(one.clone(), &[&one], precision.attention, [h, h])?;
-        let one = name("intermediate.dense");
-        let intermediate = dense(one.clone(), &[&one], precision.feed_forward, [f, h])?;
-        let one = name("output.dense");
-        let output = dense(one.clone(), &[&one], precision.feed_forward, [h, f])?;
+        let LayerPrecision { attention, feed_forward } = precision;
+        let qkv = dense("attention.self.qkv", &[names.query, names.key, names.value], attention, [h, h])?;
+        let attention_output = dense("attention.output.dense", &[names.attention_output], attention, [h, h])?;
+        let intermediate = dense("intermediate.dense", &[names.intermediate], feed_forward, [f, h])?;
+        let output = dense("output.dense", &[names.output], feed_forward, [h, f])?;
+        let mut layer_norm = |section: &str, module: &str| {
+            let parameters = tensors.layer_norm(&tensors.of_layer(i, module))?;
+            Ok::<usize, WeightsError>(plan_layer_norm(plan, section_name(i, section), batch, parameters, h))
+        };
         Ok(LayerSections {
             precision,
             qkv,
             attention_output,
-            attention_norm: tensors.layer_norm(plan, &name("attention.output.LayerNorm"), batch)?,
+            attention_norm: layer_norm("attention.output.LayerNorm", names.attention_norm)?,
             intermediate,
             output,
-            output_norm: tensors.layer_norm(plan, &name("output.LayerNorm"), batch)?,
+            output_norm: layer_norm("output.LayerNorm", names.output_norm)?,
         })
     }
 
-    fn of(&self, packed: &Packed, eps: f32) -> Layer {
+    fn of(&self, packed: &Packed, config: &EncoderConfig) -> Layer {
         let LayerPrecision { attention, feed_forward } = self.precision;
+        let eps = config.layer_norm_eps;
         Layer {
             qkv: packed.linear(self.qkv, attention),
             attention_output: packed.linear(self.attention_output, attention),
             attention_norm: packed.layer_norm(self.attention_norm, eps),
             intermediate: packed.linear(self.intermediate, feed_forward),
+            activation: config.hidden_act.activation(feed_forward),
             output: packed.linear(self.output, feed_forward),
             output_norm: packed.layer_norm(self.output_norm, eps),
         }
     }
 }
 
-/// Tensors by the names of `BertModel`'s state dict, with the shapes that the config asks for.
-struct Tensors<'a> {
-    weights: &'a WeightsFile,
-    config: &'a EncoderConfig,
-    prefix: &'a str,
+/// Of a layer's section: BERT's names, whatever the architecture calls a thing.
+fn section_name(layer: usize, part: &str) -> String {
+    format!("encoder.layer.{layer}.{part}")
 }
 
-impl<'a> Tensors<'a> {
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor<'a>, WeightsError> {
-        self.weights.tensor(&format!("{}{name}", self.prefix), shape)
-    }
+/// Plans a section of gamma and beta.
+fn plan_layer_norm<'a>(
+    plan: &mut Plan<'a>,
+    name: String,
+    batch: usize,
+    parameters: [Tensor<'a>; 2],
+    hidden_size: usize,
+) -> usize {
+    plan.rows(name, batch, parameters.to_vec(), [2, hidden_size])
+}
 
-    fn embeddings(&self, kind: &str, rows: usize) -> Result<Tensor<'a>, WeightsError> {
-        self.tensor(&format!("embeddings.{kind}_embeddings.weight"), &[rows, self.config.hidden_size])
-    }
-
-    /// Weight and bias of an `nn.Linear` of n outputs and k inputs.
-    fn linear(&self, name: &str, [n, k]: [usize; 2]) -> Result<(Tensor<'a>, Tensor<'a>), WeightsError> {
-        Ok((self.tensor(&format!("{name}.weight"), &[n, k])?, self.tensor(&format!("{name}.bias"), &[n])?))
-    }
-
-    /// Plans a section of gamma and beta.
-    fn layer_norm(&self, plan: &mut Plan<'a>, name: &str, batch: usize) -> Result<usize, WeightsError> {
-        let h = self.config.hidden_size;
-        let parameters =
-            [self.tensor(&format!("{name}.weight"), &[h])?, self.tensor(&format!("{name}.bias"), &[h])?];
-        Ok(plan.rows(name.to_owned(), batch, parameters.to_vec(), [2, h]))
-    }
+/// Biases `[buckets][heads]` → those of all distances that occur, `[heads][2 · max_positions − 1]`, the most negative distance
+/// first: what [`PositionBias`](minilm_kernels::PositionBias) is made of.
+fn bias_by_distance(biases: &[f32], config: &EncoderConfig) -> Vec<f32> {
+    let heads = config.num_attention_heads;
+    let most = config.max_positions().cast_signed() - 1;
+    let of_head = |head| (-most..=most).map(move |d| biases[relative_position_bucket(d) * heads + head]);
+    (0..heads).flat_map(of_head).collect()
 }

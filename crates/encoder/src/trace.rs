@@ -5,11 +5,14 @@
 //! And for those who work on accuracy: a tensor can be replaced by another, and the pass goes on with that.
 
 use minilm_kernels::{
-    Activation, Epilogue, LayerNorm, NarrowRows, PackedLinear, Precision, activate, embedding_sum,
-    layer_norm, linear, reference,
+    Activation, Epilogue, LayerNorm, NarrowRows, PackedLinear, PositionBias, Precision, activate, layer_norm,
+    linear, reference,
 };
 
-use crate::encoder::WORD_EMBEDDINGS;
+use crate::architecture::{
+    EMBEDDING_NORM, POSITION_EMBEDDINGS, RELATIVE_ATTENTION_BIAS, TOKEN_TYPE_EMBEDDINGS, WORD_EMBEDDINGS,
+};
+use crate::tensors::Tensors;
 use crate::{Encoder, EncoderError};
 
 /// The elements of a traced tensor, row-major.
@@ -125,8 +128,9 @@ impl Encoder {
     ) -> Result<Vec<f32>, EncoderError> {
         let mut trace = Trace { encoder: self, s: ids.len(), patch };
         let mut hidden = trace.embeddings(ids)?;
+        let bias = trace.position_bias();
         for i in 0..self.layers.len() {
-            hidden = trace.layer(i, hidden);
+            hidden = trace.layer(i, hidden, bias.as_ref());
         }
         Ok(hidden.values)
     }
@@ -183,102 +187,123 @@ impl Trace<'_> {
         assert!(patch.is_none(), "trace: {} is not computed and cannot be replaced", step.name);
     }
 
-    /// The names in the weights file of these tensors of `BertModel`.
-    fn weights(&self, names: &[&str]) -> Vec<String> {
-        let prefix = self.encoder.word_embeddings.name().strip_suffix(WORD_EMBEDDINGS).unwrap_or_default();
-        names.iter().map(|name| format!("{prefix}{name}")).collect()
-    }
-
-    /// weight and bias of these modules of `BertModel`, one after the other.
-    fn weights_and_biases(&self, modules: &[&str]) -> Vec<String> {
-        let names: Vec<String> = modules
-            .iter()
-            .flat_map(|module| ["weight", "bias"].map(|end| format!("{module}.{end}")))
-            .collect();
-        self.weights(&names.iter().map(String::as_str).collect::<Vec<_>>())
+    /// What the tensors are called.
+    fn tensors(&self) -> Tensors<'_> {
+        Tensors::new(self.encoder.weights(), self.encoder.config())
     }
 
     fn embeddings(&mut self, ids: &[u32]) -> Result<Traced, EncoderError> {
         let (encoder, h) = (self.encoder, self.encoder.config.hidden_size);
         let mut words = vec![0.0; self.s * h];
         encoder.word_embeddings.gather(ids, &mut words)?;
-        let positions = encoder.positions(self.s)?;
+        let mut sum = words.clone();
+        encoder.add_positions(ids, &mut sum)?;
 
         let step = TraceStep::new("input_ids", &[self.s], TraceValues::Ids(ids));
         let what = "the text's token ids, special tokens included, cut to the limit";
         self.show_given(&step.description(what));
 
-        let weights = self.weights(&[WORD_EMBEDDINGS]);
+        let weights = vec![self.tensors().weight_name(WORD_EMBEDDINGS)];
         let words = self.show("embeddings.word", h, words, |step| {
             let what = "each id's row of the word embeddings, as f32";
             step.description(what).inputs(&["input_ids"]).weights(weights)
         });
 
         let mut sum = words.values.clone();
-        embedding_sum(encoder.isa, &mut sum, &encoder.token_type_embedding, positions);
-        let weights = self
-            .weights(&["embeddings.token_type_embeddings.weight", "embeddings.position_embeddings.weight"]);
+        encoder.add_positions(ids, &mut sum)?;
+        let has_types = encoder.config.type_vocab_size > 0;
+        let types = has_types.then_some(TOKEN_TYPE_EMBEDDINGS);
+        let modules = types.into_iter().chain([POSITION_EMBEDDINGS]);
+        let weights = modules.map(|module| self.tensors().weight_name(module)).collect();
         let sum = self.show("embeddings.sum", h, sum, |step| {
-            let what = "(word + token type, row 0) + position, token t with row t";
-            step.description(what).inputs(&[&words.name]).weights(weights).reference("embedding_sum")
+            let what = match (has_types, encoder.config.position_padding_id) {
+                (true, None) => "(word + token type, row 0) + position, token t with row t".to_owned(),
+                (false, None) => "(word + 0) + position, token t with row t".to_owned(),
+                (true, Some(id)) => {
+                    format!("(word + token type, row 0) + position, {}", positions_behind(id))
+                }
+                (false, Some(id)) => format!("(word + 0) + position, {}", positions_behind(id)),
+            };
+            let ids = encoder.config.position_padding_id.map(|_| "input_ids");
+            let inputs: Vec<&str> = std::iter::once(&words.name[..]).chain(ids).collect();
+            step.description(what).inputs(&inputs).weights(weights).reference("embedding_sum")
         });
-        let module = "embeddings.LayerNorm";
-        Ok(self.layer_norm("embeddings.layer_norm", &sum, &encoder.embedding_norm, module))
+        Ok(self.layer_norm("embeddings.layer_norm", &sum, &encoder.embedding_norm, EMBEDDING_NORM))
     }
 
-    fn layer(&mut self, i: usize, hidden: Traced) -> Traced {
+    fn layer(&mut self, i: usize, hidden: Traced, bias: Option<&Traced>) -> Traced {
         let (encoder, layer) = (self.encoder, &self.encoder.layers[i]);
         let name = |step: &str| format!("layer.{i}.{step}");
-        let module = |part: &str| format!("encoder.layer.{i}.{part}");
+        let names = encoder.config.architecture.tensor_names();
 
-        let qkv =
-            [module("attention.self.query"), module("attention.self.key"), module("attention.self.value")];
-        let qkv = self.dense(&name("attention.qkv"), &hidden, &layer.qkv, &qkv.each_ref().map(|s| &s[..]));
-        let context = self.attention(i, &qkv);
-        let modules = [&module("attention.output.dense")[..]];
-        let dense = self.dense(&name("attention.dense"), &context, &layer.attention_output, &modules);
+        let qkv = [names.query, names.key, names.value];
+        let qkv = self.dense(&name("attention.qkv"), &hidden, &layer.qkv, (i, &qkv));
+        let context = self.attention(i, &qkv, bias);
+        let modules = [names.attention_output];
+        let dense = self.dense(&name("attention.dense"), &context, &layer.attention_output, (i, &modules));
         let sum = self.residual(&name("attention.residual"), &dense, &hidden);
-        let norm = module("attention.output.LayerNorm");
+        let norm = self.tensors().of_layer(i, names.attention_norm);
         let attended = self.layer_norm(&name("attention.layer_norm"), &sum, &layer.attention_norm, &norm);
 
-        let modules = [&module("intermediate.dense")[..]];
-        let dense = self.dense(&name("intermediate.dense"), &attended, &layer.intermediate, &modules);
+        let modules = [names.intermediate];
+        let dense = self.dense(&name("intermediate.dense"), &attended, &layer.intermediate, (i, &modules));
         let mut active = dense.values.clone();
-        let activation = Activation::gelu(layer.intermediate.precision());
-        activate(encoder.isa, &mut active, activation);
+        activate(encoder.isa, &mut active, layer.activation);
         let columns = encoder.config.intermediate_size;
         let active = self.show(&name("intermediate.activation"), columns, active, |step| {
-            let (what, reference) = match activation {
-                Activation::GeluPolynomial => ("GELU of each element, by a polynomial", "gelu_polynomial"),
-                _ => ("GELU of each element, in the erf form", "gelu"),
-            };
+            let (what, reference) = describe_activation(layer.activation);
             step.description(what).inputs(&[&dense.name]).reference(reference)
         });
 
-        let modules = [&module("output.dense")[..]];
-        let dense = self.dense(&name("output.dense"), &active, &layer.output, &modules);
+        let modules = [names.output];
+        let dense = self.dense(&name("output.dense"), &active, &layer.output, (i, &modules));
         let sum = self.residual(&name("output.residual"), &dense, &attended);
-        self.layer_norm(&name("output.layer_norm"), &sum, &layer.output_norm, &module("output.LayerNorm"))
+        let norm = self.tensors().of_layer(i, names.output_norm);
+        self.layer_norm(&name("output.layer_norm"), &sum, &layer.output_norm, &norm)
+    }
+
+    /// The biases that the scores of all layers have in common, `[heads][2 s − 1]`, where they have some.
+    fn position_bias(&mut self) -> Option<Traced> {
+        let (encoder, s) = (self.encoder, self.s);
+        let biases = encoder.position_bias.as_deref()?;
+        let heads = encoder.config.num_attention_heads;
+        // Distances of a shorter sequence are in the middle of each head's.
+        let of_head = biases.chunks_exact(biases.len() / heads);
+        let columns = (2 * s).saturating_sub(1);
+        let values = of_head.flat_map(|of_head| &of_head[(of_head.len() - columns) / 2..][..columns]);
+        let values = values.copied().collect();
+        let weights = vec![self.tensors().weight_name(RELATIVE_ATTENTION_BIAS)];
+        Some(self.show_shape("position_bias", &[heads, columns], values, |step| {
+            let what =
+                "[head][key − query + s − 1]: each head's bias of the bucket that the distance falls into";
+            step.description(what).weights(weights)
+        }))
     }
 
     /// Scores, probabilities and context of one layer, by their specification: the kernel keeps a few rows
     /// of the scores at a time.
-    fn attention(&mut self, i: usize, qkv: &Traced) -> Traced {
+    fn attention(&mut self, i: usize, qkv: &Traced, bias: Option<&Traced>) -> Traced {
         let config = &self.encoder.config;
         let (s, heads, head_size) = (self.s, config.num_attention_heads, config.head_size());
         let name = |step: &str| format!("layer.{i}.attention.{step}");
+        let inputs: Vec<&str> = std::iter::once(qkv).chain(bias).map(|input| &input.name[..]).collect();
+        // Without tokens there are no distances.
+        let bias = bias.filter(|_| s > 0).map(|bias| PositionBias::new(&bias.values, heads, s));
         if self.encoder.layers[i].qkv.precision() != Precision::F32 {
-            let context = reference::attention_bf16(&qkv.values, s, heads, head_size);
+            let context = reference::attention_bf16(&qkv.values, s, heads, head_size, bias);
             return self.show(&name("context"), heads * head_size, context, |step| {
                 let what = "attention in bf16, the heads side by side";
-                step.description(what).inputs(&[&qkv.name]).reference("attention_bf16")
+                step.description(what).inputs(&inputs).reference("attention_bf16")
             });
         }
 
-        let scores = reference::attention_scores(&qkv.values, s, heads, head_size);
+        let scores = reference::attention_scores(&qkv.values, s, heads, head_size, bias);
         let scores = self.show_shape(&name("scores"), &[heads, s, s], scores, |step| {
-            let what = "[head][query][key]: (q · k) · 1/√head_size";
-            step.description(what).inputs(&[&qkv.name]).reference("attention_scores")
+            let what = match bias {
+                None => "[head][query][key]: (q · k) · 1/√head_size",
+                Some(_) => "[head][query][key]: (q · k) · 1/√head_size + the bias of their distance",
+            };
+            step.description(what).inputs(&inputs).reference("attention_scores")
         });
         let mut p = scores.values.clone();
         // No tokens have no rows; chunks of 0 do not exist.
@@ -295,13 +320,21 @@ impl Trace<'_> {
         })
     }
 
-    /// `nn.Linear`s of these names, their outputs side by side.
-    fn dense(&mut self, name: &str, x: &Traced, weight: &PackedLinear, modules: &[&str]) -> Traced {
+    /// `nn.Linear`s of these names in layer i, their outputs side by side.
+    fn dense(
+        &mut self,
+        name: &str,
+        x: &Traced,
+        weight: &PackedLinear,
+        (i, modules): (usize, &[&str]),
+    ) -> Traced {
         let mut out = vec![0.0; self.s * weight.n()];
         let isa = self.encoder.isa;
         let mut narrow = NarrowRows::default();
         linear(isa, narrow.narrow(isa, &x.values, weight), weight, Epilogue::Bias, &mut out);
-        let weights = self.weights_and_biases(modules);
+        let tensors = self.tensors();
+        let of_module = |module: &&str| tensors.linear_names(&tensors.of_layer(i, module));
+        let weights = modules.iter().flat_map(of_module).collect();
         let reference = match weight.precision() {
             Precision::Bf16 => "linear_bf16",
             Precision::Int8 => "linear_int8",
@@ -343,10 +376,31 @@ impl Trace<'_> {
     fn layer_norm(&mut self, name: &str, x: &Traced, parameters: &LayerNorm, module: &str) -> Traced {
         let mut y = x.values.clone();
         layer_norm(self.encoder.isa, &mut y, parameters);
-        let weights = self.weights_and_biases(&[module]);
+        let weights = self.tensors().layer_norm_names(module).to_vec();
         self.show(name, parameters.gamma.len(), y, |step| {
             let what = "LayerNorm of each row, its weight as gamma and its bias as beta, eps from the config";
             step.description(what).inputs(&[&x.name]).weights(weights).reference("layer_norm")
         })
+    }
+}
+
+/// Which rows of the position embeddings the tokens have, where a padding token is not counted.
+fn positions_behind(padding_id: u32) -> String {
+    let (padding, first) = (padding_id, padding_id + 1);
+    format!(
+        "the tokens with rows {first}, {} … but id {padding}, which has row {padding} and is not counted",
+        first + 1
+    )
+}
+
+/// What an activation is, and which function specifies it.
+fn describe_activation(activation: Activation) -> (&'static str, &'static str) {
+    match activation {
+        Activation::Gelu => ("GELU of each element, in the erf form", "gelu"),
+        Activation::GeluTanh => ("GELU of each element, in the tanh form", "gelu_tanh"),
+        Activation::GeluPolynomial => ("GELU of each element, by a polynomial", "gelu_polynomial"),
+        Activation::Relu => ("max(0, x) of each element", "relu"),
+        Activation::Tanh => ("tanh of each element", "tanh"),
+        other => unreachable!("no encoder has the activation {other:?}"),
     }
 }

@@ -35,11 +35,6 @@ impl WordEmbeddings {
         WordEmbeddings { weights, name, shape, rows, kept: AtomicUsize::new(0) }
     }
 
-    /// The tensor's name in the file.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The rows of these ids → `[ids.len()][hidden_size]`.
     pub(crate) fn gather(&self, ids: &[u32], rows: &mut [f32]) -> Result<(), EncoderError> {
         let [vocab_size, h] = self.shape;

@@ -29,7 +29,7 @@ fn sequences_beyond_the_positions_and_ids_beyond_the_vocabulary_are_refused() {
 
     arena.tokens.push(&[9; 49]);
     let error = encoder.forward(&mut arena, &Lead::alone()).unwrap_err();
-    assert!(matches!(error, EncoderError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
+    assert!(matches!(error, EncoderError::TooLong { tokens: 49, max_positions: 48 }), "{error}");
 
     arena.tokens.clear();
     arena.tokens.push(&[300]);
@@ -43,7 +43,7 @@ fn sequences_beyond_the_positions_and_ids_beyond_the_vocabulary_are_refused() {
 fn sequences_to_calibrate_with_have_the_same_limits() {
     let too_long = || vec![vec![9; 48], vec![9; 49]];
     let error = load(Precision::Int8, too_long()).unwrap_err();
-    assert!(matches!(error, EncoderError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
+    assert!(matches!(error, EncoderError::TooLong { tokens: 49, max_positions: 48 }), "{error}");
     let error = load(Precision::Int8, vec![vec![300, 301]]).unwrap_err();
     assert!(matches!(error, EncoderError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
     load(Precision::Int8, vec![vec![], vec![300; 48]]).unwrap();

@@ -1,4 +1,4 @@
-//! The traced pass of the tiny model in `fixtures/`: the bits of the forward pass, and nothing but what its
+//! The traced pass of the tiny models in `fixtures/`: the bits of the forward pass, and nothing but what its
 //! steps say of themselves.
 
 use std::collections::{HashMap, HashSet};
@@ -7,15 +7,28 @@ use std::path::PathBuf;
 use minilm_encoder::{
     Arena, Encoder, EncoderConfig, EncoderError, EncoderOptions, Tap, TraceStep, TraceValues, Workers,
 };
-use minilm_kernels::{Isa, Precision, reference};
+use minilm_kernels::{Isa, PositionBias, Precision, reference};
 use minilm_weights::WeightsFile;
 
 fn tiny_bert(isa: Isa, precision: Precision) -> Encoder {
     load(isa, precision, vec![(0..48).collect(), (200..210).collect()])
 }
 
+/// A model of every architecture.
+const MODELS: [&str; 6] =
+    ["tiny-bert", "tiny-bert-odd", "tiny-mpnet", "tiny-roberta", "tiny-xlm-roberta", "tiny-distilbert"];
+
+/// One of these, calibrated with two sequences.
+fn tiny(model: &str, isa: Isa, precision: Precision) -> Encoder {
+    load_model(model, isa, precision, vec![(0..48).collect(), (200..210).collect()])
+}
+
 fn load(isa: Isa, precision: Precision, calibration: Vec<Vec<u32>>) -> Encoder {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
+    load_model("tiny-bert", isa, precision, calibration)
+}
+
+fn load_model(model: &str, isa: Isa, precision: Precision, calibration: Vec<Vec<u32>>) -> Encoder {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(model);
     let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
     let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
     let workers = Workers::new(1).unwrap();
@@ -26,6 +39,20 @@ fn load(isa: Isa, precision: Precision, calibration: Vec<Vec<u32>>) -> Encoder {
 /// Sequences around the lanes, one token and none.
 fn sequences() -> Vec<Vec<u32>> {
     [0, 1, 2, 15, 16, 17, 33, 48].map(|s| (0..s).map(|t| (t * 37 + 5) % 301).collect()).to_vec()
+}
+
+/// These, and of a model that may be longer one that is, with padding tokens wherever they may stand.
+fn sequences_of(encoder: &Encoder) -> Vec<Vec<u32>> {
+    let config = encoder.config();
+    let mut sequences = sequences();
+    sequences.retain(|ids| ids.len() <= config.max_positions());
+    let longest: Vec<u32> = (0..config.max_positions().min(200) as u32).map(|t| (t * 41 + 7) % 301).collect();
+    sequences.push(longest);
+    if let Some(padding) = config.position_padding_id {
+        let p = padding;
+        sequences.extend([vec![p], vec![p, p, 7, p, 8, 9, p, p, 10], vec![6, p], vec![5, 6, 7, p, 8, 9]]);
+    }
+    sequences
 }
 
 /// The weights file as somebody who ports the model reads it: every tensor as f32.
@@ -53,17 +80,36 @@ fn recompute(
     let (h, s, heads, head_size) =
         (config.hidden_size, ids.len(), config.num_attention_heads, config.head_size());
     let input = |i: usize| &before[&step.inputs[i]][..];
+    let bias = || {
+        let bias = step.inputs.get(1).filter(|_| s > 0)?;
+        assert_eq!(bias, "position_bias");
+        Some(PositionBias::new(&before[bias], heads, s))
+    };
     match step.reference {
+        None if step.name == "position_bias" => {
+            let biases = weights.matrix(&step.weights[0], config.relative_attention_num_buckets, heads);
+            let distances = (0..(2 * s).saturating_sub(1)).map(|i| i.cast_signed() - (s.cast_signed() - 1));
+            let of_head = |head| distances.clone().map(move |d| (d, head));
+            (0..heads).flat_map(of_head).map(|(d, head)| biases[bucket(d) * heads + head]).collect()
+        }
         None => {
             assert_eq!((&step.name[..], &step.inputs[0][..]), ("embeddings.word", "input_ids"));
             let words = weights.matrix(&step.weights[0], config.vocab_size, h);
             ids.iter().flat_map(|&id| words[id as usize * h..][..h].to_vec()).collect()
         }
         Some("embedding_sum") => {
-            let types = weights.matrix(&step.weights[0], config.type_vocab_size, h);
-            let positions = weights.matrix(&step.weights[1], config.max_position_embeddings, h);
-            let rows = input(0).chunks(h).zip(positions.chunks(h));
-            rows.flat_map(|(word, position)| reference::embedding_sum(word, &types[..h], position)).collect()
+            let (positions, types) = step.weights.split_last().expect("positions are added");
+            let types = match types {
+                [types] => weights.matrix(types, config.type_vocab_size, h),
+                none => {
+                    assert!(none.is_empty() && config.type_vocab_size == 0);
+                    vec![0.0; h]
+                }
+            };
+            let positions = weights.matrix(positions, config.max_position_embeddings, h);
+            let rows = input(0).chunks(h).zip(position_ids(ids, config.position_padding_id));
+            rows.flat_map(|(word, id)| reference::embedding_sum(word, &types[..h], &positions[id * h..][..h]))
+                .collect()
         }
         Some(product @ ("linear" | "linear_bf16" | "linear_int8")) => {
             let (n, parts) = (step.shape[1], step.weights.len() / 2);
@@ -82,8 +128,8 @@ fn recompute(
                 }
             }
         }
-        Some("attention_bf16") => reference::attention_bf16(input(0), s, heads, head_size),
-        Some("attention_scores") => reference::attention_scores(input(0), s, heads, head_size),
+        Some("attention_bf16") => reference::attention_bf16(input(0), s, heads, head_size, bias()),
+        Some("attention_scores") => reference::attention_scores(input(0), s, heads, head_size, bias()),
         Some("softmax") => {
             let mut x = input(0).to_vec();
             x.chunks_mut(s.max(1)).for_each(reference::softmax);
@@ -100,23 +146,43 @@ fn recompute(
             x
         }
         Some("gelu") => input(0).iter().map(|&x| reference::gelu(x)).collect(),
+        Some("gelu_tanh") => input(0).iter().map(|&x| reference::gelu_tanh(x)).collect(),
+        Some("relu") => input(0).iter().map(|&x| reference::relu(x)).collect(),
         Some("gelu_polynomial") => input(0).iter().map(|&x| reference::gelu_polynomial(x)).collect(),
         Some(other) => panic!("{} is specified by {other}", step.name),
     }
+}
+
+/// As transformers' `create_position_ids_from_input_ids`; 0, 1, 2 … without a padding token.
+fn position_ids(ids: &[u32], padding: Option<u32>) -> Vec<usize> {
+    let Some(padding) = padding else { return (0..ids.len()).collect() };
+    let mut counted = padding as usize;
+    let id = |&id: &u32| {
+        counted += usize::from(id != padding);
+        if id == padding { padding as usize } else { counted }
+    };
+    ids.iter().map(id).collect()
+}
+
+/// As transformers' `MPNetEncoder.relative_position_bucket` in floating point, by the key's distance from the query.
+fn bucket(distance: isize) -> usize {
+    let n = distance.unsigned_abs();
+    let large = || 8 + ((n as f64 / 8.0).ln() / 16.0_f64.ln() * 8.0 + 1e-9) as usize;
+    (if distance > 0 { 16 } else { 0 }) + if n < 8 { n } else { large().min(15) }
 }
 
 fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-/// How many steps the tiny model's two layers have together.
-fn steps_of_layers(precision: Precision) -> usize {
+/// How many steps a model's layers have together.
+fn steps_of_layers(layers: usize, precision: Precision) -> usize {
     match precision {
-        Precision::F32 => 2 * 12,
+        Precision::F32 => layers * 12,
         // Attention is one, but in the last layer, which has that in f32.
-        Precision::Bf16 => 10 + 12,
+        Precision::Bf16 => (layers - 1) * 10 + 12,
         // It is one, and two products of a layer have factors.
-        Precision::Int8 => 2 * (10 + 2),
+        Precision::Int8 => layers * (10 + 2),
     }
 }
 
@@ -149,25 +215,44 @@ fn check_steps(encoder: &Encoder, ids: &[u32]) -> HashSet<String> {
         }
         assert!(before.insert(step.name.clone(), found.to_vec()).is_none(), "{} twice", step.name);
     });
-    assert_eq!(bits(&states.unwrap()), bits(&before["layer.1.output.layer_norm"]), "{of}");
-    assert_eq!(count, 4 + steps_of_layers(encoder.precision()), "{of}");
+    let (config, layers) = (encoder.config(), encoder.config().num_hidden_layers);
+    assert_eq!(bits(&states.unwrap()), bits(&before[&last_step(encoder)]), "{of}");
+    let biases = usize::from(config.relative_attention_num_buckets > 0);
+    assert_eq!(count, 4 + biases + steps_of_layers(layers, encoder.precision()), "{of}");
     used
+}
+
+fn last_step(encoder: &Encoder) -> String {
+    format!("layer.{}.output.layer_norm", encoder.config().num_hidden_layers - 1)
 }
 
 #[test]
 fn every_step_is_what_it_says_of_itself() {
-    for precision in Precision::ALL {
-        for isa in Isa::available() {
-            let encoder = tiny_bert(isa, precision);
-            for ids in sequences() {
-                let used = check_steps(&encoder, &ids);
-                let all: HashSet<String> = encoder.weights().names().map(str::to_owned).collect();
-                // BertModel's own pooler, which sentence-transformers does not use, and 0, 1, 2 …, which are no weights.
-                let unused = ["embeddings.position_ids", "pooler.dense.bias", "pooler.dense.weight"];
-                let mut found: Vec<_> = all.difference(&used).collect();
-                found.sort();
-                assert_eq!(found, unused);
-                assert!(used.is_subset(&all));
+    for model in MODELS {
+        for precision in Precision::ALL {
+            for isa in Isa::available() {
+                let encoder = tiny(model, isa, precision);
+                for ids in sequences_of(&encoder) {
+                    let used = check_steps(&encoder, &ids);
+                    let all: HashSet<String> = encoder.weights().names().map(str::to_owned).collect();
+                    assert!(used.is_subset(&all), "{model}");
+                    // A model's own pooler and its head, which sentence-transformers does not use, and 0, 1, 2 …, which are
+                    // no weights.
+                    for name in all.difference(&used) {
+                        let known = [
+                            "position_ids",
+                            "pooler.",
+                            "lm_head.",
+                            "vocab_transform.",
+                            "vocab_projector.",
+                            "cls.",
+                        ];
+                        assert!(
+                            known.iter().any(|known| name.contains(known)),
+                            "{name} of {model} is not used"
+                        );
+                    }
+                }
             }
         }
     }
@@ -209,24 +294,29 @@ fn forward(encoder: &Encoder, ids: &[u32]) -> (HashMap<String, Vec<f32>>, Vec<f3
 
 #[test]
 fn the_traced_pass_has_the_bits_of_the_forward_pass() {
-    for precision in Precision::ALL {
-        for isa in Isa::available() {
-            let encoder = tiny_bert(isa, precision);
-            for ids in sequences() {
-                let of = format!("{} tokens in {precision} on {isa}", ids.len());
-                let (mut taps, hidden) = forward(&encoder, &ids);
-                assert_eq!(taps.len(), 3);
-                let states = encoder.trace(&ids, &mut |step| {
-                    if let (Some(expected), TraceValues::F32(found)) = (taps.remove(&step.name), step.values)
-                    {
-                        assert!(bits(found) == bits(&expected), "{} of {of}", step.name);
-                    }
-                });
-                assert!(taps.is_empty(), "not in the trace: {:?}", taps.keys());
-                assert_eq!(bits(&states.unwrap()), bits(&hidden), "{of}");
+    for model in MODELS {
+        for precision in Precision::ALL {
+            for isa in Isa::available() {
+                let encoder = tiny(model, isa, precision);
+                for ids in sequences_of(&encoder) {
+                    check_taps(&encoder, &ids);
+                }
             }
         }
     }
+}
+
+fn check_taps(encoder: &Encoder, ids: &[u32]) {
+    let of = format!("{} tokens in {} on {}", ids.len(), encoder.precision(), encoder.isa());
+    let (mut taps, hidden) = forward(encoder, ids);
+    assert_eq!(taps.len(), 1 + encoder.config().num_hidden_layers);
+    let states = encoder.trace(ids, &mut |step| {
+        if let (Some(expected), TraceValues::F32(found)) = (taps.remove(&step.name), step.values) {
+            assert!(bits(found) == bits(&expected), "{} of {of}", step.name);
+        }
+    });
+    assert!(taps.is_empty(), "not in the trace: {:?}", taps.keys());
+    assert_eq!(bits(&states.unwrap()), bits(&hidden), "{of}");
 }
 
 #[test]
@@ -234,7 +324,7 @@ fn nothing_is_shown_of_a_sequence_that_is_refused() {
     let encoder = tiny_bert(Isa::best(), Precision::F32);
     let never = &mut |step: &TraceStep<'_>| panic!("{} is shown", step.name);
     let error = encoder.trace(&[9; 49], never).unwrap_err();
-    assert!(matches!(error, EncoderError::TooLong { tokens: 49, max_position_embeddings: 48 }), "{error}");
+    assert!(matches!(error, EncoderError::TooLong { tokens: 49, max_positions: 48 }), "{error}");
     let error = encoder.trace(&[9, 301], never).unwrap_err();
     assert!(matches!(error, EncoderError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
 }

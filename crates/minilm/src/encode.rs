@@ -5,15 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use minilm_encoder::{Arena, Lead};
-use minilm_kernels::{cls_pool, l2_normalize, max_pool, mean_pool};
+use minilm_kernels::l2_normalize;
 use minilm_tokenizer::Tokens;
 
 use crate::chunking::WeightedMean;
 use crate::micro_batch::{Limits, Row, micro_batches};
-use crate::{
-    Embeddings, EncodeOptions, Error, PoolingMode, SentenceTransformer, TokenCount, TokenEmbeddings,
-    Truncation,
-};
+use crate::{Embeddings, EncodeOptions, Error, SentenceTransformer, TokenCount, TokenEmbeddings, Truncation};
 
 /// What is put before a text.
 #[derive(Clone, Copy)]
@@ -53,7 +50,7 @@ impl SentenceTransformer {
     /// [`Error::Tokenizer`] if the tokenizer cannot express the text; [`Error::Encoder`] if it gives an id that the
     /// encoder has no embedding for, which a model's own tokenizer does not.
     pub fn encode(&self, text: &str) -> Result<Vec<f32>, Error> {
-        let mut vector = vec![0.0; self.encoder.config().hidden_size];
+        let mut vector = vec![0.0; self.modules.dimension()];
         // First of all, so that the threads that share the work wake up while the text is tokenised.
         let lead = self.workers.lead();
         let prompt = self.default_prompt()?;
@@ -179,9 +176,10 @@ impl SentenceTransformer {
         }
         let prompt = self.prompt(options)?;
         let tokens = self.tokenise(texts, &prompt, options.truncation, before)?;
-        let (h, dimension) = (self.encoder.config().hidden_size, self.dimension_of(options)?);
+        let (h, whole) = (self.modules.hidden_size(), self.modules.dimension());
+        let dimension = self.dimension_of(options)?;
         // Of each text its tokens' vectors, then its own: the shorter part, which is copied when they are split.
-        let mut outputs: Vec<Vec<f32>> = tokens.iter().map(|t| vec![0.0; (t.ids.len() + 1) * h]).collect();
+        let mut outputs: Vec<Vec<f32>> = tokens.iter().map(|t| vec![0.0; t.ids.len() * h + whole]).collect();
         let rows = tokens.iter().zip(&mut outputs);
         let rows =
             rows.map(|(t, out)| Row { ids: &t.ids, out, prompt_tokens: prompt.tokens, begins_text: true });
@@ -211,7 +209,7 @@ impl SentenceTransformer {
         let dimension = self.dimension_of(options)?;
         let tokens = self.tokenise(texts, &prompt, options.truncation, before)?;
 
-        let h = self.encoder.config().hidden_size;
+        let h = self.modules.dimension();
         let pieces = tokens.iter().map(|t| 1 + t.rest.len()).sum::<usize>();
         let mut data = vec![0.0; pieces * h];
         let ids = tokens.iter().flat_map(|t| {
@@ -336,35 +334,15 @@ impl SentenceTransformer {
         Ok(())
     }
 
-    /// The states of one text → its vector, with all components, scaled if the model does so; into `out`, which is zero.
+    /// The states of one text → its vector, with all components, into `out`.
     fn sentence_vector(&self, states: &[f32], row: &mut Row<'_>) {
-        self.pool(states, row.prompt_tokens, row.out);
-        if self.normalize {
-            l2_normalize(self.encoder.isa(), row.out);
-        }
+        self.modules.vector(self.encoder.isa(), states, row.prompt_tokens, row.out);
     }
 
-    /// The states `[tokens][hidden_size]` of one text → out `[hidden_size]`, which is zero. The first tokens are a prompt's, to be
-    /// left out.
-    pub(crate) fn pool(&self, states: &[f32], prompt_tokens: usize, out: &mut [f32]) {
-        let pooled = states.get(prompt_tokens * out.len()..).unwrap_or_default();
-        let isa = self.encoder.isa();
-        match self.pooling.mode {
-            // A tokenizer without special tokens makes nothing of an empty text: its vector stays zero, which
-            // is also what sentence-transformers' mean pooling gives.
-            PoolingMode::Mean | PoolingMode::Max if pooled.is_empty() => {}
-            PoolingMode::Mean => mean_pool(isa, pooled, out),
-            PoolingMode::Max => max_pool(isa, pooled, out),
-            // The first of all, where nothing but a prompt is left.
-            PoolingMode::Cls if pooled.is_empty() && states.is_empty() => {}
-            PoolingMode::Cls => cls_pool(if pooled.is_empty() { states } else { pooled }, out),
-        }
-    }
-
-    /// The vectors of pieces `[pieces][hidden_size]` → those of the texts they are of: their means, weighted by tokens, scaled
+    /// The vectors of pieces `[pieces][dimension]` → those of the texts they are of: their means, weighted by tokens, scaled
     /// if the model does so.
     fn pool_pieces(&self, tokens: &[Tokenised], pieces: &[f32]) -> Vec<f32> {
-        let h = self.encoder.config().hidden_size;
+        let h = self.modules.dimension();
         let mut vectors = vec![0.0; tokens.len() * h];
         let mut pieces = pieces.chunks_exact(h);
         for (text, out) in tokens.iter().zip(vectors.chunks_exact_mut(h)) {
@@ -376,16 +354,16 @@ impl SentenceTransformer {
             let mut mean = WeightedMean::new(h);
             ids.zip(&mut pieces).for_each(|(ids, piece)| mean.add(piece, ids.len()));
             out.copy_from_slice(&mean.finish());
-            if self.normalize {
+            if self.normalizes() {
                 l2_normalize(self.encoder.isa(), out);
             }
         }
         vectors
     }
 
-    /// Cuts vectors `[n][hidden_size]` to `dimension`, and scales them to unit length if that is asked for and not so already.
+    /// Cuts vectors `[n][all components]` to `dimension`, and scales them to unit length if that is asked for and not so already.
     pub(crate) fn finish(&self, vectors: &mut Vec<f32>, dimension: usize, normalize: bool) {
-        let h = self.encoder.config().hidden_size;
+        let h = self.modules.dimension();
         if dimension < h {
             let n = vectors.len() / h;
             for row in 1..n {
@@ -393,7 +371,7 @@ impl SentenceTransformer {
             }
             vectors.truncate(n * dimension);
         }
-        if normalize && (dimension < h || !self.normalize) {
+        if normalize && (dimension < h || !self.normalizes()) {
             for vector in vectors.chunks_exact_mut(dimension) {
                 l2_normalize(self.encoder.isa(), vector);
             }
@@ -408,15 +386,15 @@ impl SentenceTransformer {
                 let (expected, found) = ("at least 1".to_owned(), "0".to_owned());
                 Err(Error::Option { option: "truncate_dim", expected, found })
             }
-            Some(dimension) => Ok(dimension.min(self.encoder.config().hidden_size)),
+            Some(dimension) => Ok(dimension.min(self.modules.dimension())),
         }
     }
 
     /// How many components the vectors of a call have, and whether their length is 1.
     pub(crate) fn output(&self, options: &EncodeOptions) -> Result<(usize, bool), Error> {
         let dimension = self.dimension_of(options)?;
-        let whole = dimension == self.encoder.config().hidden_size;
-        Ok((dimension, options.normalize_embeddings || (self.normalize && whole)))
+        let whole = dimension == self.modules.dimension();
+        Ok((dimension, options.normalize_embeddings || (self.normalizes() && whole)))
     }
 
     /// What a call puts before its texts.
@@ -430,7 +408,7 @@ impl SentenceTransformer {
     }
 
     fn measured<'a>(&self, text: &'a str) -> Result<Prompt<'a>, Error> {
-        let pooled = text.is_empty() || self.pooling.include_prompt;
+        let pooled = text.is_empty() || self.modules.pooling.include_prompt;
         let tokens = if pooled { 0 } else { self.tokenizer.prompt_length(text)? };
         Ok(Prompt { text, tokens })
     }

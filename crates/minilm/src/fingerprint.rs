@@ -10,8 +10,8 @@ use crate::{Error, SentenceTransformer};
 
 impl SentenceTransformer {
     /// The SHA-256, in hexadecimal, of what decides the model's vectors in f32: the contents of its weights, `config.json` and
-    /// `tokenizer.json`, whether texts are lower-cased first, how tokens are pooled, whether vectors are scaled, and the limit of
-    /// tokens. Two models with the same one
+    /// `tokenizer.json`, whether texts are lower-cased first, how tokens are pooled, the modules behind that with their weights, whether vectors are
+    /// scaled, and the limit of tokens. Two models with the same one
     /// give a text the same vector, wherever their files lie and whatever they are called. Prompts, and the precision, are a
     /// matter of the call and of [`LoadOptions`](crate::LoadOptions), and no part of it.
     ///
@@ -34,19 +34,27 @@ impl SentenceTransformer {
         let directory = weights.parent().unwrap_or(Path::new(""));
         let mut hasher = Sha256::new();
         for path in [weights.to_owned(), directory.join(CONFIG), directory.join(TOKENIZER)] {
-            let hash = file_sha256(&path).map_err(|error| {
-                let reason = format!("cannot read the file: {error}");
-                Error::Settings { path: path.clone(), reason }
-            })?;
-            hasher.update(format!("{hash}\n"));
+            hasher.update(format!("{}\n", sha256_of(&path)?));
         }
-        let (pooling, normalize) = (self.pooling, self.normalize);
+        let pooling = &self.modules.pooling;
+        let modes: Vec<&str> = pooling.modes.iter().map(|mode| mode.name()).collect();
         let prompt = if pooling.include_prompt { "with" } else { "without" };
-        hasher.update(format!("pooling {} {prompt} prompt\n", pooling.mode));
+        hasher.update(format!("pooling {} {prompt} prompt\n", modes.join("+")));
+        for (description, weights) in self.modules.with_weights() {
+            hasher.update(format!("{description} {}\n", sha256_of(weights)?));
+        }
+        let normalize = self.normalizes();
         hasher.update(format!("normalize {normalize}\nmax_seq_length {}\n", self.max_seq_length()));
         if self.do_lower_case {
             hasher.update("do_lower_case true\n");
         }
         Ok(hex(&hasher.finalize()))
     }
+}
+
+fn sha256_of(path: &Path) -> Result<String, Error> {
+    file_sha256(path).map_err(|error| {
+        let reason = format!("cannot read the file: {error}");
+        Error::Settings { path: path.to_owned(), reason }
+    })
 }

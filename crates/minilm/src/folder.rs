@@ -50,6 +50,11 @@ impl Module {
         modules.first().map_or("", |first| &first.path)
     }
 
+    /// Whether it is a class of the library, whatever version wrote the file, and not the model's own code.
+    pub(crate) fn is_of_sentence_transformers(&self) -> bool {
+        self.class.starts_with("sentence_transformers.")
+    }
+
     /// The last part of the class: `Pooling`.
     pub(crate) fn kind(&self) -> &str {
         self.class.rsplit('.').next().unwrap_or_default()

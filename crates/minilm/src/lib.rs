@@ -76,7 +76,8 @@ pub use embeddings::{Embeddings, TokenCount};
 pub use error::Error;
 pub use index::{Added, Index, IndexError, IndexHit, IndexOptions, IndexWriter};
 pub use minilm_encoder::{
-    EncoderConfig, EncoderError, Operation, PackedCacheStatus, Profile, Tap, TraceStep, TraceValues,
+    Architecture, EncoderConfig, EncoderError, HiddenAct, Operation, PackedCacheStatus, Profile, Tap,
+    TraceStep, TraceValues,
 };
 pub use minilm_kernels::{ISA_VARIABLE, Isa, Precision, UnavailableIsa, UnknownPrecision, cpu_features};
 #[doc(inline)]

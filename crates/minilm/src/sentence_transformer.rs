@@ -9,7 +9,7 @@ use minilm_weights::{FloatType, WeightsFile};
 use crate::calibration::calibration_sequences;
 use crate::folder;
 use crate::model_settings::{ModelSettings, Prompts};
-use crate::modules::{Pipeline, Pooling, TextSettings};
+use crate::modules::{Pipeline, SentenceModules, TextSettings};
 use crate::resolve::{ResolvedModel, resolve};
 use crate::{
     Error, LoadOptions, PoolingMode, SimilarityFunction, SimilarityMatrix, TokenCount, Vectors, VectorsError,
@@ -24,8 +24,7 @@ pub struct SentenceTransformer {
     pub(crate) encoder: Encoder,
     /// Whether texts are lower-cased whatever `tokenizer.json` says.
     pub(crate) do_lower_case: bool,
-    pub(crate) pooling: Pooling,
-    pub(crate) normalize: bool,
+    pub(crate) modules: SentenceModules,
     pub(crate) prompts: Prompts,
     /// What vectors are cut to if a call does not say otherwise.
     pub(crate) truncate_dim: Option<usize>,
@@ -72,7 +71,7 @@ impl SentenceTransformer {
         let transformer = &pipeline.transformer;
 
         let config = EncoderConfig::from_file(transformer.join(folder::CONFIG))?;
-        let settings = TextSettings::read(transformer, config.max_position_embeddings)?;
+        let settings = TextSettings::read(transformer, config.max_positions())?;
         let tokenizer_path = transformer.join(folder::TOKENIZER);
         let mut tokenizer = Tokenizer::from_file(&tokenizer_path, settings.max_seq_length)?;
         if settings.do_lower_case {
@@ -84,6 +83,8 @@ impl SentenceTransformer {
             return Err(Error::Settings { path: tokenizer_path, reason });
         }
         let workers = Workers::new(options.threads)?;
+        let transformer = &pipeline.transformer.clone();
+        let modules = pipeline.load(config.hidden_size)?;
         let weights = WeightsFile::open(transformer.join(folder::WEIGHTS))?;
         let cache_directory = options.packed_cache.directory();
         let mut encoder_options = EncoderOptions::new(isa, &workers).precision(options.precision);
@@ -98,13 +99,11 @@ impl SentenceTransformer {
             Ok(_) => encoder.packed_cache().clone(),
             Err(reason) => PackedCacheStatus::Unavailable { reason },
         };
-        let Pipeline { pooling, normalize, .. } = pipeline;
         Ok(SentenceTransformer {
             tokenizer,
             encoder,
             do_lower_case: settings.do_lower_case,
-            pooling,
-            normalize,
+            modules,
             prompts,
             truncate_dim,
             similarity,
@@ -130,8 +129,8 @@ impl SentenceTransformer {
     /// The number of components of a vector: 384 for all-MiniLM-L6-v2. A call may ask for fewer by
     /// [`EncodeOptions::truncate_dim`](crate::EncodeOptions::truncate_dim).
     pub fn embedding_dimension(&self) -> usize {
-        let hidden_size = self.encoder.config().hidden_size;
-        self.truncate_dim.map_or(hidden_size, |dimension| dimension.min(hidden_size))
+        let dimension = self.modules.dimension();
+        self.truncate_dim.map_or(dimension, |truncated| truncated.min(dimension))
     }
 
     /// The most tokens a text may have, special tokens included: 256 for all-MiniLM-L6-v2.
@@ -145,7 +144,7 @@ impl SentenceTransformer {
     ///
     /// [`Error::Option`] if it leaves no room beside the special tokens, or is more than the model has positions.
     pub fn set_max_seq_length(&mut self, max_seq_length: usize) -> Result<(), Error> {
-        let most = self.encoder.config().max_position_embeddings;
+        let most = self.encoder.config().max_positions();
         let least = self.tokenizer.special_tokens() + 1;
         if max_seq_length > most || self.tokenizer.set_max_seq_length(max_seq_length).is_err() {
             let (expected, found) = (format!("{least} to {most}"), max_seq_length.to_string());
@@ -200,14 +199,14 @@ impl SentenceTransformer {
         self.similarity.similarity_pairwise(a, b)
     }
 
-    /// How the tokens' vectors become one.
-    pub fn pooling(&self) -> PoolingMode {
-        self.pooling.mode
+    /// How the tokens' vectors become one; several where the vectors of as many poolings lie one behind the other.
+    pub fn pooling_modes(&self) -> &[PoolingMode] {
+        &self.modules.pooling.modes
     }
 
-    /// Whether vectors are scaled to unit length.
+    /// Whether vectors are scaled to unit length, in the end.
     pub fn normalizes(&self) -> bool {
-        self.normalize
+        self.modules.normalizes()
     }
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {

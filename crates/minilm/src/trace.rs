@@ -1,9 +1,8 @@
 //! The forward pass to look at: states, single steps, times. For those who port the model or work on its accuracy.
 
 use minilm_encoder::{Profile, Tap, TraceStep, TraceValues};
-use minilm_kernels::l2_normalize;
 
-use crate::{Error, PoolingMode, SentenceTransformer, TokenCount};
+use crate::{Error, SentenceTransformer, TokenCount};
 
 impl SentenceTransformer {
     /// Where the time of a text's forward pass goes, on one thread.
@@ -88,32 +87,21 @@ impl SentenceTransformer {
             patch(step)
         })?;
 
-        let hidden_size = self.encoder.config().hidden_size;
-        let mut vector = vec![0.0; hidden_size];
-        self.pool(&states, prompt.tokens, &mut vector);
-        let (description, reference) = match self.pooling.mode {
-            PoolingMode::Mean => ("the mean over the tokens", Some("mean_pool")),
-            PoolingMode::Max => ("each component's maximum over the tokens", Some("max_pool")),
-            PoolingMode::Cls => ("the first token's row", None),
-        };
-        let shape = [hidden_size];
-        let step = TraceStep::new("pooled", &shape, TraceValues::F32(&vector));
-        let mut step = step.description(description).inputs(&[&last]);
-        step.reference = reference;
-        vector = patched("pooled", patch(&step), vector);
-
-        if self.normalize {
-            l2_normalize(self.encoder.isa(), &mut vector);
-            let step = TraceStep::new("normalized", &shape, TraceValues::F32(&vector));
-            let step = step.description("scaled to unit length").inputs(&["pooled"]);
-            vector = patched("normalized", patch(&step.reference("l2_normalize")), vector);
-        }
-        if self.embedding_dimension() < hidden_size {
+        let isa = self.encoder.isa();
+        let mut vector = self.modules.vector_in_steps(isa, &states, prompt.tokens, &mut |module, vector| {
+            let shape = [vector.len()];
+            let step = TraceStep::new(&module.name[..], &shape, TraceValues::F32(&vector));
+            let mut step = step.description(&module.description[..]).inputs(&[&last]);
+            step.reference = module.reference;
+            let patch = patch(&step);
+            last.clone_from(&module.name);
+            patched(&module.name, patch, vector)
+        });
+        if self.embedding_dimension() < vector.len() {
             vector.truncate(self.embedding_dimension());
             let shape = [vector.len()];
             let step = TraceStep::new("truncated", &shape, TraceValues::F32(&vector));
-            let last = if self.normalize { "normalized" } else { "pooled" };
-            let patch = patch(&step.description("its first components").inputs(&[last]));
+            let patch = patch(&step.description("its first components").inputs(&[&last]));
             vector = patched("truncated", patch, vector);
         }
         Ok((vector, TokenCount::new(tokens.total, tokens.ids.len())))

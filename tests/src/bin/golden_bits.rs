@@ -9,7 +9,7 @@ use minilm_tests::golden_bits::{self, Hashes};
 fn main() -> ExitCode {
     let before = golden_bits::read();
     let mut hashes = Hashes::new();
-    for model in golden_bits::MODELS {
+    for model in golden_bits::models() {
         let texts = golden_bits::texts(model);
         for precision in Precision::ALL {
             let loaded = golden_bits::load(model, &LoadOptions::default().precision(precision));

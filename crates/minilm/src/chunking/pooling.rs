@@ -104,9 +104,9 @@ impl SentenceTransformer {
         let (dimension, _) = self.output(encode_options)?;
         let chunker = self.chunker_for(options, encode_options)?;
         // What the options do with vectors is done with the document's.
-        let hidden_size = self.config().hidden_size;
-        let whole = encode_options.clone().truncate_dim(hidden_size).normalize_embeddings(false);
-        let mut mean = WeightedMean::new(hidden_size);
+        let all = self.modules.dimension();
+        let whole = encode_options.clone().truncate_dim(all).normalize_embeddings(false);
+        let mut mean = WeightedMean::new(all);
         let mut first = Vec::new();
         let encoded = self.encode_stream(chunker.chunks(document), &whole, |chunks, embeddings| {
             if first.is_empty() {

@@ -1,0 +1,138 @@
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{EncoderConfig, EncoderError, HiddenAct};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+fn config(json: &Value) -> Result<EncoderConfig, EncoderError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    std::fs::write(&path, json.to_string()).unwrap();
+    EncoderConfig::from_file(path)
+}
+
+/// What transformers makes of a config that says nothing but its type.
+#[test]
+fn defaults_are_those_of_transformers() {
+    for (name, vocab_size, layers, types, positions) in [
+        ("bert", 30_522, 12, 2, 512),
+        ("roberta", 50_265, 12, 2, 510),
+        ("xlm-roberta", 30_522, 12, 2, 510),
+        ("camembert", 30_522, 12, 2, 510),
+        ("mpnet", 30_527, 12, 0, 510),
+        ("distilbert", 30_522, 6, 0, 512),
+    ] {
+        let config = config(&json!({"model_type": name})).unwrap();
+        assert_eq!(config.architecture.name(), name);
+        assert_eq!((config.vocab_size, config.num_hidden_layers), (vocab_size, layers), "{name}");
+        assert_eq!((config.type_vocab_size, config.max_positions()), (types, positions), "{name}");
+        assert_eq!((config.hidden_size, config.intermediate_size), (768, 3072), "{name}");
+        assert_eq!((config.num_attention_heads, config.head_size()), (12, 64), "{name}");
+        assert_eq!((config.layer_norm_eps, config.hidden_act), (1e-12, HiddenAct::Gelu), "{name}");
+        assert_eq!(config.relative_attention_num_buckets, if name == "mpnet" { 32 } else { 0 });
+    }
+}
+
+#[test]
+fn distilbert_has_names_of_its_own() {
+    let json = json!({
+        "model_type": "distilbert", "dim": 48, "n_heads": 3, "n_layers": 2, "hidden_dim": 70,
+        "activation": "relu", "max_position_embeddings": 40, "vocab_size": 9,
+        // Not of this architecture.
+        "hidden_size": 5, "num_hidden_layers": 7,
+    });
+    let config = config(&json).unwrap();
+    assert_eq!((config.hidden_size, config.num_attention_heads, config.num_hidden_layers), (48, 3, 2));
+    assert_eq!((config.intermediate_size, config.max_positions(), config.vocab_size), (70, 40, 9));
+    assert_eq!(config.hidden_act, HiddenAct::Relu);
+}
+
+#[test]
+fn names_of_activations_that_mean_the_same_are_known() {
+    for (names, expected) in [
+        (&["gelu", "gelu_python"][..], HiddenAct::Gelu),
+        (&["gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh"], HiddenAct::GeluTanh),
+        (&["relu"], HiddenAct::Relu),
+    ] {
+        for name in names {
+            assert_eq!(
+                config(&json!({"model_type": "bert", "hidden_act": name})).unwrap().hidden_act,
+                expected
+            );
+        }
+    }
+}
+
+#[test]
+fn positions_begin_behind_the_padding_token() {
+    let config = config(&json!({"model_type": "roberta", "pad_token_id": 4, "max_position_embeddings": 20}));
+    let config = config.unwrap();
+    assert_eq!(
+        (config.position_padding_id, config.first_position(), config.max_positions()),
+        (Some(4), 5, 15)
+    );
+}
+
+#[test]
+fn what_is_not_computed_is_refused_by_name() {
+    let refuse = |json: Value| match config(&json) {
+        Err(error @ EncoderError::UnsupportedConfig { .. }) => error.to_string(),
+        other => panic!("{json}: {other:?}"),
+    };
+    // The architectures of models that people might try, and what is no architecture at all.
+    for model_type in
+        ["t5", "modernbert", "nomic_bert", "new", "electra", "albert", "deberta-v2", "llama", ""]
+    {
+        let error = refuse(json!({"model_type": model_type, "hidden_size": "any"}));
+        let known = "one of \"bert\", \"roberta\", \"xlm-roberta\", \"camembert\", \"mpnet\", \"distilbert\"";
+        let expected = format!("model_type is {model_type:?}, expected {known}");
+        assert!(error.ends_with(&expected) && error.contains("config.json"), "{error}");
+    }
+    for architecture in Architecture::ALL {
+        let name = architecture.name();
+        let act = if architecture == Architecture::DistilBert { "activation" } else { "hidden_act" };
+        let error = refuse(json!({"model_type": name, act: "quick_gelu"}));
+        assert!(error.contains("hidden_act is \"quick_gelu\""), "{error}");
+    }
+    for name in ["bert", "roberta", "xlm-roberta", "camembert"] {
+        for kind in ["relative_key", "relative_key_query", "alibi"] {
+            let error = refuse(json!({"model_type": name, "position_embedding_type": kind}));
+            assert!(error.contains(&format!("position_embedding_type is {kind:?}")), "{error}");
+        }
+        let error = refuse(json!({"model_type": name, "is_decoder": true}));
+        assert!(error.contains("is_decoder is true"), "{error}");
+    }
+    let error = refuse(json!({"model_type": "mpnet", "relative_attention_num_buckets": 16}));
+    assert!(error.contains("relative_attention_num_buckets is 16, expected 32"), "{error}");
+    let error = refuse(json!({"model_type": "mpnet", "max_position_embeddings": 2}));
+    assert!(error.contains("max_position_embeddings is 2, expected more than 2"), "{error}");
+    let error = refuse(json!({"model_type": "roberta", "pad_token_id": u32::MAX}));
+    assert!(error.contains("max_position_embeddings is 512, expected more than"), "{error}");
+}
+
+#[test]
+fn a_config_without_a_type_says_what_is_missing() {
+    let error = config(&json!({"hidden_size": 40})).unwrap_err();
+    assert!(matches!(error, EncoderError::InvalidConfig { .. }), "{error:?}");
+    assert!(error.to_string().contains("missing field `model_type`"), "{error}");
+}
+
+/// The golden buckets are those of `MPNetEncoder.relative_position_bucket`.
+#[test]
+fn buckets_are_those_of_transformers() {
+    let json = std::fs::read(fixtures().join("golden/relative-position-buckets.json")).unwrap();
+    let golden: Value = serde_json::from_slice(&json).unwrap();
+    let (first, buckets) = (golden["first"].as_i64().unwrap(), golden["buckets"].as_array().unwrap());
+    assert!(first <= -600 && buckets.len() >= 1201, "{first}, {}", buckets.len());
+    for (i, bucket) in buckets.iter().enumerate() {
+        let distance = first as isize + i.cast_signed();
+        assert_eq!(relative_position_bucket(distance) as u64, bucket.as_u64().unwrap(), "{distance}");
+    }
+    // However far.
+    assert_eq!([isize::MIN, isize::MAX].map(relative_position_bucket), [15, 31]);
+}

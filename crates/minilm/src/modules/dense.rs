@@ -1,0 +1,115 @@
+//! A dense layer over a text's vector: `Dense` of sentence-transformers.
+
+use std::path::Path;
+
+use minilm_kernels::{Activation, Epilogue, Isa, PackedLinear, Precision, linear};
+use minilm_weights::WeightsFile;
+use serde::Deserialize;
+
+use super::files::read;
+use crate::Error;
+use crate::folder::CONFIG;
+
+/// The module's `config.json`.
+#[derive(Deserialize)]
+struct DenseConfig {
+    in_features: usize,
+    out_features: usize,
+    #[serde(default = "yes")]
+    bias: bool,
+    /// The class in Python.
+    #[serde(default = "tanh")]
+    activation_function: String,
+    module_input_name: Option<String>,
+    module_output_name: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn tanh() -> String {
+    "torch.nn.modules.activation.Tanh".to_owned()
+}
+
+/// x `[in_features]` → activation(weight `[out_features][in_features]` · x + bias `[out_features]`), in f32 whatever the
+/// encoder computes in: it is one row a text.
+#[derive(Debug)]
+pub(crate) struct Dense {
+    weight: PackedLinear,
+    /// None for the identity.
+    activation: Option<Activation>,
+}
+
+/// What is known of a dense layer before its weights are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DenseSettings {
+    pub(crate) in_features: usize,
+    pub(crate) out_features: usize,
+    pub(crate) activation: Option<Activation>,
+    bias: bool,
+}
+
+impl DenseSettings {
+    pub(super) fn read(directory: &Path) -> Result<DenseSettings, Error> {
+        let path = directory.join(CONFIG);
+        let config: DenseConfig = read(&path)?;
+        let settings = |reason| Error::Settings { path: path.clone(), reason };
+        for (name, size) in [("in_features", config.in_features), ("out_features", config.out_features)] {
+            if size == 0 {
+                return Err(settings(format!("{name} is 0, expected at least 1")));
+            }
+        }
+        let names = [("input", &config.module_input_name), ("output", &config.module_output_name)];
+        for (end, name) in names {
+            if let Some(name) = name.as_ref().filter(|&name| name != "sentence_embedding") {
+                let expected = "expected \"sentence_embedding\"";
+                return Err(settings(format!("module_{end}_name is {name:?}, {expected}")));
+            }
+        }
+        let class = &config.activation_function[..];
+        let of_torch = class.strip_prefix("torch.nn.").and_then(|class| class.rsplit('.').next());
+        let activation = match of_torch {
+            Some("Identity") => None,
+            Some("Tanh") => Some(Activation::Tanh),
+            Some("ReLU") => Some(Activation::Relu),
+            Some("GELU") => Some(Activation::Gelu),
+            _ => {
+                let expected = "expected Identity, Tanh, ReLU or GELU of torch.nn";
+                return Err(settings(format!("activation_function is {class:?}, {expected}")));
+            }
+        };
+        let DenseConfig { in_features, out_features, bias, .. } = config;
+        Ok(DenseSettings { in_features, out_features, activation, bias })
+    }
+
+    /// The layer with the weights of that file.
+    pub(super) fn load(self, path: &Path) -> Result<Dense, Error> {
+        let DenseSettings { in_features: k, out_features: n, activation, bias } = self;
+        let weights = WeightsFile::open(path)?;
+        let weight = weights.tensor("linear.weight", &[n, k])?.to_f32();
+        let bias = if bias { weights.tensor("linear.bias", &[n])?.to_f32() } else { vec![0.0; n] };
+        Ok(Dense { weight: PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k), activation })
+    }
+}
+
+impl Dense {
+    /// What it computes, by the functions that specify it.
+    pub(super) fn describe(&self) -> String {
+        let linear = "linear with the module's linear.weight and linear.bias";
+        match self.activation {
+            None => linear.to_owned(),
+            Some(Activation::Tanh) => format!("{linear}, then tanh of each"),
+            Some(Activation::Relu) => format!("{linear}, then relu of each"),
+            Some(_) => format!("{linear}, then gelu of each"),
+        }
+    }
+
+    /// One vector.
+    pub(super) fn apply(&self, isa: Isa, x: &[f32]) -> Vec<f32> {
+        let epilogue = self.activation.map_or(Epilogue::Bias, Epilogue::Activation);
+        let mut out = vec![0.0; self.weight.n()];
+        linear(isa, x, &self.weight, epilogue, &mut out);
+        out
+    }
+}

@@ -6,7 +6,7 @@
 //!     pack the values into panels of sixteen components:  [⌈head_size / 16⌉][s][16]
 //!     for some queries (sixteen where there are 256 keys, all where there are 64):
 //!         scores [·][s]        = queries · key panels
-//!         scores               = softmax of each row, scaled by 1/√head_size
+//!         scores               = softmax of each row, scaled by 1/√head_size, with the bias of its positions, if there is one
 //!         out [·][head_size]   = scores · value panels
 //! ```
 //!
@@ -21,10 +21,11 @@ use crate::dispatch::{Isa, Kernel};
 use crate::dot::{DotKernel, F32};
 use crate::finish::Finish;
 use crate::gemm::{Fetch, Product};
+use crate::position_bias::{BiasRows, PositionBias, Scaling};
 use crate::precision::Precision;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
-use crate::softmax::softmax_rows;
+use crate::softmax::{BiasedSoftmax, softmax_rows};
 use crate::tile::Panels;
 
 /// How many scores are computed at a time, 16 KB: those of as many queries as they suffice for.
@@ -38,17 +39,19 @@ pub(crate) const LEAST_QUERIES: usize = 8;
 pub(crate) const FAR_TOKENS: usize = 100;
 
 /// What attention needs to know beside the numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AttentionShape {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionParameters<'a> {
     /// How many heads there are.
     pub heads: usize,
     /// How many components of a query, a key or a value one head has.
     pub head_size: usize,
     /// What the dense layers are computed in, which determines those of attention: see [`Precision::of_attention`].
     pub precision: Precision,
+    /// What is added to the scaled scores, of all heads, if anything is.
+    pub position_bias: Option<PositionBias<'a>>,
 }
 
-impl AttentionShape {
+impl AttentionParameters<'_> {
     /// heads · head_size
     pub fn hidden_size(self) -> usize {
         self.heads * self.head_size
@@ -62,6 +65,22 @@ impl AttentionShape {
         let h = h.unwrap_or_else(|| panic!("attention: {self:?} is larger than memory"));
         assert!(h > 0, "attention: {self:?} has a size of 0");
         h
+    }
+
+    /// # Panics
+    ///
+    /// If there is a bias, but not for these heads, or not for s tokens.
+    fn check_position_bias(self, s: usize) {
+        if let Some(bias) = self.position_bias {
+            assert_eq!(
+                bias.heads(),
+                self.heads,
+                "attention: a bias of {} heads for {}",
+                bias.heads(),
+                self.heads
+            );
+            assert!(s <= bias.max_tokens(), "attention: a bias of {} tokens for {s}", bias.max_tokens());
+        }
     }
 }
 
@@ -79,20 +98,21 @@ pub struct AttentionScratch {
 ///
 /// # Panics
 ///
-/// If a size of the shape is 0 or their product overflows, qkv is not a multiple of 3 · hidden_size long, or out is not a third of it.
+/// If a size is 0 or their product overflows, qkv is not a multiple of 3 · hidden_size long, out is not a third of it, or the
+/// position bias has other heads, or is for shorter sequences.
 pub fn attention(
     isa: Isa,
     qkv: &[f32],
-    shape: AttentionShape,
+    parameters: AttentionParameters<'_>,
     scratch: &mut AttentionScratch,
     out: &mut [f32],
 ) {
-    let h = shape.checked_hidden_size();
+    let h = parameters.checked_hidden_size();
     let len = out.len();
     assert_eq!(len * 3, qkv.len(), "attention: out has {len} elements for {} of qkv", qkv.len());
     if len > 0 {
         assert_eq!(len % h, 0, "attention: out has {len} elements, no multiple of {h}");
-        attention_heads(isa, qkv, shape, 0, scratch, RowsMut::new(out, h));
+        attention_heads(isa, qkv, parameters, 0, scratch, RowsMut::new(out, h));
     }
 }
 
@@ -101,45 +121,46 @@ pub fn attention(
 ///
 /// # Panics
 ///
-/// If a size of the shape is 0 or their product overflows, qkv is not `[s][3 · hidden_size]` for the s rows of out, or
-/// out's columns are not those of whole heads.
+/// If a size is 0 or their product overflows, qkv is not `[s][3 · hidden_size]` for the s rows of out, out's columns are not
+/// those of whole heads, or the position bias has other heads than all of them, or is for shorter sequences.
 pub fn attention_heads(
     isa: Isa,
     qkv: &[f32],
-    shape: AttentionShape,
+    parameters: AttentionParameters<'_>,
     first: usize,
     scratch: &mut AttentionScratch,
     out: RowsMut<'_>,
 ) {
-    let (h, s) = (shape.checked_hidden_size(), out.rows());
+    let (h, s) = (parameters.checked_hidden_size(), out.rows());
+    parameters.check_position_bias(s);
     assert_eq!(
         Some(qkv.len()),
         s.checked_mul(3 * h),
         "attention: qkv has {} elements for {s} tokens",
         qkv.len()
     );
-    let heads = out.columns() / shape.head_size;
+    let heads = out.columns() / parameters.head_size;
     assert!(
-        out.columns().is_multiple_of(shape.head_size) && first.saturating_add(heads) <= shape.heads,
-        "attention: {} columns from head {first} on are no heads of {shape:?}",
+        out.columns().is_multiple_of(parameters.head_size) && first.saturating_add(heads) <= parameters.heads,
+        "attention: {} columns from head {first} on are no heads of {parameters:?}",
         out.columns()
     );
     if s == 0 {
         return;
     }
     let heads = first..first + heads;
-    match shape.precision.of_attention() {
-        Precision::F32 => isa.run(Attention { qkv, shape, heads, scratch, out }),
+    match parameters.precision.of_attention() {
+        Precision::F32 => isa.run(Attention { qkv, parameters, heads, scratch, out }),
         bf16 => {
             let scratch = &mut scratch.bf16;
-            isa.multiply(bf16, AttentionBf16 { qkv, shape, heads, scratch, out });
+            isa.multiply(bf16, AttentionBf16 { qkv, parameters, heads, scratch, out });
         }
     }
 }
 
 struct Attention<'a> {
     qkv: &'a [f32],
-    shape: AttentionShape,
+    parameters: AttentionParameters<'a>,
     heads: Range<usize>,
     scratch: &'a mut AttentionScratch,
     /// The columns of these heads.
@@ -151,9 +172,9 @@ impl Kernel for Attention<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Attention { qkv, shape, heads, scratch, mut out } = self;
-        let AttentionShape { head_size, .. } = shape;
-        let (h, s) = (shape.hidden_size(), out.rows());
+        let Attention { qkv, parameters, heads, scratch, mut out } = self;
+        let AttentionParameters { head_size, position_bias, .. } = parameters;
+        let (h, s) = (parameters.hidden_size(), out.rows());
         let (key_panels, value_panels) = (s.div_ceil(LANES), head_size.div_ceil(LANES));
         // Only ever larger: a shorter sequence uses the beginning.
         grow(&mut scratch.keys, key_panels * head_size);
@@ -188,7 +209,13 @@ impl Kernel for Attention<'_> {
                     let tokens = &qkv[first_row * 3 * h..(first_row + rows) * 3 * h];
                     prefetch_head(simd, tokens, h, column + head_size, head_size);
                 }
-                softmax_rows(simd, scores, stride, s, scale);
+                match position_bias {
+                    None => softmax_rows(simd, scores, stride, s, Scaling { scale, bias: None }),
+                    Some(bias) => {
+                        let bias = BiasRows { distances: bias.of_sequence(head, s), first_query: first_row };
+                        simd.call(BiasedSoftmax { x: scores, stride, width: s, scale, bias });
+                    }
+                }
                 let product = Product {
                     a: Rows { data: bytemuck::cast_slice(scores), stride },
                     b: Panels { data: values, k: s },

@@ -11,17 +11,18 @@
 //!         out [·][head_size]  = weights · value panels / sum
 //! ```
 //!
-//! Scores are scaled by log₂ e/√head_size. Dividing at the end takes a pass over head_size numbers a query, and not over s.
+//! Scores are scaled by log₂ e/√head_size, and a bias of positions by log₂ e, once for all queries of a head. Dividing at the end takes a pass over head_size numbers a query, and not over s.
 
 use std::ops::Range;
 
 use crate::aligned_buffer::AlignedBuffer;
-use crate::attention::{AttentionShape, FAR_TOKENS, LEAST_QUERIES, SCORES, grow, prefetch_head};
+use crate::attention::{AttentionParameters, FAR_TOKENS, LEAST_QUERIES, SCORES, grow, prefetch_head};
 use crate::dot::{Dot, DotKernel};
 use crate::finish::Finish;
 use crate::gemm::{Fetch, Product};
-use crate::math::{LOG2_E, exp2_of_weights, scaled_maximum};
+use crate::math::{LOG2_E, exp2_of_weights, scaled_bias, scaled_maximum};
 use crate::narrow_rows::bf16_row;
+use crate::position_bias::{BiasRows, PositionBias, Scaling};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::tile::Panels;
@@ -32,13 +33,15 @@ pub(crate) struct Bf16Scratch {
     queries: AlignedBuffer,
     keys: Vec<Lanes>,
     values: Vec<Lanes>,
+    /// `[2 s − 1]`, times log₂ e.
+    bias: AlignedBuffer,
     scores: AlignedBuffer,
     weights: AlignedBuffer,
 }
 
 pub(crate) struct AttentionBf16<'a> {
     pub(crate) qkv: &'a [f32],
-    pub(crate) shape: AttentionShape,
+    pub(crate) parameters: AttentionParameters<'a>,
     pub(crate) heads: Range<usize>,
     pub(crate) scratch: &'a mut Bf16Scratch,
     /// The columns of these heads.
@@ -59,9 +62,9 @@ impl DotKernel for AttentionBf16<'_> {
 
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
-        let AttentionBf16 { qkv, shape, heads, scratch, mut out } = self;
-        let AttentionShape { head_size, .. } = shape;
-        let (h, s) = (shape.hidden_size(), out.rows());
+        let AttentionBf16 { qkv, parameters, heads, scratch, mut out } = self;
+        let AttentionParameters { head_size, position_bias, .. } = parameters;
+        let (h, s) = (parameters.hidden_size(), out.rows());
         let (pairs, key_panels, value_panels) =
             (head_size.div_ceil(2), s.div_ceil(LANES), head_size.div_ceil(LANES));
         let stride = key_panels * LANES;
@@ -82,6 +85,9 @@ impl DotKernel for AttentionBf16<'_> {
             head.pack_keys(dot.simd(), keys);
             let values = &mut scratch.values[..value_panels * s.div_ceil(2)];
             head.pack_values(dot.simd(), values);
+            if let Some(bias) = position_bias {
+                scale_bias(bias, index, s, &mut scratch.bias);
+            }
 
             for first_row in (0..s).step_by(queries_at_once) {
                 let rows = queries_at_once.min(s - first_row);
@@ -103,7 +109,15 @@ impl DotKernel for AttentionBf16<'_> {
                 let mut out = out.part(first_row..first_row + rows, out_column..out_column + head_size);
                 let mut factors = [0.0; SCORES / LANES + LEAST_QUERIES];
                 let factors = &mut factors[..rows];
-                softmax_weights(dot, scores, weights, s, scale, factors);
+                match position_bias {
+                    None => {
+                        softmax_weights(dot, scores, weights, s, Scaling { scale, bias: None }, factors);
+                    }
+                    Some(_) => {
+                        let bias = BiasRows { distances: &scratch.bias[..2 * s - 1], first_query: first_row };
+                        dot.call(BiasedWeights { scores, weights, s, scale, bias, factors });
+                    }
+                }
                 let product = Product {
                     a: Rows { data: bytemuck::cast_slice(weights), stride: stride / 2 },
                     b: Panels { data: values, k: s.div_ceil(2) },
@@ -171,37 +185,70 @@ impl Head<'_> {
     }
 }
 
+/// What is added to the scores of a head.
+#[inline(always)]
+fn scale_bias(bias: PositionBias<'_>, head: usize, s: usize, to: &mut AlignedBuffer) {
+    let distances = bias.of_sequence(head, s);
+    to.resize(distances.len());
+    for (to, &bias) in to.iter_mut().zip(distances) {
+        *to = scaled_bias(bias);
+    }
+}
+
+/// [`softmax_weights`] with a bias, as a function of its own: what it is called in stays as it is without one.
+struct BiasedWeights<'a> {
+    scores: &'a mut [f32],
+    weights: &'a mut [f32],
+    s: usize,
+    scale: f32,
+    bias: BiasRows<'a>,
+    factors: &'a mut [f32],
+}
+
+impl DotKernel for BiasedWeights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<D: Dot>(self, dot: D) {
+        let BiasedWeights { scores, weights, s, scale, bias, factors } = self;
+        softmax_weights(dot, scores, weights, s, Scaling { scale, bias: Some(bias) }, factors);
+    }
+}
+
 /// A row is a chain of maxima, then one of sums: several rows at once hide their latencies.
 const ROWS_AT_ONCE: usize = 4;
 
 /// The first `s` scores of each row → their weights as bf16, 0 behind them, and the factor that makes the weights' sum 1.
+///
+/// Whether there is a bias is known where this is compiled. With one, the scores are changed.
 #[inline(always)]
 fn softmax_weights<D: Dot>(
     dot: D,
-    scores: &[f32],
+    scores: &mut [f32],
     weights: &mut [f32],
     s: usize,
-    scale: f32,
+    scaling: Scaling<'_>,
     factors: &mut [f32],
 ) {
     let stride = s.next_multiple_of(LANES);
     let whole = factors.len() - factors.len() % ROWS_AT_ONCE;
-    let (scores, last_scores) = scores.split_at(whole * stride);
+    let (scores, last_scores) = scores.split_at_mut(whole * stride);
     let (weights, last_weights) = weights.split_at_mut(whole * stride / 2);
     let (factors, last_factors) = factors.split_at_mut(whole);
+    let from_row = |row| Scaling { bias: scaling.bias.map(|bias| bias.skip(row)), ..scaling };
     let groups = scores
-        .chunks_exact(ROWS_AT_ONCE * stride)
+        .chunks_exact_mut(ROWS_AT_ONCE * stride)
         .zip(weights.chunks_exact_mut(ROWS_AT_ONCE * stride / 2))
         .zip(factors.chunks_exact_mut(ROWS_AT_ONCE));
-    for ((scores, weights), factors) in groups {
-        weights_at_once::<D, ROWS_AT_ONCE>(dot, scores, weights, s, scale, factors);
+    for (i, ((scores, weights), factors)) in groups.enumerate() {
+        weights_at_once::<D, ROWS_AT_ONCE>(dot, scores, weights, s, from_row(i * ROWS_AT_ONCE), factors);
     }
     let rows = last_scores
-        .chunks_exact(stride)
+        .chunks_exact_mut(stride)
         .zip(last_weights.chunks_exact_mut(stride / 2))
         .zip(last_factors.chunks_exact_mut(1));
-    for ((scores, weights), factors) in rows {
-        weights_at_once::<D, 1>(dot, scores, weights, s, scale, factors);
+    for (i, ((scores, weights), factors)) in rows.enumerate() {
+        weights_at_once::<D, 1>(dot, scores, weights, s, from_row(whole + i), factors);
     }
 }
 
@@ -209,41 +256,59 @@ fn softmax_weights<D: Dot>(
 #[inline(always)]
 fn weights_at_once<D: Dot, const R: usize>(
     dot: D,
-    scores: &[f32],
+    scores: &mut [f32],
     weights: &mut [f32],
     s: usize,
-    scale: f32,
+    scaling: Scaling<'_>,
     factors: &mut [f32],
 ) {
     let simd = dot.simd();
     let (full, tail) = (s / LANES, s % LANES);
-    let scores = scores.as_chunks::<LANES>().0;
+    let scores = scores.as_chunks_mut::<LANES>().0;
     let weights: &mut [u16] = bytemuck::cast_slice_mut(weights);
     let weights = weights.as_chunks_mut::<LANES>().0;
     // In lines of sixteen.
     let stride = s.div_ceil(LANES);
-    let scales = simd.splat(scale);
+    let scales = simd.splat(scaling.scale);
+    let biases: Option<[_; R]> =
+        scaling.bias.map(|bias| std::array::from_fn(|r| bias.row(r).as_chunks::<LANES>()));
 
     let mut maxima = [simd.splat(f32::NEG_INFINITY); R];
     for i in 0..full {
         for r in 0..R {
-            maxima[r] = simd.max(maxima[r], simd.load(&scores[r * stride + i]));
+            let mut score = simd.load(&scores[r * stride + i]);
+            if let Some(biases) = &biases {
+                score = simd.mul_add(score, scales, simd.load(&biases[r].0[i]));
+                simd.store(score, &mut scores[r * stride + i]);
+            }
+            maxima[r] = simd.max(maxima[r], score);
         }
     }
     for r in 0..R {
         if tail > 0 {
-            let last = simd.load_partial(&scores[r * stride + full][..tail], f32::NEG_INFINITY);
+            let mut last = simd.load_partial(&scores[r * stride + full][..tail], f32::NEG_INFINITY);
+            if let Some(biases) = &biases {
+                // Beyond the row still −∞.
+                last = simd.mul_add(last, scales, simd.load_partial(biases[r].1, 0.0));
+                simd.store(last, &mut scores[r * stride + full]);
+            }
             maxima[r] = simd.max(maxima[r], last);
         }
-        // Its negative, to be added in a fused step.
-        maxima[r] = simd.splat(-scaled_maximum(simd.reduce_max(maxima[r]), scale));
+        let maximum = simd.reduce_max(maxima[r]);
+        // Its negative, to be added in a fused step, or where there is a bias by itself.
+        maxima[r] =
+            simd.splat(-if biases.is_none() { scaled_maximum(maximum, scaling.scale) } else { maximum });
     }
 
+    let exponent = |score, maximum| match biases {
+        None => simd.mul_add(score, scales, maximum),
+        Some(_) => simd.add(score, maximum),
+    };
     let mut sums = [simd.splat(0.0); R];
     for i in 0..full {
         let mut x = maxima;
         for r in 0..R {
-            x[r] = simd.mul_add(simd.load(&scores[r * stride + i]), scales, maxima[r]);
+            x[r] = exponent(simd.load(&scores[r * stride + i]), maxima[r]);
         }
         let e = exp2_of_weights(simd, x);
         for r in 0..R {
@@ -255,7 +320,7 @@ fn weights_at_once<D: Dot, const R: usize>(
     for r in 0..R {
         if tail > 0 {
             let last = simd.load(&scores[r * stride + full]);
-            let [e] = exp2_of_weights(simd, [simd.mul_add(last, scales, maxima[r])]);
+            let [e] = exp2_of_weights(simd, [exponent(last, maxima[r])]);
             let mut lanes = [0.0; LANES];
             simd.store(e, &mut lanes);
             lanes[tail..].fill(0.0);

@@ -64,6 +64,7 @@ mod normalize;
 mod packed_linear;
 pub mod peak;
 mod pooling;
+mod position_bias;
 mod precision;
 pub mod reference;
 mod rows;
@@ -78,7 +79,7 @@ mod upcoming;
 
 pub use activation::{Activation, activate};
 pub use aligned_buffer::AlignedBuffer;
-pub use attention::{AttentionScratch, AttentionShape, attention, attention_heads};
+pub use attention::{AttentionParameters, AttentionScratch, attention, attention_heads};
 pub use dispatch::{ISA_VARIABLE, Isa, UnavailableIsa, cpu_features};
 pub use distance::{
     euclidean_distance, euclidean_distance_matrix, manhattan_distance, manhattan_distance_matrix,
@@ -90,6 +91,7 @@ pub use narrow_rows::{Activations, NarrowRows};
 pub use normalize::l2_normalize;
 pub use packed_linear::{PackedLinear, PanelMut, SharedRegion, WeightColumns};
 pub use pooling::{cls_pool, max_pool, mean_pool};
+pub use position_bias::PositionBias;
 pub use precision::{Precision, UnknownPrecision};
 pub use rows::{RowsMut, Shares};
 pub use score::Score;

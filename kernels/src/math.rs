@@ -73,6 +73,12 @@ pub(crate) fn scaled_maximum(maximum: f32, scale: f32) -> f32 {
     if too_small { scaled.next_up() } else { scaled }
 }
 
+/// A bias of a score whose weight is a power of 2. A NaN has nothing in its lower half, so that it makes the weight one.
+pub(crate) fn scaled_bias(bias: f32) -> f32 {
+    let scaled = bias * LOG2_E;
+    if scaled.is_nan() { f32::NAN } else { scaled }
+}
+
 /// p with 2ᶠ ≈ p(f) for |f| ≤ ½; relative error 1.02e-4, a twentieth of a step of bf16.
 pub(crate) const EXP2: [f32; 4] = [1.0, 0.693_282_9, 0.242_210_95, 0.055_008_94];
 

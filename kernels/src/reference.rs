@@ -20,6 +20,7 @@ use crate::math::{
     ERF_END, ERF_LARGE, ERF_SMALL, ERF_SPLIT, EXP, EXP_HIGH, EXP_LOW, LN2_HIGH, LN2_LOW, LOG2_E, ROUND, TANH,
     TANH_SPLIT,
 };
+use crate::position_bias::PositionBias;
 
 /// How many virtual lanes every sum runs in that is not a product's chain or mean pooling's.
 pub const LANES: usize = 16;
@@ -206,8 +207,15 @@ pub fn softmax(row: &mut [f32]) {
 /// One sequence: qkv \[s\]\[3 · heads · head_size\] (a token's queries of all heads, then its keys, then its
 /// values) → scores \[heads\]\[s\]\[s\], a row a query, a column a key.
 ///
-/// Each is (q · k) · 1/√head_size: a [`sum_of_products`] over the head's components, then one product.
-pub fn attention_scores(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
+/// Each is (q · k) · 1/√head_size: a [`sum_of_products`] over the head's components, then one product; with a bias of the
+/// positions, in the place of the product one fused multiply-add.
+pub fn attention_scores(
+    qkv: &[f32],
+    s: usize,
+    heads: usize,
+    head_size: usize,
+    bias: Option<PositionBias<'_>>,
+) -> Vec<f32> {
     let h = heads * head_size;
     let scale = 1.0 / (head_size as f32).sqrt();
     let mut scores = vec![0.0; heads * s * s];
@@ -217,7 +225,11 @@ pub fn attention_scores(qkv: &[f32], s: usize, heads: usize, head_size: usize) -
         for query in 0..s {
             for key in 0..s {
                 let at = |i| (qkv[query * 3 * h + q + i], qkv[key * 3 * h + k + i]);
-                scores[(head * s + query) * s + key] = sum_of_products((0..head_size).map(at)) * scale;
+                let sum = sum_of_products((0..head_size).map(at));
+                scores[(head * s + query) * s + key] = match bias {
+                    None => sum * scale,
+                    Some(bias) => sum.mul_add(scale, bias.at(head, query, key)),
+                };
             }
         }
     }
@@ -247,8 +259,14 @@ pub fn attention_context(p: &[f32], qkv: &[f32], s: usize, heads: usize, head_si
 /// One sequence: qkv \[s\]\[3 · heads · head_size\] → \[s\]\[heads · head_size\].
 ///
 /// [`attention_scores`], [`softmax`] of each row of s, [`attention_context`].
-pub fn attention(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
-    let mut p = attention_scores(qkv, s, heads, head_size);
+pub fn attention(
+    qkv: &[f32],
+    s: usize,
+    heads: usize,
+    head_size: usize,
+    bias: Option<PositionBias<'_>>,
+) -> Vec<f32> {
+    let mut p = attention_scores(qkv, s, heads, head_size, bias);
     // No tokens have no rows; chunks of 0 do not exist.
     for row in p.chunks_mut(s.max(1)) {
         softmax(row);

@@ -2,6 +2,7 @@
 
 use crate::dispatch::{Isa, Kernel};
 use crate::math::exp_not_positive;
+use crate::position_bias::{BiasRows, Scaling};
 use crate::simd::{LANES, Simd};
 
 /// x `[rows][width]`, each row in place, by [`crate::reference::softmax`].
@@ -28,19 +29,49 @@ impl Kernel for Softmax<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        softmax_rows(simd, self.x, self.width, self.width, 1.0);
+        softmax_rows(simd, self.x, self.width, self.width, Scaling { scale: 1.0, bias: None });
     }
 }
 
-/// The first `width` elements of each row of `x`, whose rows are `stride` apart, times `scale` > 0: softmax in place.
-#[inline(always)]
-pub(crate) fn softmax_rows<S: Simd>(simd: S, x: &mut [f32], stride: usize, width: usize, scale: f32) {
-    let mut groups = x.chunks_exact_mut(ROWS_AT_ONCE * stride);
-    for group in &mut groups {
-        at_once::<S, ROWS_AT_ONCE>(simd, group, stride, width, scale);
+/// [`softmax_rows`] with a bias, as a function of its own: what it is called in stays as it is without one.
+pub(crate) struct BiasedSoftmax<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) stride: usize,
+    pub(crate) width: usize,
+    pub(crate) scale: f32,
+    pub(crate) bias: BiasRows<'a>,
+}
+
+impl Kernel for BiasedSoftmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let BiasedSoftmax { x, stride, width, scale, bias } = self;
+        softmax_rows(simd, x, stride, width, Scaling { scale, bias: Some(bias) });
     }
-    for row in groups.into_remainder().chunks_exact_mut(stride) {
-        at_once::<S, 1>(simd, row, stride, width, scale);
+}
+
+/// The first `width` elements of each row of `x`, whose rows are `stride` apart, scaled and biased: softmax in place.
+///
+/// Whether there is a bias is known where this is compiled.
+#[inline(always)]
+pub(crate) fn softmax_rows<S: Simd>(
+    simd: S,
+    x: &mut [f32],
+    stride: usize,
+    width: usize,
+    scaling: Scaling<'_>,
+) {
+    let from_row = |row| Scaling { bias: scaling.bias.map(|bias| bias.skip(row)), ..scaling };
+    let rows = x.len() / stride;
+    let mut groups = x.chunks_exact_mut(ROWS_AT_ONCE * stride);
+    for (i, group) in (&mut groups).enumerate() {
+        at_once::<S, ROWS_AT_ONCE>(simd, group, stride, width, from_row(i * ROWS_AT_ONCE));
+    }
+    let first = rows - rows % ROWS_AT_ONCE;
+    for (i, row) in groups.into_remainder().chunks_exact_mut(stride).enumerate() {
+        at_once::<S, 1>(simd, row, stride, width, from_row(first + i));
     }
 }
 
@@ -49,32 +80,55 @@ const ROWS_AT_ONCE: usize = 4;
 
 /// R rows. Three passes over rows that are in L1.
 #[inline(always)]
-fn at_once<S: Simd, const R: usize>(simd: S, x: &mut [f32], stride: usize, width: usize, scale: f32) {
+fn at_once<S: Simd, const R: usize>(
+    simd: S,
+    x: &mut [f32],
+    stride: usize,
+    width: usize,
+    scaling: Scaling<'_>,
+) {
     let mut rows = x.chunks_exact_mut(stride);
     let mut rows: [_; R] = std::array::from_fn(|_| {
         let row = rows.next().expect("as many rows as the caller says");
         row[..width].as_chunks_mut::<LANES>()
     });
     let full = width / LANES;
-    let scale = simd.splat(scale);
+    let scale = simd.splat(scaling.scale);
+    let biases: Option<[_; R]> =
+        scaling.bias.map(|bias| std::array::from_fn(|r| bias.row(r).as_chunks::<LANES>()));
 
-    // The maximum before it is scaled, which is the same: rounding keeps order, and so does a scale above 0.
+    // With a bias, scores are what they are from here on. Without, their maximum is looked for before they are scaled, which
+    // is the same: rounding keeps order, and so does a scale above 0.
     let mut maxima = [simd.splat(f32::NEG_INFINITY); R];
     for i in 0..full {
         for r in 0..R {
-            maxima[r] = simd.max(maxima[r], simd.load(&rows[r].0[i]));
+            let mut score = simd.load(&rows[r].0[i]);
+            if let Some(biases) = &biases {
+                score = simd.mul_add(score, scale, simd.load(&biases[r].0[i]));
+                simd.store(score, &mut rows[r].0[i]);
+            }
+            maxima[r] = simd.max(maxima[r], score);
         }
     }
     for r in 0..R {
-        let tail = simd.load_partial(rows[r].1, f32::NEG_INFINITY);
-        maxima[r] = simd.mul(simd.splat(simd.reduce_max(simd.max(maxima[r], tail))), scale);
+        let mut tail = simd.load_partial(rows[r].1, f32::NEG_INFINITY);
+        if let Some(biases) = &biases {
+            // Beyond the row still −∞.
+            tail = simd.mul_add(tail, scale, simd.load_partial(biases[r].1, 0.0));
+            simd.store_partial(tail, rows[r].1);
+        }
+        maxima[r] = simd.splat(simd.reduce_max(simd.max(maxima[r], tail)));
+        if biases.is_none() {
+            maxima[r] = simd.mul(maxima[r], scale);
+        }
     }
 
+    let scaled = |score| if biases.is_none() { simd.mul(score, scale) } else { score };
     let mut sums = [simd.splat(0.0); R];
     for i in 0..full {
         for r in 0..R {
             let chunk = &mut rows[r].0[i];
-            let e = exp_not_positive(simd, simd.sub(simd.mul(simd.load(chunk), scale), maxima[r]));
+            let e = exp_not_positive(simd, simd.sub(scaled(simd.load(chunk)), maxima[r]));
             simd.store(e, chunk);
             sums[r] = simd.add(sums[r], e);
         }
@@ -83,8 +137,7 @@ fn at_once<S: Simd, const R: usize>(simd: S, x: &mut [f32], stride: usize, width
     for r in 0..R {
         let tail = &mut rows[r].1;
         if !tail.is_empty() {
-            let e =
-                exp_not_positive(simd, simd.sub(simd.mul(simd.load_partial(tail, 0.0), scale), maxima[r]));
+            let e = exp_not_positive(simd, simd.sub(scaled(simd.load_partial(tail, 0.0)), maxima[r]));
             simd.store_partial(e, tail);
             // Read again, so that lanes beyond the row count as 0.
             sums[r] = simd.add(sums[r], simd.load_partial(tail, 0.0));

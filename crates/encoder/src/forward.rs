@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use minilm_kernels::{
-    Activation, AlignedBuffer, AttentionShape, Epilogue, LayerNorm, NarrowRows, PackedLinear, RowsMut,
+    Activation, AlignedBuffer, AttentionParameters, Epilogue, LayerNorm, NarrowRows, PackedLinear, RowsMut,
     Shares, WeightColumns, attention_heads, layer_norm, linear_columns,
 };
 
@@ -129,18 +129,25 @@ impl<P: Probe> Pass<'_, P> {
     fn layer_by_rows(&self, layer: &Layer, next: Option<&Layer>, states: &mut States, tokens: &PackedTokens) {
         let h = self.pieces.encoder.config.hidden_size;
         let States { hidden, qkv, context, .. } = states;
-        let shape = self.pieces.shape(layer);
+        let parameters = self.pieces.attention_parameters(layer);
 
-        let heads = RowsMut::new(context, h).share_columns(shape.head_size, self.lead.threads());
+        let heads = RowsMut::new(context, h).share_columns(parameters.head_size, self.lead.threads());
         let pieces = &self.pieces;
         self.lead.run(heads.parts(), |i| {
-            let first = heads.range(i).start / shape.head_size;
+            let first = heads.range(i).start / parameters.head_size;
             let mut out = heads.take(i);
             let columns = 0..out.columns();
             let scratch = &mut pieces.any_member(i).attention;
             for s in tokens.sequences() {
                 let qkv = &qkv[scaled(s.clone(), 3 * h)];
-                attention_heads(pieces.encoder.isa, qkv, shape, first, scratch, out.part(s, columns.clone()));
+                attention_heads(
+                    pieces.encoder.isa,
+                    qkv,
+                    parameters,
+                    first,
+                    scratch,
+                    out.part(s, columns.clone()),
+                );
             }
             pieces.probe.ended(Operation::Attention);
         });
@@ -189,7 +196,7 @@ impl<P: Probe> Pass<'_, P> {
         intermediate.resize(rows * f);
         let (pieces, threads, isa) = (&self.pieces, self.pieces.threads, self.pieces.encoder.isa);
 
-        let head_size = pieces.shape(layer).head_size;
+        let head_size = pieces.attention_parameters(layer).head_size;
         let heads = RowsMut::new(context, h).share_columns(head_size, threads);
         self.lead.run(threads, |i| {
             let member = &mut *pieces.member(i);
@@ -313,11 +320,11 @@ impl<P: Probe> Pieces<'_, P> {
             let then = if part < 2 { of(part + 1) } else { then };
             linear_columns(isa, x, of(part), Some(then), Epilogue::Bias, shares.take(part));
         }
-        let mut shape = self.shape(layer);
-        shape.heads = width / shape.head_size;
+        let mut parameters = self.attention_parameters(layer);
+        parameters.heads = width / parameters.head_size;
         for s in tokens.sequences() {
             let qkv = &qkv[scaled(s.clone(), 3 * width)];
-            attention_heads(isa, qkv, shape, 0, attention, context.part(s, 0..width));
+            attention_heads(isa, qkv, parameters, 0, attention, context.part(s, 0..width));
         }
     }
 
@@ -326,12 +333,13 @@ impl<P: Probe> Pieces<'_, P> {
         weight.columns(Shares::range_of(weight.n(), PANEL, self.threads, i))
     }
 
-    fn shape(&self, layer: &Layer) -> AttentionShape {
+    fn attention_parameters(&self, layer: &Layer) -> AttentionParameters<'_> {
         let config = &self.encoder.config;
-        AttentionShape {
+        AttentionParameters {
             heads: config.num_attention_heads,
             head_size: config.head_size(),
             precision: layer.qkv.precision(),
+            position_bias: None,
         }
     }
 

@@ -268,14 +268,14 @@ impl Trace<'_> {
         let (s, heads, head_size) = (self.s, config.num_attention_heads, config.head_size());
         let name = |step: &str| format!("layer.{i}.attention.{step}");
         if self.encoder.layers[i].qkv.precision() != Precision::F32 {
-            let context = reference::attention_bf16(&qkv.values, s, heads, head_size);
+            let context = reference::attention_bf16(&qkv.values, s, heads, head_size, None);
             return self.show(&name("context"), heads * head_size, context, |step| {
                 let what = "attention in bf16, the heads side by side";
                 step.description(what).inputs(&[&qkv.name]).reference("attention_bf16")
             });
         }
 
-        let scores = reference::attention_scores(&qkv.values, s, heads, head_size);
+        let scores = reference::attention_scores(&qkv.values, s, heads, head_size, None);
         let scores = self.show_shape(&name("scores"), &[heads, s, s], scores, |step| {
             let what = "[head][query][key]: (q · k) · 1/√head_size";
             step.description(what).inputs(&[&qkv.name]).reference("attention_scores")

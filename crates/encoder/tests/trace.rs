@@ -82,8 +82,8 @@ fn recompute(
                 }
             }
         }
-        Some("attention_bf16") => reference::attention_bf16(input(0), s, heads, head_size),
-        Some("attention_scores") => reference::attention_scores(input(0), s, heads, head_size),
+        Some("attention_bf16") => reference::attention_bf16(input(0), s, heads, head_size, None),
+        Some("attention_scores") => reference::attention_scores(input(0), s, heads, head_size, None),
         Some("softmax") => {
             let mut x = input(0).to_vec();
             x.chunks_mut(s.max(1)).for_each(reference::softmax);

@@ -1,7 +1,8 @@
 //! Products in bf16 and int8.
 
 use super::{LANES, ROUND, max, min, polynomial, sum, tree};
-use crate::math::{EXP2, GELU, GELU_END, LOG2_E, WEIGHT_LOW, scaled_maximum};
+use crate::math::{EXP2, GELU, GELU_END, LOG2_E, WEIGHT_LOW, scaled_bias, scaled_maximum};
+use crate::position_bias::PositionBias;
 
 /// The least magnitude of a bf16 that counts: smaller ones are 0.
 ///
@@ -80,7 +81,17 @@ pub fn gelu_polynomial(x: f32) -> f32 {
 /// the latter rounded before: to the nearest, but from 2²³ on not below the exact product. An element of the result is
 /// a [`sum_of_products_bf16`] of the weights, rounded, and the values, over the keys; then it is multiplied by 1 / [`sum`](fn@sum)
 /// of the weights, which are not rounded for that.
-pub fn attention_bf16(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> Vec<f32> {
+///
+/// With a bias of the positions, a score is first scaled and biased: score · scale + bias · log₂ e in one fused step, the
+/// latter rounded before. A weight is [`exp2_of_weight`] of what the maximum, subtracted, leaves of that. So a bias of −∞ is a
+/// weight of 2⁻⁴⁹, and not of 0.
+pub fn attention_bf16(
+    qkv: &[f32],
+    s: usize,
+    heads: usize,
+    head_size: usize,
+    bias: Option<PositionBias<'_>>,
+) -> Vec<f32> {
     let h = heads * head_size;
     let scale = LOG2_E / (head_size as f32).sqrt();
     let mut out = vec![0.0; s * h];
@@ -91,16 +102,23 @@ pub fn attention_bf16(qkv: &[f32], s: usize, heads: usize, head_size: usize) -> 
             let mut weights: Vec<f32> = (0..s)
                 .map(|key| {
                     let pairs: Vec<_> = (0..head_size).map(|i| (at(0, query, i), at(1, key, i))).collect();
-                    sum_of_products_bf16(&pairs)
+                    let sum = sum_of_products_bf16(&pairs);
+                    match bias {
+                        None => sum,
+                        Some(bias) => sum.mul_add(scale, scaled_bias(bias.at(head, query, key))),
+                    }
                 })
                 .collect();
             let mut lanes = [f32::NEG_INFINITY; LANES];
             for (i, &score) in weights.iter().enumerate() {
                 lanes[i % LANES] = max(lanes[i % LANES], score);
             }
-            let maximum = scaled_maximum(tree(lanes, max), scale);
+            let maximum = tree(lanes, max);
             for weight in &mut weights {
-                *weight = exp2_of_weight(weight.mul_add(scale, -maximum));
+                *weight = exp2_of_weight(match bias {
+                    None => weight.mul_add(scale, -scaled_maximum(maximum, scale)),
+                    Some(_) => *weight - maximum,
+                });
             }
             let factor = 1.0 / sum(&weights);
             for i in 0..head_size {

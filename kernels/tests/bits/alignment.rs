@@ -4,14 +4,14 @@
 //! changes the guards. What is read there and dropped, AddressSanitizer sees.
 
 use minilm_kernels::{
-    AttentionScratch, AttentionShape, Bits, Component, Corpus, Epilogue, Isa, LayerNorm, NarrowRows,
+    AttentionParameters, AttentionScratch, Bits, Component, Corpus, Epilogue, Isa, LayerNorm, NarrowRows,
     PackedLinear, Precision, TopK, activate, attention, cls_pool, dot, embedding_sum,
     euclidean_distance_matrix, l2_normalize, layer_norm, linear, manhattan_distance_matrix, max_pool,
     mean_pool, reference, search, similarity_matrix, softmax, top_k,
 };
 
 use crate::activations::ACTIVATIONS;
-use crate::attention::{ATTENTION_PRECISIONS, specified as specified_attention};
+use crate::attention::{ATTENTION_PRECISIONS, specified as specified_attention, with_and_without_bias};
 use crate::linear::specified;
 use crate::numbers::{assert_bits, numbers};
 use crate::search::{bytes, signed};
@@ -222,17 +222,20 @@ fn products_of_a_shape_at_every_offset(isa: Isa, precision: Precision, [m, n, k]
 fn attention_at_every_offset() {
     for precision in ATTENTION_PRECISIONS {
         for (s, heads, head_size) in [(5, 2, 16), (17, 1, 20), (33, 3, 32), (6, 2, 7)] {
-            let shape = AttentionShape { heads, head_size, precision };
-            let h = shape.hidden_size();
+            let h = heads * head_size;
             let qkv: Vec<f32> = numbers(s * 3 * h, 39).iter().map(|x| x * 0.5).collect();
-            let expected = specified_attention(&qkv, s, shape);
-            for isa in Isa::available() {
+            let values = numbers(heads * (2 * s - 1), 41);
+            for (isa, offset) in Isa::available().into_iter().flat_map(|isa| (0..LINE).map(move |o| (isa, o)))
+            {
                 let mut scratch = AttentionScratch::default();
-                for offset in 0..LINE {
-                    let mut qkv = Guarded::new(&qkv, offset);
+                let mut qkv = Guarded::new(&qkv, offset);
+                let mut values = Guarded::new(&values, (offset + 5) % LINE);
+                for position_bias in with_and_without_bias(heads, s, values.slice()) {
+                    let parameters = AttentionParameters { heads, head_size, precision, position_bias };
+                    let expected = specified_attention(qkv.slice(), s, parameters);
                     let mut y = Guarded::new(&vec![f32::NAN; s * h], (offset + 9) % LINE);
-                    attention(isa, qkv.slice(), shape, &mut scratch, y.slice());
-                    y.check(&format!("{precision} attention of {s} tokens"), isa, &expected);
+                    attention(isa, qkv.slice(), parameters, &mut scratch, y.slice());
+                    y.check(&format!("attention of {s} tokens, {parameters:?}"), isa, &expected);
                 }
             }
         }

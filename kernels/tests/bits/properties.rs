@@ -2,7 +2,7 @@
 //! reference itself has to obey.
 
 use minilm_kernels::{
-    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, Precision,
+    AttentionParameters, AttentionScratch, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, Precision,
     activate, attention, dot, euclidean_distance_matrix, l2_normalize, layer_norm, linear,
     manhattan_distance_matrix, reference, similarity_matrix, softmax, top_k,
 };
@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::activations::ACTIVATIONS;
-use crate::attention::{ATTENTION_PRECISIONS, specified as specified_attention};
+use crate::attention::{ATTENTION_PRECISIONS, specified as specified_attention, with_and_without_bias};
 use crate::linear::specified;
 use crate::numbers::assert_bits;
 
@@ -138,13 +138,16 @@ proptest! {
         let h = heads * head_size;
         let qkv: Vec<f32> = crate::numbers::numbers(s * 3 * h, seed).iter().map(|x| x * 0.5).collect();
         let mut scratch = AttentionScratch::default();
-        for precision in ATTENTION_PRECISIONS {
-            let shape = AttentionShape { heads, head_size, precision };
-            let expected = specified_attention(&qkv, s, shape);
+        let max_tokens = s + seed as usize % 3;
+        let values = crate::numbers::numbers(heads * (2 * max_tokens - 1), !seed);
+        let biases = with_and_without_bias(heads, max_tokens, &values);
+        for (precision, position_bias) in ATTENTION_PRECISIONS.into_iter().flat_map(|p| biases.map(|b| (p, b))) {
+            let parameters = AttentionParameters { heads, head_size, precision, position_bias };
+            let expected = specified_attention(&qkv, s, parameters);
             for isa in Isa::available() {
                 let mut y = vec![f32::NAN; s * h];
-                attention(isa, &qkv, shape, &mut scratch, &mut y);
-                assert_bits(&format!("{precision} attention"), isa, &y, &expected);
+                attention(isa, &qkv, parameters, &mut scratch, &mut y);
+                assert_bits(&format!("{parameters:?}"), isa, &y, &expected);
             }
             // An average of values lies among them. In bf16 a value and its weight may be half a step off each, and small
             // values are 0.

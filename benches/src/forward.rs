@@ -245,8 +245,8 @@ impl Network {
             products.run(&mut pass, hidden, [&first.qkv, then], Epilogue::Bias, qkv);
         }
         for (i, layer) in layers.iter().enumerate() {
-            let shape = attention_cases::shape(layer.qkv.precision());
-            timed(&mut pass.attention, || attention(isa, qkv, shape, scratch, context));
+            let parameters = attention_cases::parameters(layer.qkv.precision());
+            timed(&mut pass.attention, || attention(isa, qkv, parameters, scratch, context));
             let next = layers.get(i + 1);
             let context = context.chunks(PIECE * HIDDEN);
             let rows = hidden.chunks_mut(PIECE * HIDDEN).zip(qkv.chunks_mut(PIECE * 3 * HIDDEN));
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn elements_by_hand() {
-        assert_eq!(HEADS, attention_cases::shape(Precision::F32).heads);
+        assert_eq!(HEADS, attention_cases::parameters(Precision::F32).heads);
         // 256 tokens of 21.2 million operations, and 9216 for each pair of tokens.
         assert_eq!(OPERATIONS, 256 * 21_233_664 + 9216 * 65_536);
         assert_eq!(GELU_ELEMENTS, 2_359_296);
@@ -323,8 +323,8 @@ mod tests {
         for layer in &network.layers {
             let qkv = dense(&hidden, &layer.qkv, Epilogue::Bias);
             let mut context = vec![0.0; TOKENS * HIDDEN];
-            let shape = attention_cases::shape(layer.qkv.precision());
-            attention(isa, &qkv, shape, &mut AttentionScratch::default(), &mut context);
+            let parameters = attention_cases::parameters(layer.qkv.precision());
+            attention(isa, &qkv, parameters, &mut AttentionScratch::default(), &mut context);
             let mut attended = dense(&context, &layer.attention_output, Epilogue::Residual(&hidden));
             layer_norm(isa, &mut attended, norm);
             let gelu = Epilogue::Activation(Activation::gelu(network.precision));

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use minilm_kernels::{AttentionScratch, AttentionShape, Precision, attention};
+use minilm_kernels::{AttentionParameters, AttentionScratch, Precision, attention};
 
 use super::{Case, HIDDEN, Work, bytes};
 use crate::measure::batch;
@@ -12,8 +12,8 @@ use crate::{aligned, numbers};
 pub const TOKENS: [usize; 4] = [16, 48, 128, 256];
 
 /// The heads of all-MiniLM-L6-v2 beside dense layers of that precision.
-pub fn shape(precision: Precision) -> AttentionShape {
-    AttentionShape { heads: 12, head_size: 32, precision }
+pub fn parameters(precision: Precision) -> AttentionParameters<'static> {
+    AttentionParameters { heads: 12, head_size: 32, precision, position_bias: None }
 }
 
 /// What attention's own products are computed in beside dense layers of these precisions, each once.
@@ -30,17 +30,17 @@ pub fn precisions(of_dense_layers: &[Precision]) -> Vec<Precision> {
 
 /// One sequence of `s` tokens.
 pub fn case(precision: Precision, s: usize) -> Case {
-    let shape = shape(precision);
+    let parameters = parameters(precision);
     let qkv = aligned(&numbers(3 * s * HIDDEN, 1));
     let mut out = aligned(&vec![0.0; s * HIDDEN]);
     let mut scratch = AttentionScratch::default();
     Case {
         operation: "attention",
-        shape: format!("{} heads of {}", shape.heads, shape.head_size),
+        shape: format!("{} heads of {}", parameters.heads, parameters.head_size),
         size: format!("s = {s}"),
         work: work(s),
         run: Box::new(move |isa, calls| {
-            batch(calls, || attention(isa, black_box(&qkv), shape, &mut scratch, black_box(&mut out)))
+            batch(calls, || attention(isa, black_box(&qkv), parameters, &mut scratch, black_box(&mut out)))
         }),
     }
 }
@@ -67,7 +67,7 @@ mod tests {
         // [256][1152] in, [256][384] out.
         assert_eq!(found.bytes, 4 * (294_912 + 98_304));
         assert_eq!(found.intensity(), Some(64.0));
-        assert_eq!(shape(Precision::F32).hidden_size(), HIDDEN);
+        assert_eq!(parameters(Precision::F32).hidden_size(), HIDDEN);
     }
 
     #[test]

@@ -9,14 +9,15 @@ mod slice;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
-    AttentionScratch, AttentionShape, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, Precision, RowsMut,
-    TopK, activate, attention, attention_heads, cls_pool, dot, embedding_sum, euclidean_distance,
-    euclidean_distance_matrix, l2_normalize, layer_norm, linear, linear_columns, manhattan_distance,
-    manhattan_distance_matrix, max_pool, mean_pool, reference, similarity_matrix, softmax,
+    AttentionParameters, AttentionScratch, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, PositionBias,
+    Precision, RowsMut, TopK, activate, attention, attention_heads, cls_pool, dot, embedding_sum,
+    euclidean_distance, euclidean_distance_matrix, l2_normalize, layer_norm, linear, linear_columns,
+    manhattan_distance, manhattan_distance_matrix, max_pool, mean_pool, reference, similarity_matrix,
+    softmax,
 };
 
 use number::Number;
-use operation::{Operation, Size, Then, Weights};
+use operation::{Bias, Operation, Size, Then, Weights};
 use slice::{BEFORE, Slice};
 
 #[derive(Arbitrary, Debug)]
@@ -83,13 +84,11 @@ impl Case {
             Operation::LongLinear { m: Size(m), n: Size(n), k: Size(k), then, precision } => {
                 self.linear(precision, [m, n, k], n / 2, then);
             }
-            Operation::Attention { precision, heads: Size(heads), head_size: Size(head_size), s, longer } => {
-                let shape = AttentionShape { heads, head_size, precision: precision.precision() };
-                self.attention(shape, s.0, longer.0);
+            Operation::Attention { precision, heads, head_size, s, longer, bias } => {
+                self.attention(precision, [heads.0, head_size.0], [s.0, longer.0], bias);
             }
-            Operation::LongAttention { precision, head_size: Size(head_size), s } => {
-                let shape = AttentionShape { heads: 1, head_size, precision: precision.precision() };
-                self.attention(shape, s.0, 0);
+            Operation::LongAttention { precision, head_size, s, bias } => {
+                self.attention(precision, [1, head_size.0], [s.0, 0], bias);
             }
             Operation::Softmax { rows: Size(rows), width: Size(width) } => self.in_place(
                 rows * width,
@@ -262,25 +261,39 @@ impl Case {
 
     /// `longer` more tokens first, whose keys and values stay behind in the scratch memory. Computed as a whole, and by
     /// heads in one to three parts.
-    fn attention(&self, shape: AttentionShape, s: usize, longer: usize) {
-        let h = shape.hidden_size();
+    fn attention(
+        &self,
+        precision: Weights,
+        [heads, head_size]: [usize; 2],
+        [s, longer]: [usize; 2],
+        bias: Bias,
+    ) {
+        let (h, precision) = (heads * head_size, precision.precision());
         let (first, qkv) = (self.input(1, (s + longer) * 3 * h), self.input(0, s * 3 * h));
-        let specified = match shape.precision {
+        let more = if let Bias::Position(Size(more)) = bias { more } else { 0 };
+        let max_tokens = (s + longer + more).max(1);
+        let values = self.input(2, heads * (2 * max_tokens - 1));
+        let position_bias = match bias {
+            Bias::None => None,
+            Bias::Position(_) => Some(PositionBias::new(values.get(), heads, max_tokens)),
+        };
+        let parameters = AttentionParameters { heads, head_size, precision, position_bias };
+        let specified = match precision {
             Precision::F32 => reference::attention,
             _ => reference::attention_bf16,
         };
-        let expected = specified(qkv.get(), s, shape.heads, shape.head_size);
+        let expected = specified(qkv.get(), s, heads, head_size, position_bias);
         self.out_of_place(&expected, |isa, out| {
             let mut scratch = AttentionScratch::default();
-            attention(isa, first.get(), shape, &mut scratch, &mut vec![0.0; (s + longer) * h]);
-            attention(isa, qkv.get(), shape, &mut scratch, out);
+            attention(isa, first.get(), parameters, &mut scratch, &mut vec![0.0; (s + longer) * h]);
+            attention(isa, qkv.get(), parameters, &mut scratch, out);
         });
         self.out_of_place(&expected, |isa, out| {
             let mut scratch = AttentionScratch::default();
-            let shares = RowsMut::new(out, h).share_columns(shape.head_size, 1 + longer % 3);
+            let shares = RowsMut::new(out, h).share_columns(head_size, 1 + longer % 3);
             for i in 0..shares.parts() {
-                let first = shares.range(i).start / shape.head_size;
-                attention_heads(isa, qkv.get(), shape, first, &mut scratch, shares.take(i));
+                let first = shares.range(i).start / head_size;
+                attention_heads(isa, qkv.get(), parameters, first, &mut scratch, shares.take(i));
             }
         });
     }

@@ -29,12 +29,14 @@ pub(crate) enum Operation {
         head_size: Size<1, 40>,
         s: Size<0, 40>,
         longer: Size<0, 40>,
+        bias: Bias,
     },
     /// So long that p · v has more than one block of K_BLOCK.
     LongAttention {
         precision: Weights,
         head_size: Size<1, 20>,
         s: Size<100, 170>,
+        bias: Bias,
     },
     Softmax {
         rows: Size<0, 5>,
@@ -98,6 +100,14 @@ pub(crate) enum Operation {
         k: Size<0, 20>,
         split: u8,
     },
+}
+
+/// Whether attention has a bias of the positions.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) enum Bias {
+    None,
+    /// For sequences that are longer by so many tokens.
+    Position(Size<0, 9>),
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use minilm_kernels::{Isa, Precision};
 use minilm_weights::{
-    PackedContents, PackedFile, PackedFileError, Region, SAMPLE, Tensor, WeightsError, WeightsFile,
+    PackedContents, PackedFile, PackedFileError, Region, SAMPLE, Tensor, Weights, WeightsError,
 };
 
 use crate::calibration::{self, LayerFactors};
@@ -114,7 +114,7 @@ impl Encoder {
     /// [`EncoderError::TooLong`] for a sequence to calibrate with.
     pub fn load(
         config: EncoderConfig,
-        weights: WeightsFile,
+        weights: Weights,
         options: &EncoderOptions<'_>,
     ) -> Result<Encoder, EncoderError> {
         load_shared(config, Arc::new(weights), options)
@@ -123,7 +123,7 @@ impl Encoder {
 
 fn load_shared(
     config: EncoderConfig,
-    weights: Arc<WeightsFile>,
+    weights: Arc<Weights>,
     options: &EncoderOptions<'_>,
 ) -> Result<Encoder, EncoderError> {
     let &EncoderOptions { isa, precision, workers, packed_cache: cache, .. } = options;
@@ -376,7 +376,7 @@ impl LayerSections {
 
 /// Tensors by the names of `BertModel`'s state dict, with the shapes that the config asks for.
 struct Tensors<'a> {
-    weights: &'a WeightsFile,
+    weights: &'a Weights,
     config: &'a EncoderConfig,
     prefix: &'a str,
 }

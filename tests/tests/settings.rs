@@ -1,6 +1,7 @@
 //! Settings of a model folder that change its vectors, each in the way it should.
 
 use minilm::{Precision, SentenceTransformer};
+use minilm_tests::golden;
 use minilm_tests::model_folder::Folder;
 
 const TEXT: &str = "the cat sat on the red mat";
@@ -104,6 +105,17 @@ fn a_transformer_may_have_a_directory_of_its_own() {
     modules[0]["path"] = "0_Transformer".into();
     std::fs::write(nested.path("modules.json"), modules.to_string()).unwrap();
     assert_eq!(nested.load().encode(TEXT).unwrap(), plain.load().encode(TEXT).unwrap());
+}
+
+/// Indexes on disk are recognised by it: it stays what it was when the first was built.
+#[test]
+fn a_fingerprint_stays_what_it_is() {
+    let of = |model: &str| SentenceTransformer::load(model).unwrap().fingerprint().unwrap().to_owned();
+    let tiny = golden::tiny_bert();
+    let expected = "c7173c4146328bc2849fac4257c6f2cc093fed3581ad017f22b1a5bf668d30aa";
+    assert_eq!(of(tiny.to_str().unwrap()), expected);
+    let expected = "6206e417577b8c91b97bdda54391a645b35f57da3c05e9ab54a1cc6885e3cfec";
+    assert_eq!(of(minilm::DEFAULT_MODEL), expected);
 }
 
 #[test]

@@ -80,7 +80,7 @@ mod tests {
     use std::path::Path;
 
     use minilm_kernels::{Isa, Precision};
-    use minilm_weights::WeightsFile;
+    use minilm_weights::Weights;
 
     use super::*;
     use crate::{EncoderConfig, EncoderOptions, Workers};
@@ -88,7 +88,7 @@ mod tests {
     fn tiny_bert(precision: Precision, calibration: &[Vec<u32>]) -> Encoder {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
         let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
-        let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
+        let weights = Weights::open(folder.join("model.safetensors")).unwrap();
         let workers = Workers::new(1).unwrap();
         let options = EncoderOptions::new(Isa::best(), &workers).precision(precision);
         Encoder::load(config, weights, &options.calibration(calibration.to_vec())).unwrap()

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use minilm_kernels::{Activation, Isa, LayerNorm, PackedLinear, Precision, embedding_sum, layer_norm};
-use minilm_weights::{FloatType, RegionSlice, WeightsFile};
+use minilm_weights::{FloatType, RegionSlice, Weights};
 
 use crate::profile::{NoProbe, Operation, Probe};
 use crate::word_embeddings::WordEmbeddings;
@@ -16,7 +16,7 @@ pub struct Encoder {
     pub(crate) config: EncoderConfig,
     pub(crate) isa: Isa,
     pub(crate) precision: Precision,
-    pub(crate) weights: Arc<WeightsFile>,
+    pub(crate) weights: Arc<Weights>,
     pub(crate) word_embeddings: WordEmbeddings,
     pub(crate) weights_type: FloatType,
     pub(crate) packed_cache: PackedCacheStatus,
@@ -148,7 +148,7 @@ impl Encoder {
     }
 
     /// The file that the weights came from.
-    pub fn weights(&self) -> &WeightsFile {
+    pub fn weights(&self) -> &Weights {
         &self.weights
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use minilm_kernels::{Isa, Precision};
 use minilm_weights::{
-    PackedContents, PackedFile, PackedFileError, Region, SAMPLE, Tensor, WeightsError, WeightsFile,
+    PackedContents, PackedFile, PackedFileError, Region, SAMPLE, Tensor, Weights, WeightsError,
 };
 
 use crate::architecture::{EMBEDDING_NORM, WORD_EMBEDDINGS, relative_position_bucket};
@@ -117,7 +117,7 @@ impl Encoder {
     /// [`EncoderError::TooLong`] for a sequence to calibrate with.
     pub fn load(
         config: EncoderConfig,
-        weights: WeightsFile,
+        weights: Weights,
         options: &EncoderOptions<'_>,
     ) -> Result<Encoder, EncoderError> {
         load_shared(config, Arc::new(weights), options)
@@ -126,7 +126,7 @@ impl Encoder {
 
 fn load_shared(
     config: EncoderConfig,
-    weights: Arc<WeightsFile>,
+    weights: Arc<Weights>,
     options: &EncoderOptions<'_>,
 ) -> Result<Encoder, EncoderError> {
     let &EncoderOptions { isa, precision, workers, packed_cache: cache, .. } = options;

@@ -10,7 +10,7 @@ use minilm_kernels::reference::LANES;
 use minilm_kernels::{LayerNorm, PackedLinear, PanelMut, Precision};
 use minilm_weights::{
     PackedContents, Region, RegionMut, RegionSlice, SECTION_ALIGNMENT, Section, SourceIdentity, Tensor,
-    WeightsError, WeightsFile,
+    Weights, WeightsError,
 };
 
 use crate::Workers;
@@ -115,7 +115,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What a file with the packed weights has.
-    pub(crate) fn contents(&self, weights: &'a WeightsFile) -> PackedContents {
+    pub(crate) fn contents(&self, weights: &'a Weights) -> PackedContents {
         let tensors = self.planned.iter().flat_map(|planned| planned.source.tensors());
         PackedContents {
             source: SourceIdentity::of(weights, tensors),
@@ -129,7 +129,7 @@ impl<'a> Plan<'a> {
     /// # Errors
     ///
     /// [`WeightsError::Memory`]
-    pub(crate) fn pack(&self, weights: &WeightsFile, workers: &Workers) -> Result<Region, WeightsError> {
+    pub(crate) fn pack(&self, weights: &Weights, workers: &Workers) -> Result<Region, WeightsError> {
         let mut region = RegionMut::new(self.len)?;
         let mut rest = &mut region[..];
         for batch in self.planned.chunk_by(|a, b| a.batch == b.batch) {

@@ -1,6 +1,6 @@
 //! The tensors of a weights file, by what they are to the encoder: every one is checked against the config.
 
-use minilm_weights::{Tensor, WeightsError, WeightsFile};
+use minilm_weights::{Tensor, Weights, WeightsError};
 
 use crate::EncoderConfig;
 use crate::architecture::{
@@ -9,14 +9,14 @@ use crate::architecture::{
 
 /// A weights file and what its tensors are called.
 pub(crate) struct Tensors<'a> {
-    weights: &'a WeightsFile,
+    weights: &'a Weights,
     config: &'a EncoderConfig,
     pub(crate) names: &'static TensorNames,
     prefix: &'static str,
 }
 
 impl<'a> Tensors<'a> {
-    pub(crate) fn new(weights: &'a WeightsFile, config: &'a EncoderConfig) -> Tensors<'a> {
+    pub(crate) fn new(weights: &'a Weights, config: &'a EncoderConfig) -> Tensors<'a> {
         let names = config.architecture.tensor_names();
         let has_prefix = weights.contains(&format!("{}{WORD_EMBEDDINGS}.weight", names.prefix));
         Tensors { weights, config, names, prefix: if has_prefix { names.prefix } else { "" } }

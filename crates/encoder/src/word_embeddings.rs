@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use minilm_weights::WeightsFile;
+use minilm_weights::Weights;
 
 use crate::{EncoderConfig, EncoderError};
 
@@ -18,7 +18,7 @@ const ROWS_A_RELEASE: usize = 64;
 
 /// Word embeddings `[vocab_size][hidden_size]`: rows are read from the weights file when they are first needed, and kept.
 pub(crate) struct WordEmbeddings {
-    weights: Arc<WeightsFile>,
+    weights: Arc<Weights>,
     /// The tensor's name in the file.
     name: String,
     shape: [usize; 2],
@@ -29,7 +29,7 @@ pub(crate) struct WordEmbeddings {
 
 impl WordEmbeddings {
     /// Those of the tensor of that name, which the file has in the shape that the config says.
-    pub(crate) fn new(weights: Arc<WeightsFile>, name: String, config: &EncoderConfig) -> WordEmbeddings {
+    pub(crate) fn new(weights: Arc<Weights>, name: String, config: &EncoderConfig) -> WordEmbeddings {
         let shape = [config.vocab_size, config.hidden_size];
         let rows = (0..config.vocab_size).map(|_| OnceLock::new()).collect();
         WordEmbeddings { weights, name, shape, rows, kept: AtomicUsize::new(0) }
@@ -67,9 +67,9 @@ mod tests {
 
     const NAME: &str = "embeddings.word_embeddings.weight";
 
-    fn tiny_bert() -> (Arc<WeightsFile>, EncoderConfig) {
+    fn tiny_bert() -> (Arc<Weights>, EncoderConfig) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
-        let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
+        let weights = Weights::open(folder.join("model.safetensors")).unwrap();
         (Arc::new(weights), EncoderConfig::from_file(folder.join("config.json")).unwrap())
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use minilm_encoder::{Arena, Encoder, EncoderConfig, EncoderError, EncoderOptions, Lead, Workers};
 use minilm_kernels::{Isa, Precision};
-use minilm_weights::WeightsFile;
+use minilm_weights::Weights;
 
 fn tiny_bert() -> Encoder {
     load(Precision::F32, Vec::new()).unwrap()
@@ -13,7 +13,7 @@ fn tiny_bert() -> Encoder {
 fn load(precision: Precision, calibration: Vec<Vec<u32>>) -> Result<Encoder, EncoderError> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
     let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
-    let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
+    let weights = Weights::open(folder.join("model.safetensors")).unwrap();
     let workers = Workers::new(1).unwrap();
     let options = EncoderOptions::new(Isa::best(), &workers).precision(precision).calibration(calibration);
     Encoder::load(config, weights, &options)

@@ -8,7 +8,7 @@ use minilm_encoder::{
     Arena, Encoder, EncoderConfig, EncoderError, EncoderOptions, Tap, TraceStep, TraceValues, Workers,
 };
 use minilm_kernels::{Isa, PositionBias, Precision, reference};
-use minilm_weights::WeightsFile;
+use minilm_weights::Weights;
 
 fn tiny_bert(isa: Isa, precision: Precision) -> Encoder {
     load(isa, precision, vec![(0..48).collect(), (200..210).collect()])
@@ -30,7 +30,7 @@ fn load(isa: Isa, precision: Precision, calibration: Vec<Vec<u32>>) -> Encoder {
 fn load_model(model: &str, isa: Isa, precision: Precision, calibration: Vec<Vec<u32>>) -> Encoder {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(model);
     let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
-    let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
+    let weights = Weights::open_in(&folder).unwrap();
     let workers = Workers::new(1).unwrap();
     let options = EncoderOptions::new(isa, &workers).precision(precision).calibration(calibration);
     Encoder::load(config, weights, &options).unwrap()
@@ -56,9 +56,9 @@ fn sequences_of(encoder: &Encoder) -> Vec<Vec<u32>> {
 }
 
 /// The weights file as somebody who ports the model reads it: every tensor as f32.
-struct Weights<'a>(&'a WeightsFile);
+struct TensorsAsRead<'a>(&'a Weights);
 
-impl Weights<'_> {
+impl TensorsAsRead<'_> {
     fn vector(&self, name: &str, len: usize) -> Vec<f32> {
         self.0.tensor(name, &[len]).unwrap().to_f32()
     }
@@ -76,7 +76,7 @@ fn recompute(
     before: &HashMap<String, Vec<f32>>,
     encoder: &Encoder,
 ) -> Vec<f32> {
-    let (config, weights) = (encoder.config(), Weights(encoder.weights()));
+    let (config, weights) = (encoder.config(), TensorsAsRead(encoder.weights()));
     let (h, s, heads, head_size) =
         (config.hidden_size, ids.len(), config.num_attention_heads, config.head_size());
     let input = |i: usize| &before[&step.inputs[i]][..];

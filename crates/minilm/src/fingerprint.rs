@@ -1,17 +1,18 @@
 //! What a model is recognised by: by those who keep vectors and want to know later which model they are of.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::folder::{CONFIG, TOKENIZER};
+use crate::folder::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, tokenizer_file};
 use crate::resolve::{file_sha256, hex};
 use crate::{Error, SentenceTransformer};
 
 impl SentenceTransformer {
-    /// The SHA-256, in hexadecimal, of what decides the model's vectors in f32: the contents of its weights, `config.json` and
-    /// `tokenizer.json`, whether texts are lower-cased first, how tokens are pooled, the modules behind that with their weights, whether vectors are
-    /// scaled, and the limit of tokens. Two models with the same one
+    /// The SHA-256, in hexadecimal, of what decides the model's vectors in f32: the contents of its weights (of shards: the index, and all in
+    /// the order of their names), `config.json` and `tokenizer.json` (or what is there in its place: `vocab.txt` and the settings
+    /// that go with it), whether texts are lower-cased first, how tokens are pooled, the modules behind that
+    /// with their weights, whether vectors are scaled, and the limit of tokens. Two models with the same one
     /// give a text the same vector, wherever their files lie and whatever they are called. Prompts, and the precision, are a
     /// matter of the call and of [`LoadOptions`](crate::LoadOptions), and no part of it.
     ///
@@ -30,10 +31,16 @@ impl SentenceTransformer {
     }
 
     fn compute_fingerprint(&self) -> Result<String, Error> {
-        let weights = self.encoder.weights().path();
-        let directory = weights.parent().unwrap_or(Path::new(""));
+        let weights = self.encoder.weights();
+        let directory = weights.path().parent().unwrap_or(Path::new(""));
+        let mut paths: Vec<PathBuf> = weights.paths().map(Path::to_owned).collect();
+        paths.extend([directory.join(CONFIG), tokenizer_file(directory)]);
+        if !directory.join(TOKENIZER).is_file() {
+            let settings = [TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS].map(|file| directory.join(file));
+            paths.extend(settings.into_iter().filter(|path| path.is_file()));
+        }
         let mut hasher = Sha256::new();
-        for path in [weights.to_owned(), directory.join(CONFIG), directory.join(TOKENIZER)] {
+        for path in paths {
             hasher.update(format!("{}\n", sha256_of(&path)?));
         }
         let pooling = &self.modules.pooling;

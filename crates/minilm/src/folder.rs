@@ -1,5 +1,7 @@
 //! The files of a sentence-transformers folder, by name, and its list of modules.
 
+use std::path::{Path, PathBuf};
+
 use serde::Deserialize;
 
 pub(crate) const MODULES: &str = "modules.json";
@@ -8,8 +10,16 @@ pub(crate) const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
 /// Prompts and the similarity function.
 pub(crate) const PROMPTS_CONFIG: &str = "config_sentence_transformers.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
+/// All that an older BERT model has in the place of [`TOKENIZER`].
+pub(crate) const VOCABULARY: &str = "vocab.txt";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-pub(crate) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+pub(crate) const ADDED_TOKENS: &str = "added_tokens.json";
+/// What people read, which has the licence.
+pub(crate) const MODEL_CARD: &str = "README.md";
+pub(crate) const WEIGHTS: &str = minilm_weights::MODEL_FILE;
+/// What names the shards of weights that are not in one file.
+pub(crate) const WEIGHTS_INDEX: &str = minilm_weights::INDEX_FILE;
 
 pub(crate) const MAX_MODULES_BYTES: u64 = 1 << 20;
 const MAX_MODULES: usize = 32;
@@ -59,6 +69,13 @@ impl Module {
     pub(crate) fn kind(&self) -> &str {
         self.class.rsplit('.').next().unwrap_or_default()
     }
+}
+
+/// The file that the tokenizer of a transformer's folder is made from: `tokenizer.json`, or where that is not there and
+/// `vocab.txt` is, that.
+pub(crate) fn tokenizer_file(transformer: &Path) -> PathBuf {
+    let (tokenizer, vocabulary) = (transformer.join(TOKENIZER), transformer.join(VOCABULARY));
+    if !tokenizer.is_file() && vocabulary.is_file() { vocabulary } else { tokenizer }
 }
 
 /// Says why a relative path or revision from outside must not be joined to a directory.

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use minilm_encoder::{Encoder, EncoderConfig, EncoderOptions, PackedCacheStatus, Workers};
 use minilm_kernels::{Isa, Precision};
 use minilm_tokenizer::{Tokenizer, Tokens};
-use minilm_weights::{FloatType, WeightsFile};
+use minilm_weights::{FloatType, Weights};
 
 use crate::calibration::calibration_sequences;
 use crate::folder;
@@ -72,7 +72,7 @@ impl SentenceTransformer {
 
         let config = EncoderConfig::from_file(transformer.join(folder::CONFIG))?;
         let settings = TextSettings::read(transformer, config.max_positions())?;
-        let tokenizer_path = transformer.join(folder::TOKENIZER);
+        let tokenizer_path = folder::tokenizer_file(transformer);
         let mut tokenizer = Tokenizer::from_file(&tokenizer_path, settings.max_seq_length)?;
         if settings.do_lower_case {
             tokenizer = tokenizer.lowercased()?;
@@ -83,9 +83,8 @@ impl SentenceTransformer {
             return Err(Error::Settings { path: tokenizer_path, reason });
         }
         let workers = Workers::new(options.threads)?;
-        let transformer = &pipeline.transformer.clone();
+        let weights = Weights::open_in(transformer)?;
         let modules = pipeline.load(config.hidden_size)?;
-        let weights = WeightsFile::open(transformer.join(folder::WEIGHTS))?;
         let cache_directory = options.packed_cache.directory();
         let mut encoder_options = EncoderOptions::new(isa, &workers).precision(options.precision);
         if options.precision == Precision::Int8 {
@@ -233,12 +232,12 @@ impl SentenceTransformer {
         self.workers.threads()
     }
 
-    /// The size of the weights file in bytes.
+    /// The size of the weights in bytes, in one file or in all shards.
     pub fn weights_size(&self) -> usize {
         self.encoder.weights().size()
     }
 
-    /// The type that the weights have in the file; they are computed with in f32.
+    /// The type that the weights have in their file; they are computed with in f32.
     pub fn weights_type(&self) -> FloatType {
         self.encoder.weights_type()
     }

@@ -22,6 +22,37 @@ pub enum WeightsError {
         reason: String,
     },
 
+    /// The index of weights that are split into shards cannot be used.
+    #[error("{path} is not a valid index of safetensors files: {reason}", path = path.display())]
+    InvalidIndex {
+        /// The index.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+
+    /// A shard that an index names cannot be opened or mapped.
+    #[error("cannot open weights file {path}, which {index} names: {source}", path = path.display(), index = index.display())]
+    OpenShard {
+        /// The shard.
+        path: PathBuf,
+        /// The index.
+        index: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// A shard lacks a tensor that should be in it.
+    #[error("{path}: tensor \"{tensor}\" is missing, which is there according to {index}", path = path.display(), index = index.display())]
+    MissingFromShard {
+        /// The shard.
+        path: PathBuf,
+        /// The index.
+        index: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
+
     /// A tensor's entry in the header is malformed, or its bytes are not where they should be.
     #[error("{path}: tensor \"{tensor}\": {reason}", path = path.display())]
     InvalidTensor {
@@ -33,14 +64,14 @@ pub enum WeightsError {
         reason: String,
     },
 
-    /// The file has no tensor of that name.
-    #[error("{path}: tensor \"{tensor}\" is missing (the file has {count} tensors)", path = path.display())]
+    /// The weights have no tensor of that name.
+    #[error("{path}: tensor \"{tensor}\" is missing (there are {count} tensors)", path = path.display())]
     MissingTensor {
-        /// The file.
+        /// The file, or the index of the files.
         path: PathBuf,
         /// The tensor.
         tensor: String,
-        /// How many tensors the file has.
+        /// How many tensors there are.
         count: usize,
     },
 

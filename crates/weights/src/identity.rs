@@ -3,15 +3,29 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Tensor, WeightsFile};
+use crate::{Tensor, Weights, WeightsFile};
 
 /// How many bytes of each tensor are compared, from its first on.
 pub const SAMPLE: usize = 1024;
 
-/// What a safetensors file is recognised by, without reading all of it. `packed_file.rs` says why that is enough.
+/// What weights are recognised by, without reading all of them. `packed_file.rs` says why that is enough.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SourceIdentity {
+    /// The file, or the first shard.
+    #[serde(flatten)]
+    pub first: FileIdentity,
+    /// The other shards, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<FileIdentity>,
+    /// XXH3-64 of the first [`SAMPLE`] bytes of the tensors that were packed, in their order.
+    pub sample: String,
+}
+
+/// What a safetensors file is recognised by, but for its tensors' bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FileIdentity {
     /// The file's name, with links resolved: in a Hugging Face cache the content's SHA-256.
     pub file: String,
     /// Its size in bytes.
@@ -20,41 +34,67 @@ pub struct SourceIdentity {
     pub modified: Option<u64>,
     /// XXH3-64 of its safetensors header, sixteen hexadecimal digits.
     pub header: String,
-    /// XXH3-64 of the first [`SAMPLE`] bytes of the tensors that were packed, in their order.
-    pub sample: String,
 }
 
 impl SourceIdentity {
-    /// Of a file of which these tensors are packed.
-    pub fn of<'a>(weights: &'a WeightsFile, tensors: impl Iterator<Item = Tensor<'a>>) -> SourceIdentity {
-        let path = canonical_path(weights.path());
+    /// Of weights of which these tensors are packed.
+    pub fn of<'a>(weights: &'a Weights, tensors: impl Iterator<Item = Tensor<'a>>) -> SourceIdentity {
         let mut sample = twox_hash::XxHash3_64::new();
         for tensor in tensors {
             let bytes = tensor.bytes();
             std::hash::Hasher::write(&mut sample, &bytes[..SAMPLE.min(bytes.len())]);
         }
-        let modified = weights.modified().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let files = weights.files();
         SourceIdentity {
-            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            size: weights.size() as u64,
-            modified: modified.map(|since| since.as_secs()),
-            header: xxh3(weights.header()),
+            first: FileIdentity::of(&files[0]),
+            others: files[1..].iter().map(FileIdentity::of).collect(),
             sample: hex(std::hash::Hasher::finish(&sample)),
         }
     }
 
     /// What another one, which was found where this was expected, has that this has not.
     pub(crate) fn difference(&self, found: &SourceIdentity) -> Option<String> {
-        let fields = [
-            ("name", &self.file, &found.file),
-            ("size", &self.size.to_string(), &found.size.to_string()),
-            ("modification time", &seconds(self.modified), &seconds(found.modified)),
-            ("header", &self.header, &found.header),
-            ("sample of the tensors", &self.sample, &found.sample),
-        ];
-        fields.into_iter().find(|(_, expected, found)| expected != found).map(|(what, expected, found)| {
+        let shards = |identity: &SourceIdentity| identity.others.len() + 1;
+        let number = (shards(self) != shards(found))
+            .then(|| ("number of files", shards(self).to_string(), shards(found).to_string()));
+        let files = self.files().zip(found.files());
+        let different = number
+            .or_else(|| files.into_iter().find_map(|(expected, found)| expected.difference(found)))
+            .or_else(|| {
+                (self.sample != found.sample)
+                    .then(|| ("sample of the tensors", self.sample.clone(), found.sample.clone()))
+            });
+        different.map(|(what, expected, found)| {
             format!("it was packed from weights of another {what}: {found}, expected {expected}")
         })
+    }
+
+    fn files(&self) -> impl Iterator<Item = &FileIdentity> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+impl FileIdentity {
+    fn of(file: &WeightsFile) -> FileIdentity {
+        let path = canonical_path(file.path());
+        let modified = file.modified().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        FileIdentity {
+            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            size: file.size() as u64,
+            modified: modified.map(|since| since.as_secs()),
+            header: xxh3(file.header()),
+        }
+    }
+
+    /// The first thing that is not equal, as it is here and as it is in another one.
+    fn difference(&self, found: &FileIdentity) -> Option<(&'static str, String, String)> {
+        let fields = [
+            ("name", self.file.clone(), found.file.clone()),
+            ("size", self.size.to_string(), found.size.to_string()),
+            ("modification time", seconds(self.modified), seconds(found.modified)),
+            ("header", self.header.clone(), found.header.clone()),
+        ];
+        fields.into_iter().find(|(_, expected, found)| expected != found)
     }
 }
 

@@ -13,7 +13,7 @@
 //!
 //! All numbers are little-endian. The description has
 //!
-//! - `source`: a [`SourceIdentity`], the safetensors file that this was packed from;
+//! - `source`: a [`SourceIdentity`], the safetensors file or the shards that this was packed from;
 //! - `sections`: a [`Section`] each: name, layout, shape, where it begins in the data and how long it is, in f32;
 //! - `xxh3`: the XXH3-64 (seed 0) of each section's bytes, sixteen hexadecimal digits.
 //!
@@ -28,7 +28,8 @@
 //! # Why a source's identity is enough
 //!
 //! To hash the 91 MB of all-MiniLM-L6-v2 at every start would cost as much as packing them. Instead the source is the
-//! same if its name, size, modification time, header and a sample of every packed tensor are. The name, with links
+//! same if its name, size, modification time, header and a sample of every packed tensor are; of shards, if all of this is of each.
+//! The name, with links
 //! resolved, is the SHA-256 of the content in a Hugging Face cache, which settles it there. Elsewhere a file
 //! that is written anew gets another time; one that is put in place with the time of the old (`cp -p`, `rsync -t`, an
 //! unpacked archive) has, if it is another model of the same shapes, other numbers at the beginning of at least one
@@ -51,7 +52,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{canonical_path, xxh3};
 use crate::mapping::MappedFile;
-use crate::{PackedFileError, Region, SourceIdentity, WeightsFile};
+use crate::{PackedFileError, Region, SourceIdentity, Weights, WeightsFile};
 
 const MAGIC: [u8; 8] = *b"MINILMPW";
 
@@ -87,7 +88,7 @@ pub struct Section {
 /// What a packed file must be to be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackedContents {
-    /// The file that it was packed from.
+    /// The weights that it was packed from.
     pub source: SourceIdentity,
     /// All sections, in their order in the data, none overlapping another.
     pub sections: Vec<Section>,
@@ -112,8 +113,12 @@ impl PackedFile {
     /// The file in `directory` that belongs to these weights, packed as `label` says: a few letters for people to read, and
     /// for what else determines the content, `salt`. Its name comes from that, from where the weights are, so another model
     /// has another file, and from the format's version.
-    pub fn of(weights: &WeightsFile, directory: &Path, label: &str, salt: &[u8]) -> PackedFile {
-        let mut place = canonical_path(weights.path()).as_os_str().as_encoded_bytes().to_vec();
+    pub fn of(weights: &Weights, directory: &Path, label: &str, salt: &[u8]) -> PackedFile {
+        // Of shards all, and not their index: in a Hugging Face cache two revisions of a model may have the same one.
+        let places = weights.files().iter().map(WeightsFile::path).map(canonical_path);
+        let places: Vec<Vec<u8>> =
+            places.map(|place| place.as_os_str().as_encoded_bytes().to_vec()).collect();
+        let mut place = places.join(&0);
         place.extend(salt);
         let place = xxh3(&place);
         PackedFile { path: directory.join(format!("{place}-{label}-v{VERSION}.packed")) }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use minilm_weights::{
     PackedContents, PackedFile, PackedFileError, Region, RegionMut, SAMPLE, SECTION_ALIGNMENT, Section,
-    SourceIdentity, WeightsFile,
+    SourceIdentity, Weights,
 };
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -48,8 +48,8 @@ impl Setup {
         file.set_modified(time).unwrap();
     }
 
-    fn weights(&self) -> WeightsFile {
-        WeightsFile::open(self.path("model.safetensors")).unwrap()
+    fn weights(&self) -> Weights {
+        Weights::open(self.path("model.safetensors")).unwrap()
     }
 
     fn contents(&self) -> PackedContents {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use minilm_kernels::{Isa, Precision};
-use minilm_weights::WeightsFile;
+use minilm_weights::Weights;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -88,7 +88,7 @@ fn bits(encoder: &Encoder, sequences: &[usize], lead: &Lead<'_>, arena: &mut Are
 
 fn load(folder: &Path, isa: Isa, precision: Precision) -> Encoder {
     let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
-    let weights = WeightsFile::open(folder.join("model.safetensors")).unwrap();
+    let weights = Weights::open(folder.join("model.safetensors")).unwrap();
     let calibration = vec![(0..VOCABULARY as u32).collect()];
     let workers = Workers::new(1).unwrap();
     let options = EncoderOptions::new(isa, &workers).precision(precision).calibration(calibration);

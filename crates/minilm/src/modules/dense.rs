@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use minilm_kernels::{Activation, Epilogue, Isa, PackedLinear, Precision, linear};
-use minilm_weights::WeightsFile;
+use minilm_weights::Weights;
 use serde::Deserialize;
 
 use super::files::read;
@@ -86,7 +86,7 @@ impl DenseSettings {
     /// The layer with the weights of that file.
     pub(super) fn load(self, path: &Path) -> Result<Dense, Error> {
         let DenseSettings { in_features: k, out_features: n, activation, bias } = self;
-        let weights = WeightsFile::open(path)?;
+        let weights = Weights::open(path)?;
         let weight = weights.tensor("linear.weight", &[n, k])?.to_f32();
         let bias = if bias { weights.tensor("linear.bias", &[n])?.to_f32() } else { vec![0.0; n] };
         Ok(Dense { weight: PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k), activation })

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use minilm_kernels::LayerNorm;
-use minilm_weights::WeightsFile;
+use minilm_weights::Weights;
 use serde::Deserialize;
 
 use super::files::read;
@@ -27,7 +27,7 @@ pub(super) fn read_dimension(directory: &Path) -> Result<usize, Error> {
 
 /// The parameters in that file.
 pub(super) fn load(path: &Path, dimension: usize) -> Result<LayerNorm, Error> {
-    let weights = WeightsFile::open(path)?;
+    let weights = Weights::open(path)?;
     let [gamma, beta] = ["norm.weight", "norm.bias"].map(|name| weights.tensor(name, &[dimension]));
     Ok(LayerNorm { gamma: gamma?.to_f32(), beta: beta?.to_f32(), eps: EPS })
 }

@@ -15,6 +15,7 @@ use tokenizers::{PaddingParams, TruncationParams};
 
 use super::trim::Trim;
 use super::vocabulary::TokenList;
+use crate::vocab_txt::{self, VocabTxt};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +66,20 @@ pub(super) struct AddedToken {
     _special: bool,
 }
 
+impl AddedToken {
+    pub(super) fn of(token: &vocab_txt::AddedToken, id: u32) -> AddedToken {
+        AddedToken {
+            id,
+            content: token.content.clone(),
+            single_word: token.single_word,
+            lstrip: token.lstrip,
+            rstrip: token.rstrip,
+            normalized: token.normalized,
+            _special: true,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Normalizer<'a> {
@@ -75,6 +90,18 @@ pub(super) struct Normalizer<'a> {
     /// `null`: as `lowercase`.
     pub(super) strip_accents: Option<bool>,
     pub(super) lowercase: bool,
+}
+
+impl Normalizer<'_> {
+    pub(super) fn of(vocabulary: &VocabTxt) -> Normalizer<'static> {
+        Normalizer {
+            kind: "BertNormalizer",
+            clean_text: true,
+            handle_chinese_chars: vocabulary.chinese_chars,
+            strip_accents: vocabulary.strip_accents,
+            lowercase: vocabulary.lowercase,
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -32,6 +32,7 @@ use vocabulary::{Place, TokenList, Vocabulary};
 use words::{MAX_WORD_CHARS, Sink, Words};
 
 use crate::TokenOffsets;
+use crate::vocab_txt::VocabTxt;
 
 /// More added tokens are left to `tokenizers`, which has an automaton for them.
 const MAX_ADDED_TOKENS: usize = 64;
@@ -82,6 +83,29 @@ impl WordPiece {
             unk_token: model.unk_token,
             continuing_subword_prefix: model.continuing_subword_prefix,
             max_word_chars: model.max_input_chars_per_word,
+        })
+    }
+
+    /// `None` if this is anything else than what is computed here.
+    pub(crate) fn from_vocab_txt(vocabulary: &VocabTxt) -> Option<WordPiece> {
+        let mut tokens = TokenList::default();
+        for (token, id) in vocabulary.tokens() {
+            tokens.push(token)?;
+            tokens.set_last_id(id);
+        }
+        let added = vocabulary.added_tokens.iter().zip(vocabulary.added_ids());
+        WordPiece::new(Parts {
+            added_tokens: added.map(|(token, id)| file::AddedToken::of(token, id)).collect(),
+            rules: Rules::new(&file::Normalizer::of(vocabulary)),
+            around: Around {
+                before: vec![vocabulary.cls_token.id],
+                after: vec![vocabulary.sep_token.id],
+                trim: None,
+            },
+            tokens,
+            unk_token: vocabulary.unk_token.clone(),
+            continuing_subword_prefix: "##".to_owned(),
+            max_word_chars: 100,
         })
     }
 

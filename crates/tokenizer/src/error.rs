@@ -22,6 +22,31 @@ pub enum TokenizerError {
         reason: String,
     },
 
+    /// A folder has no file that a tokenizer could be made of.
+    #[error("{directory} has neither a tokenizer.json nor a vocab.txt", directory = directory.display())]
+    NotFound {
+        /// The folder.
+        directory: PathBuf,
+    },
+
+    /// A `vocab.txt` lacks what its tokenizer needs.
+    #[error("no tokenizer can be made of {path}: {reason}", path = path.display())]
+    Vocabulary {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A file beside `vocab.txt` is invalid, or asks for a tokenizer that is not made of `vocab.txt` alone.
+    #[error("{path}: {reason}", path = path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What it says, and what was expected.
+        reason: String,
+    },
+
     /// The limit leaves no room for a text.
     #[error(
         "max_seq_length is {max_seq_length}, but {path} puts {special_tokens} special tokens around every text: \

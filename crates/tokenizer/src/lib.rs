@@ -32,12 +32,14 @@
 mod error;
 mod template;
 mod tokenizers_crate;
+mod vocab_txt;
 mod wordpiece;
 
 use std::path::{Path, PathBuf};
 
 pub use error::TokenizerError;
 use tokenizers_crate::CrateTokenizer;
+use vocab_txt::VocabTxt;
 use wordpiece::WordPiece;
 
 /// A tokenizer and the longest sequence its model takes.
@@ -102,6 +104,55 @@ impl Tokens {
 }
 
 impl Tokenizer {
+    /// Loads the tokenizer of a model's folder: its `tokenizer.json`, or, if there is none, its `vocab.txt`.
+    ///
+    /// A `vocab.txt` alone is what BERT models of before 2020 have. It becomes the tokenizer that `transformers` 4.57
+    /// makes of it (`BertTokenizerFast`, `DistilBertTokenizerFast` or `MPNetTokenizerFast`), by the settings in
+    /// `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and, for the kind of tokenizer, `config.json`,
+    /// as far as these are there.
+    ///
+    /// ```
+    /// use minilm_tokenizer::Tokenizer;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// std::fs::write(folder.join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nun\n##known\n")?;
+    /// let tokenizer = Tokenizer::from_folder(folder, 128)?;
+    /// assert_eq!(tokenizer.encode("Unknown!")?.ids, [2, 5, 6, 1, 3]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_file`](Tokenizer::from_file), [`TokenizerError::NotFound`] if neither file is there, and, for a
+    /// `vocab.txt`, [`TokenizerError::Vocabulary`] if it has no token for unknown words or none of those around a text, and
+    /// [`TokenizerError::Settings`] if another file is invalid, asks for a tokenizer of another kind, or has
+    /// `do_basic_tokenize: false`.
+    pub fn from_folder(
+        directory: impl AsRef<Path>,
+        max_seq_length: usize,
+    ) -> Result<Tokenizer, TokenizerError> {
+        let directory = directory.as_ref();
+        let json = directory.join("tokenizer.json");
+        let path = directory.join(vocab_txt::FILE_NAME);
+        if json.exists() {
+            return Tokenizer::from_file(json, max_seq_length);
+        }
+        if !path.exists() {
+            return Err(TokenizerError::NotFound { directory: directory.to_owned() });
+        }
+        let vocabulary = VocabTxt::read(directory)?;
+        match WordPiece::from_vocab_txt(&vocabulary) {
+            Some(wordpiece) => {
+                Tokenizer::new(Implementation::WordPiece(wordpiece.into()), &path, max_seq_length)
+            }
+            None => {
+                let json = vocabulary.to_tokenizer_json().to_string();
+                Tokenizer::by_the_crate(&path, json.as_bytes(), max_seq_length)
+            }
+        }
+    }
+
     /// Loads a `tokenizer.json`.
     ///
     /// # Errors

@@ -100,12 +100,16 @@ impl CrateTokenizer {
         text: &str,
         tokens: &mut Vec<TokenOffsets>,
     ) -> Result<(), TokenizerError> {
-        let encoding = self.inner.encode(text, false).map_err(TokenizerError::encode)?;
+        // In characters: some post-processors trim offsets by as many as a token has of white space, and would, if they were in
+        // bytes, end within a character.
+        let encoding = self.inner.encode_char_offsets(text, false).map_err(TokenizerError::encode)?;
+        let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+        let byte = |character: usize| starts.get(character).copied().unwrap_or(text.len());
         let (ids, offsets, words) = (encoding.get_ids(), encoding.get_offsets(), encoding.get_word_ids());
         let mut last = None;
         tokens.extend(ids.iter().zip(offsets).zip(words).map(|((&id, &(start, end)), &word)| {
             let begins_word = word.is_none() || std::mem::replace(&mut last, word) != word;
-            TokenOffsets { id, start, end, begins_word }
+            TokenOffsets { id, start: byte(start), end: byte(end), begins_word }
         }));
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use minilm_tokenizer::{Backend, Tokenizer};
+use minilm_tokenizer::{Backend, TokenOffsets, Tokenizer};
 use serde_json::{Value, json};
 
 fn tiny() -> PathBuf {
@@ -54,6 +54,7 @@ impl File {
                     let agree = found.encode(text).map_err(|e| e.to_string())
                         == expected.encode(text).map_err(|e| e.to_string());
                     assert!(agree, "{text}: {:?}, {:?}", found.encode(text), expected.encode(text));
+                    assert_eq!(offsets(found, text), offsets(expected, text), "{text}");
                 }
             }
             (Err(found), Err(expected)) => assert_eq!(found, expected),
@@ -63,14 +64,38 @@ impl File {
     }
 }
 
-const TEXTS: [&str; 6] = [
+/// Or none, of a text that cannot be expressed.
+fn offsets(tokenizer: &Tokenizer, text: &str) -> Vec<TokenOffsets> {
+    let mut tokens = Vec::new();
+    tokenizer.offsets_into(text, &mut tokens).map_or(Vec::new(), |()| tokens)
+}
+
+const TEXTS: [&str; 10] = [
     "",
     "The Quick brown fox",
     "the [MASK] of [mask] x[SEP] [NEW]",
     "Ünïcödé 中文 \u{1}a\u{301}",
     "a b c d e f g h i j k l m n o p q r s t u v w x y z",
     "of-the_and, wordwordword",
+    " [MASK] the  [MASK]\u{3000}[MASK]\u{1}\t [mask][new]\n",
+    "x [NEW] x [NEW]x [NEW]  a",
+    "The  mask, the m\u{300}ask\u{301}, the mäsk.",
+    "中龘[MASK]龘 [new]",
 ];
+
+fn roberta(trim_offsets: bool, add_prefix_space: bool) -> Value {
+    json!({
+        "type": "RobertaProcessing", "sep": ["[SEP]", 14], "cls": ["[CLS]", 9],
+        "trim_offsets": trim_offsets, "add_prefix_space": add_prefix_space
+    })
+}
+
+fn added(content: &str, id: u32, normalized: bool) -> Value {
+    json!({
+        "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": normalized, "special": true
+    })
+}
 
 #[test]
 fn files_that_wordpiece_takes() {
@@ -82,6 +107,9 @@ fn files_that_wordpiece_takes() {
         ("/decoder", Value::Null),
         ("/post_processor", Value::Null),
         ("/post_processor", json!({"type": "BertProcessing", "sep": ["[SEP]", 14], "cls": ["[CLS]", 9]})),
+        ("/post_processor", roberta(true, false)),
+        ("/post_processor", roberta(true, true)),
+        ("/post_processor", roberta(false, true)),
         ("/post_processor/single/0", json!({"SpecialToken": {"id": "[SEP]", "type_id": 0}})),
         (
             "/post_processor/special_tokens/[CLS]",
@@ -90,6 +118,13 @@ fn files_that_wordpiece_takes() {
         ("/normalizer/lowercase", json!(false)),
         ("/normalizer/strip_accents", json!(true)),
         ("/added_tokens", json!([])),
+        ("/added_tokens/4/lstrip", json!(true)),
+        ("/added_tokens/4/rstrip", json!(true)),
+        ("/added_tokens/4/normalized", json!(true)),
+        ("/added_tokens/4", added("x [NEW] ", 301, false)),
+        ("/added_tokens/4", added("[NEW]", 301, true)),
+        ("/added_tokens/4", added("the MÄSK", 301, true)),
+        ("/added_tokens/4", added("龘", 301, true)),
         ("/model/continuing_subword_prefix", json!("")),
         ("/model/continuing_subword_prefix", json!("t")),
         ("/model/max_input_chars_per_word", json!(3)),
@@ -114,18 +149,11 @@ fn files_that_the_crate_takes() {
         ("/pre_tokenizer", json!({"type": "Whitespace"})),
         ("/pre_tokenizer", Value::Null),
         ("/decoder", json!({"type": "Fuse"})),
-        (
-            "/post_processor",
-            json!({
-                "type": "RobertaProcessing", "sep": ["[SEP]", 14], "cls": ["[CLS]", 9],
-                "trim_offsets": true, "add_prefix_space": true
-            }),
-        ),
-        ("/added_tokens/4/lstrip", json!(true)),
-        ("/added_tokens/4/rstrip", json!(true)),
         ("/added_tokens/4/single_word", json!(true)),
-        ("/added_tokens/4/normalized", json!(true)),
+        // Has an id behind those of the vocabulary, whatever the file says.
         ("/added_tokens/4/content", json!("[NEW]")),
+        // Nothing is left of it by the normalizer.
+        ("/added_tokens/4/content", json!("\u{301}")),
         ("/added_tokens/4/content", json!("")),
         ("/added_tokens/4/id", json!(77)),
         ("/added_tokens/4/content", json!("[SEP]")),

@@ -13,7 +13,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use tokenizers::{PaddingParams, TruncationParams};
 
+use super::trim::Trim;
 use super::vocabulary::TokenList;
+use crate::vocab_txt::{self, VocabTxt};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,7 +48,7 @@ impl File<'_> {
             && file.normalizer.0.kind == "BertNormalizer"
             && file.pre_tokenizer.0.kind == "BertPreTokenizer"
             && file.decoder.as_ref().is_none_or(|decoder| decoder.0.kind == "WordPiece")
-            && file.model.0.kind == "WordPiece";
+            && file.model.0.kind.is_none_or(|kind| kind == "WordPiece");
         known.then_some(file)
     }
 }
@@ -56,18 +58,25 @@ impl File<'_> {
 pub(super) struct AddedToken {
     pub(super) id: u32,
     pub(super) content: String,
-    single_word: bool,
-    lstrip: bool,
-    rstrip: bool,
-    normalized: bool,
+    pub(super) single_word: bool,
+    pub(super) lstrip: bool,
+    pub(super) rstrip: bool,
+    pub(super) normalized: bool,
     #[serde(rename = "special")]
     _special: bool,
 }
 
 impl AddedToken {
-    /// Whether it matches in any place, as it is written, and takes nothing else with it.
-    pub(super) fn is_plain(&self) -> bool {
-        !(self.content.is_empty() || self.single_word || self.lstrip || self.rstrip || self.normalized)
+    pub(super) fn of(token: &vocab_txt::AddedToken, id: u32) -> AddedToken {
+        AddedToken {
+            id,
+            content: token.content.clone(),
+            single_word: token.single_word,
+            lstrip: token.lstrip,
+            rstrip: token.rstrip,
+            normalized: token.normalized,
+            _special: true,
+        }
     }
 }
 
@@ -81,6 +90,18 @@ pub(super) struct Normalizer<'a> {
     /// `null`: as `lowercase`.
     pub(super) strip_accents: Option<bool>,
     pub(super) lowercase: bool,
+}
+
+impl Normalizer<'_> {
+    pub(super) fn of(vocabulary: &VocabTxt) -> Normalizer<'static> {
+        Normalizer {
+            kind: "BertNormalizer",
+            clean_text: true,
+            handle_chinese_chars: vocabulary.chinese_chars,
+            strip_accents: vocabulary.strip_accents,
+            lowercase: vocabulary.lowercase,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -114,6 +135,18 @@ pub(super) struct PostProcessor<'a> {
     // BertProcessing:
     sep: Option<(String, u32)>,
     cls: Option<(String, u32)>,
+    // RobertaProcessing, beside these:
+    trim_offsets: Option<bool>,
+    add_prefix_space: Option<bool>,
+}
+
+/// What a post-processor does with the tokens of a text.
+#[derive(Default)]
+pub(super) struct Around {
+    /// The ids before and after them.
+    pub(super) before: Vec<u32>,
+    pub(super) after: Vec<u32>,
+    pub(super) trim: Option<Trim>,
 }
 
 #[derive(Deserialize)]
@@ -139,22 +172,35 @@ struct SpecialToken {
 }
 
 impl PostProcessor<'_> {
-    /// The ids before and after a text; `None` for what cannot be applied, about which `template` has its say.
-    pub(super) fn around_a_text(&self) -> Option<(Vec<u32>, Vec<u32>)> {
+    /// `None` for what cannot be applied, about which `template` has its say.
+    pub(super) fn around_a_text(&self) -> Option<Around> {
         let template = (&self.single, &self.pair, &self.special_tokens);
-        match (self.kind, template, &self.sep, &self.cls) {
-            ("BertProcessing", (None, None, None), Some((_, sep)), Some((_, cls))) => {
-                Some((vec![*cls], vec![*sep]))
+        let ends = self.cls.as_ref().zip(self.sep.as_ref());
+        let offsets = (self.trim_offsets, self.add_prefix_space);
+        let (before, after, trim) = match (self.kind, template, ends, offsets) {
+            ("BertProcessing", (None, None, None), Some(((_, cls), (_, sep))), (None, None)) => {
+                (vec![*cls], vec![*sep], None)
             }
-            ("TemplateProcessing", (Some(single), Some(pair), Some(tokens)), None, None) => {
+            (
+                "RobertaProcessing",
+                (None, None, None),
+                Some(((_, cls), (_, sep))),
+                (Some(trim), Some(add_prefix_space)),
+            ) => (vec![*cls], vec![*sep], trim.then_some(Trim { add_prefix_space })),
+            ("TemplateProcessing", (Some(single), Some(pair), Some(tokens)), None, (None, None)) => {
                 let valid = |piece: &Piece| match piece {
                     Piece::Sequence(Object(text)) => matches!(&*text.id, "A" | "B"),
                     Piece::SpecialToken(_) => true,
                 };
-                if pair.iter().all(valid) { around_the_text_of(single, tokens) } else { None }
+                if !pair.iter().all(valid) || self.cls.is_some() || self.sep.is_some() {
+                    return None;
+                }
+                let (before, after) = around_the_text_of(single, tokens)?;
+                (before, after, None)
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(Around { before, after, trim })
     }
 }
 
@@ -184,8 +230,9 @@ fn around_the_text_of(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Model<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
+    /// Missing in files of before 2021.
+    #[serde(rename = "type", borrow)]
+    kind: Option<&'a str>,
     pub(super) unk_token: String,
     pub(super) continuing_subword_prefix: String,
     pub(super) max_input_chars_per_word: usize,

@@ -1,11 +1,12 @@
-//! BERT's tokenizer by itself: what `tokenizers` computes for a `tokenizer.json` with `BertNormalizer`,
+//! BERT's and MPNet's tokenizer by itself: what `tokenizers` computes for a `tokenizer.json` with `BertNormalizer`,
 //! `BertPreTokenizer`, a WordPiece model and one `[CLS]`-and-`[SEP]`-like post-processor, only faster.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `file` | reads `tokenizer.json`, or declines |
 //! | `added_tokens` | finds `[MASK]` and the like in the text |
-//! | `words` | normalizes the text and splits it into words |
+//! | `normalizer` | normalizes the text |
+//! | `words` | splits it into words |
 //! | `classes` | knows the characters for it |
 //! | `origins` | knows where in the text a word's characters are, for those who ask |
 //! | `vocabulary` | finds the longest token that a word begins with |
@@ -16,17 +17,22 @@
 mod added_tokens;
 mod classes;
 mod file;
+mod normalizer;
 mod origins;
+mod trim;
 mod vocabulary;
 mod words;
 
-use added_tokens::AddedTokens;
-use file::{File, Object};
-use origins::{Forgotten, Kept};
-use vocabulary::{Place, Vocabulary};
-use words::{MAX_WORD_CHARS, Rules, Sink, Words};
+use added_tokens::{AddedToken, AddedTokens};
+use file::{Around, File, Object};
+use normalizer::{NormalizedText, Rules};
+use origins::{Forgotten, Kept, Origins};
+use trim::Trim;
+use vocabulary::{Place, TokenList, Vocabulary};
+use words::{MAX_WORD_CHARS, Sink, Words};
 
 use crate::TokenOffsets;
+use crate::vocab_txt::VocabTxt;
 
 /// More added tokens are left to `tokenizers`, which has an automaton for them.
 const MAX_ADDED_TOKENS: usize = 64;
@@ -34,46 +40,120 @@ const MAX_ADDED_TOKENS: usize = 64;
 /// A tokenizer that finds words by itself.
 #[derive(Clone)]
 pub(crate) struct WordPiece {
+    /// Those that are found in the text, and those that are found once it is normalized.
     added_tokens: AddedTokens,
+    normalized_tokens: AddedTokens,
     rules: Rules,
+    /// What normalizes and is found if texts are lower-cased first; `None` if they need not be.
+    lowercased: Option<Box<(Rules, AddedTokens)>>,
     vocabulary: Vocabulary,
+    vocab_size: usize,
     unknown: u32,
     max_word_chars: usize,
     /// The ids before and after every text.
     before: Vec<u32>,
     after: Vec<u32>,
+    trim: Option<Trim>,
+}
+
+/// What a tokenizer is made of.
+struct Parts {
+    added_tokens: Vec<file::AddedToken>,
+    rules: Rules,
+    around: Around,
+    tokens: TokenList,
+    unk_token: String,
+    continuing_subword_prefix: String,
+    max_word_chars: usize,
 }
 
 impl WordPiece {
     /// `None` if the file (`tokenizer.json`) is invalid or anything else than what is computed here.
     pub(crate) fn from_json(json: &[u8]) -> Option<WordPiece> {
         let File { added_tokens, normalizer, post_processor, model: Object(model), .. } = File::parse(json)?;
-        if !(1..=MAX_WORD_CHARS).contains(&model.max_input_chars_per_word) {
+        let around = match post_processor {
+            Some(Object(processor)) => processor.around_a_text()?,
+            None => Around::default(),
+        };
+        WordPiece::new(Parts {
+            added_tokens: added_tokens.into_iter().map(|Object(token)| token).collect(),
+            rules: Rules::new(&normalizer.0),
+            around,
+            tokens: model.vocab,
+            unk_token: model.unk_token,
+            continuing_subword_prefix: model.continuing_subword_prefix,
+            max_word_chars: model.max_input_chars_per_word,
+        })
+    }
+
+    /// `None` if this is anything else than what is computed here.
+    pub(crate) fn from_vocab_txt(vocabulary: &VocabTxt) -> Option<WordPiece> {
+        let mut tokens = TokenList::default();
+        for (token, id) in vocabulary.tokens() {
+            tokens.push(token)?;
+            tokens.set_last_id(id);
+        }
+        let added = vocabulary.added_tokens.iter().zip(vocabulary.added_ids());
+        WordPiece::new(Parts {
+            added_tokens: added.map(|(token, id)| file::AddedToken::of(token, id)).collect(),
+            rules: Rules::new(&file::Normalizer::of(vocabulary)),
+            around: Around {
+                before: vec![vocabulary.cls_token.id],
+                after: vec![vocabulary.sep_token.id],
+                trim: None,
+            },
+            tokens,
+            unk_token: vocabulary.unk_token.clone(),
+            continuing_subword_prefix: "##".to_owned(),
+            max_word_chars: 100,
+        })
+    }
+
+    fn new(parts: Parts) -> Option<WordPiece> {
+        let Parts { added_tokens, rules, around: Around { before, after, trim }, tokens, .. } = parts;
+        if !(1..=MAX_WORD_CHARS).contains(&parts.max_word_chars) {
             return None;
         }
-        let vocabulary = Vocabulary::new(model.vocab, &model.continuing_subword_prefix, MAX_WORD_CHARS * 4)?;
-        let unknown = vocabulary.id(&model.unk_token)?;
-        let (before, after) = match post_processor {
-            Some(Object(processor)) => processor.around_a_text()?,
-            None => (Vec::new(), Vec::new()),
+        if trim.is_some() && tokens.iter().any(trim::may_be_trimmed) {
+            return None;
+        }
+        let vocabulary = Vocabulary::new(tokens, &parts.continuing_subword_prefix, MAX_WORD_CHARS * 4)?;
+        let unknown = vocabulary.id(&parts.unk_token)?;
+        let (added_tokens, to_normalize, new) = known_tokens(added_tokens, &vocabulary)?;
+        let normalized_tokens = to_normalize.normalized(&rules)?;
+        let lowercased = if rules.lowercase() {
+            None
+        } else {
+            let rules = rules.clone().lowercase_first();
+            let tokens = to_normalize.normalized(&rules)?;
+            Some(Box::new((rules, tokens)))
         };
+        let lowercased_tokens = lowercased.as_ref().map(|lowercased| &lowercased.1);
+        let trimmed = |tokens: &AddedTokens| trim.is_some() && tokens.texts().any(trim::may_be_trimmed);
+        if trimmed(&added_tokens) || trimmed(&normalized_tokens) || lowercased_tokens.is_some_and(trimmed) {
+            return None;
+        }
         Some(WordPiece {
-            added_tokens: known_tokens(added_tokens, &vocabulary)?,
-            rules: Rules::new(&normalizer.0),
+            added_tokens,
+            normalized_tokens,
+            rules,
+            lowercased,
+            vocab_size: vocabulary.len() + new,
             vocabulary,
             unknown,
-            max_word_chars: model.max_input_chars_per_word,
+            max_word_chars: parts.max_word_chars,
             before,
             after,
+            trim,
         })
     }
 
     /// Lower-cases every text first, unless the tokenizer does so already.
-    pub(crate) fn lowercased(self) -> WordPiece {
-        if self.rules.lowercase() {
-            return self;
+    pub(crate) fn lowercased(mut self) -> WordPiece {
+        if let Some(lowercased) = self.lowercased.take() {
+            (self.rules, self.normalized_tokens) = *lowercased;
         }
-        WordPiece { rules: self.rules.lowercase_first(), ..self }
+        self
     }
 
     /// How many special tokens are put around every text.
@@ -83,7 +163,7 @@ impl WordPiece {
 
     /// How many different tokens there are.
     pub(crate) fn vocab_size(&self) -> usize {
-        self.vocabulary.len()
+        self.vocab_size
     }
 
     /// Replaces `ids` by those of a text, `max_seq_length` at most; returns how many there are without a limit. Special
@@ -94,8 +174,8 @@ impl WordPiece {
         let room = max_seq_length - self.after.len();
         let pieces = Pieces { vocabulary: &self.vocabulary, unknown: self.unknown, ids, room, total: 0 };
         let mut words = Words::new(&self.rules, self.max_word_chars, pieces);
-        self.read(text, &mut words, |pieces, id, _, _| pieces.push(id));
-        let total = words.sink.total;
+        self.read(text, &mut words, |pieces, added| pieces.push(added.id));
+        let total = words.sink().total;
         ids.extend_from_slice(&self.after);
         self.special_tokens() + total
     }
@@ -115,31 +195,82 @@ impl WordPiece {
         !self.after.is_empty()
     }
 
-    /// Appends all tokens of a text and where they come from, without special tokens.
+    /// Puts all tokens of a text and where they come from into an empty list, without special tokens.
     pub(crate) fn offsets_into(&self, text: &str, tokens: &mut Vec<TokenOffsets>) {
         let pieces = LocatedPieces { vocabulary: &self.vocabulary, unknown: self.unknown, tokens };
         let mut words = Words::new(&self.rules, self.max_word_chars, pieces);
-        self.read(text, &mut words, |pieces, id, start, end| {
+        self.read(text, &mut words, |pieces, Added { id, bytes, white_space }| {
+            let first = pieces.tokens.is_empty();
+            let (start, end) = match self.trim {
+                Some(trim) => trim.apply(text, bytes, white_space, first),
+                None => bytes,
+            };
             pieces.tokens.push(TokenOffsets { id, start, end, begins_word: true });
         });
     }
 
     /// Whether no added token has white space in it, at which texts are cut.
     pub(crate) fn added_tokens_have_no_white_space(&self) -> bool {
-        self.added_tokens.have_no_white_space()
+        [&self.added_tokens, &self.normalized_tokens].into_iter().all(AddedTokens::have_no_white_space)
     }
 
-    /// `added` gets the id of each added token, where it begins and where it ends.
     #[inline]
-    fn read<S: Sink>(&self, text: &str, words: &mut Words<'_, S>, added: impl Fn(&mut S, u32, usize, usize)) {
+    fn read<S: Sink>(&self, text: &str, words: &mut Words<'_, S>, added: impl Fn(&mut S, Added)) {
         let mut from = 0;
-        while let Some((start, end, id)) = self.added_tokens.find(&text.as_bytes()[from..]) {
-            words.read(&text[from..from + start], from);
-            added(&mut words.sink, id, from + start, from + end);
-            from += end;
+        while let Some(found) = self.added_tokens.find(text, from) {
+            self.read_part(&text[from..found.start], from, words, &added);
+            let (bytes, white_space) = ((found.start, found.end), found.white_space);
+            added(words.sink(), Added { id: found.id, bytes, white_space });
+            from = found.end;
         }
-        words.read(&text[from..], from);
+        self.read_part(&text[from..], from, words, &added);
     }
+
+    /// What is between two added tokens, and begins at `offset`.
+    #[inline]
+    fn read_part<S: Sink>(
+        &self,
+        text: &str,
+        offset: usize,
+        words: &mut Words<'_, S>,
+        added: &impl Fn(&mut S, Added),
+    ) {
+        if self.normalized_tokens.may_be_in(text) {
+            self.read_normalized(text, offset, words, added);
+        } else {
+            words.read(text, offset);
+        }
+    }
+
+    /// The same, if there may be tokens in the normalized text.
+    #[cold]
+    fn read_normalized<S: Sink>(
+        &self,
+        text: &str,
+        offset: usize,
+        words: &mut Words<'_, S>,
+        added: &impl Fn(&mut S, Added),
+    ) {
+        let normalized = NormalizedText::<S::Origins>::new(&self.rules, text, offset);
+        let mut from = 0;
+        while let Some(found) = self.normalized_tokens.find(&normalized.text, from) {
+            words.read_normalized(&normalized, from, found.start);
+            let [first, last] = [found.start, found.end - 1].map(|at| normalized.origins[at]);
+            let bytes = (S::Origins::bytes_of(first).0, S::Origins::bytes_of(last).1);
+            added(words.sink(), Added { id: found.id, bytes, white_space: found.white_space });
+            from = found.end;
+        }
+        words.read_normalized(&normalized, from, normalized.text.len());
+    }
+}
+
+/// An added token of a text.
+struct Added {
+    id: u32,
+    /// Where it begins and ends, if that is asked for, with the white space that belongs to it.
+    bytes: (usize, usize),
+    /// How many characters of white space these are, before and behind.
+    white_space: [usize; 2],
 }
 
 /// How long pieces of `tokens` tokens are that are as few as possible, with room for `room` each, which is not 0.
@@ -147,20 +278,45 @@ pub(crate) fn piece_length(tokens: usize, room: usize) -> usize {
     tokens.div_ceil(tokens.div_ceil(room).max(1)).max(1)
 }
 
-/// `None` if one is not found as it is written, or gets another id than the file says, or if two have the same.
-fn known_tokens(tokens: Vec<Object<file::AddedToken>>, vocabulary: &Vocabulary) -> Option<AddedTokens> {
+/// Those that are found in the text, those that are found in the normalized text, and how many of them the vocabulary has
+/// not. `None` if one is not found as it is written, or gets another id than the file says, or if two have the same.
+fn known_tokens(
+    tokens: Vec<file::AddedToken>,
+    vocabulary: &Vocabulary,
+) -> Option<(AddedTokens, AddedTokens, usize)> {
     if tokens.len() > MAX_ADDED_TOKENS {
         return None;
     }
-    let known =
-        |token: &file::AddedToken| token.is_plain() && vocabulary.id(&token.content) == Some(token.id);
-    let mut ids: Vec<u32> = tokens.iter().map(|token| token.0.id).collect();
+    // What the vocabulary has not gets the ids behind it, whatever the file says.
+    let mut new = 0;
+    for token in &tokens {
+        let id = match vocabulary.id(&token.content) {
+            Some(id) => id,
+            None => {
+                new += 1;
+                u32::try_from(vocabulary.len() + new - 1).ok()?
+            }
+        };
+        if token.single_word || token.id != id {
+            return None;
+        }
+    }
+    let mut ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
     ids.sort_unstable();
-    if !tokens.iter().all(|token| known(&token.0)) || ids.windows(2).any(|pair| pair[0] == pair[1]) {
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
         return None;
     }
-    let tokens = tokens.into_iter().map(|Object(token)| (token.content.into_bytes().into(), token.id));
-    Some(AddedTokens::new(tokens.collect()))
+    let (normalized, verbatim): (Vec<_>, Vec<_>) = tokens.into_iter().partition(|token| token.normalized);
+    let found = |tokens: Vec<file::AddedToken>| {
+        let added = |token: file::AddedToken| AddedToken {
+            text: token.content.into(),
+            id: token.id,
+            takes_before: token.lstrip,
+            takes_behind: token.rstrip,
+        };
+        AddedTokens::new(tokens.into_iter().map(added).collect())
+    };
+    Some((found(verbatim)?, found(normalized)?, new))
 }
 
 /// Takes words apart into tokens.

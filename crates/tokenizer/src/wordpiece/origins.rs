@@ -10,6 +10,9 @@ pub(super) trait Origins: Default {
     /// The character from `start` on, before `end`.
     fn origin(start: usize, end: usize) -> Self::Origin;
 
+    /// What `origin` was given.
+    fn bytes_of(origin: Self::Origin) -> (usize, usize);
+
     /// The word's bytes from `from` on, before `to`, come from one character: none of them, if the word has more
     /// characters than may be read.
     fn put(&mut self, from: usize, to: usize, origin: Self::Origin);
@@ -30,6 +33,11 @@ impl Origins for Forgotten {
 
     #[inline(always)]
     fn origin(_: usize, _: usize) {}
+
+    #[inline(always)]
+    fn bytes_of((): ()) -> (usize, usize) {
+        NOTHING
+    }
 
     #[inline(always)]
     fn put(&mut self, _: usize, _: usize, (): ()) {}
@@ -73,6 +81,10 @@ impl Origins for Kept {
 
     fn origin(start: usize, end: usize) -> (usize, usize) {
         (start, end)
+    }
+
+    fn bytes_of(origin: (usize, usize)) -> (usize, usize) {
+        origin
     }
 
     fn put(&mut self, from: usize, to: usize, origin: (usize, usize)) {

@@ -68,6 +68,15 @@ impl TokenList {
             last.id = id;
         }
     }
+
+    /// The tokens' texts, prefixes included.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.tokens.iter().map(|token| {
+            let bytes = &self.arena[token.start as usize..token.end as usize];
+            // They were pushed as such.
+            std::str::from_utf8(bytes).unwrap_or_default()
+        })
+    }
 }
 
 impl Vocabulary {

@@ -1,94 +1,12 @@
-//! From a text to the words of BERT's normalizer and pre-tokenizer, in one pass.
-//!
-//! `tokenizers` rewrites the whole text once a step: clean, spaces around Chinese characters, canonical decomposition
-//! (NFD) without nonspacing marks, lower case, split at white space, split around punctuation. Each step but one looks at
-//! one character at a time, so here every character goes through all of them before the next one is read. The one is NFD,
-//! which puts marks behind a letter in canonical order: marks wait until the next letter.
-
-use unicode_normalization_alignments::char::{canonical_combining_class, decompose_canonical};
+//! From a text to the words of BERT's pre-tokenizer: split at white space and around punctuation, while it is normalized.
 
 use super::classes::Class;
-use super::file;
+use super::normalizer::{Ascii, Characters, NormalizedText, Normalizer, Rules};
 use super::origins::Origins;
 
 /// Words of more characters are not read, but unknown: 100 in every BERT. Files that ask for more than this are not
 /// for WordPiece.
 pub(super) const MAX_WORD_CHARS: usize = 128;
-
-/// What is done to a text, with the answers for ASCII.
-#[derive(Clone)]
-pub(super) struct Rules {
-    lowercase_first: bool,
-    clean: bool,
-    strip_accents: bool,
-    lowercase: bool,
-    /// All that makes a character something else than a letter to take as it is.
-    special: Class,
-    ascii: [Ascii; 128],
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ascii {
-    /// A letter, or what counts as one, as it is after normalization.
-    Letter(u8),
-    Space,
-    Punctuation,
-    Removed,
-}
-
-impl Rules {
-    pub(super) fn new(normalizer: &file::Normalizer<'_>) -> Rules {
-        let mut rules = Rules {
-            lowercase_first: false,
-            clean: normalizer.clean_text,
-            strip_accents: normalizer.strip_accents.unwrap_or(normalizer.lowercase),
-            lowercase: normalizer.lowercase,
-            special: Class::SPACE.with(Class::PUNCTUATION),
-            ascii: [Ascii::Removed; 128],
-        };
-        let marks = Class::DECOMPOSES.with(Class::NONSTARTER).with(Class::NONSPACING_MARK);
-        for (applies, class) in [
-            (rules.clean, Class::UNCLEAN),
-            (normalizer.handle_chinese_chars, Class::CHINESE),
-            (rules.strip_accents, marks),
-            (rules.lowercase, Class::LOWERCASES),
-        ] {
-            if applies {
-                rules.special = rules.special.with(class);
-            }
-        }
-        rules.with_ascii()
-    }
-
-    pub(super) fn lowercase(&self) -> bool {
-        self.lowercase
-    }
-
-    /// Lower-cases every text before anything else is done to it.
-    pub(super) fn lowercase_first(mut self) -> Rules {
-        self.lowercase_first = true;
-        self.with_ascii()
-    }
-
-    /// ASCII characters have no marks and no decomposition, and one lower-case character.
-    fn with_ascii(mut self) -> Rules {
-        for (code, answer) in (0..).zip(&mut self.ascii) {
-            let class = Class::of(char::from(code)).only(self.special);
-            *answer = if class.has(Class::UNCLEAN) {
-                Ascii::Removed
-            } else if class.has(Class::SPACE) {
-                Ascii::Space
-            } else if class.has(Class::PUNCTUATION) {
-                Ascii::Punctuation
-            } else if self.lowercase || self.lowercase_first {
-                Ascii::Letter(code.to_ascii_lowercase())
-            } else {
-                Ascii::Letter(code)
-            };
-        }
-        self
-    }
-}
 
 /// Where words go.
 pub(super) trait Sink {
@@ -102,12 +20,18 @@ pub(super) trait Sink {
     fn overlong_word(&mut self, origins: &Self::Origins);
 }
 
+/// Where the characters of a word come from.
+type OriginOf<S> = <<S as Sink>::Origins as Origins>::Origin;
+
 /// Reads texts, and hands their words on. Made for one text or its parts between added tokens.
 pub(super) struct Words<'a, S: Sink> {
-    rules: &'a Rules,
-    pub(super) sink: S,
-    /// Where the text's character is that is read now.
-    origin: <S::Origins as Origins>::Origin,
+    normalizer: Normalizer<'a, S::Origins>,
+    splitter: Splitter<S>,
+}
+
+/// Splits what is normalized.
+struct Splitter<S: Sink> {
+    sink: S,
     /// Where the word's bytes come from.
     origins: S::Origins,
     /// The word so far, up to its allowed length.
@@ -118,31 +42,36 @@ pub(super) struct Words<'a, S: Sink> {
     chars: usize,
     /// The allowed length.
     max_chars: usize,
-    /// Marks behind the last letter, by canonical combining class. Those that `strip_accents` removes never come here, so
-    /// that few texts have any.
-    marks: Vec<(u8, char, <S::Origins as Origins>::Origin)>,
 }
 
 impl<'a, S: Sink> Words<'a, S> {
     /// `max_chars` is at most [`MAX_WORD_CHARS`].
     pub(super) fn new(rules: &'a Rules, max_chars: usize, sink: S) -> Words<'a, S> {
         debug_assert!(max_chars <= MAX_WORD_CHARS);
-        let word = [0; MAX_WORD_CHARS * 4];
-        let (origin, origins) = (S::Origins::origin(0, 0), S::Origins::default());
-        Words { rules, sink, origin, origins, word, len: 0, chars: 0, max_chars, marks: Vec::new() }
+        let (word, origins) = ([0; MAX_WORD_CHARS * 4], S::Origins::default());
+        let splitter = Splitter { sink, origins, word, len: 0, chars: 0, max_chars };
+        Words { normalizer: Normalizer::new(rules), splitter }
+    }
+
+    /// Where words go, between two texts.
+    pub(super) fn sink(&mut self) -> &mut S {
+        &mut self.splitter.sink
     }
 
     /// Reads a text, after whose end there is no word any more to go on with. It begins at `offset`.
     pub(super) fn read(&mut self, text: &str, offset: usize) {
+        let Words { normalizer, splitter } = self;
+        let rules = normalizer.rules;
+        let ascii = &rules.ascii;
         let end = offset + text.len();
         let mut rest = text;
         while let Some(&byte) = rest.as_bytes().first() {
             let at = end - rest.len();
-            let Some(answer) = self.rules.ascii.get(usize::from(byte)) else {
+            let Some(answer) = ascii.get(usize::from(byte)) else {
                 let mut chars = rest.chars();
                 if let Some(c) = chars.next() {
-                    self.origin = S::Origins::origin(at, end - chars.as_str().len());
-                    self.any(c);
+                    let origin = S::Origins::origin(at, end - chars.as_str().len());
+                    normalizer.read(c, origin, splitter);
                 }
                 rest = chars.as_str();
                 continue;
@@ -150,31 +79,45 @@ impl<'a, S: Sink> Words<'a, S> {
             let mut len = 1;
             match answer {
                 Ascii::Letter(_) => {
-                    self.flush_marks();
-                    len = self.ascii_letters(rest.as_bytes(), at);
+                    normalizer.flush_marks(splitter);
+                    len = splitter.ascii_letters(ascii, rest.as_bytes(), at);
                 }
-                Ascii::Space => self.space(),
+                Ascii::Space => {
+                    normalizer.flush_marks(splitter);
+                    splitter.end_word();
+                }
                 Ascii::Punctuation => {
-                    self.flush_marks();
-                    self.end_word();
-                    self.origins.put_ascii(0, 1, at);
-                    self.sink.word(&[byte], &self.origins);
-                    self.origins.clear();
+                    normalizer.flush_marks(splitter);
+                    splitter.end_word();
+                    splitter.origins.put_ascii(0, 1, at);
+                    splitter.sink.word(&[byte], &splitter.origins);
+                    splitter.origins.clear();
                 }
                 Ascii::Removed => {}
             }
             rest = &rest[len..];
         }
-        self.space();
+        normalizer.flush_marks(splitter);
+        splitter.end_word();
     }
 
+    /// As `read`, of some bytes of a text that is normalized already.
+    pub(super) fn read_normalized(&mut self, text: &NormalizedText<S::Origins>, from: usize, to: usize) {
+        for (at, c) in text.text[from..to].char_indices() {
+            self.splitter.any(c, text.origins[from + at]);
+        }
+        self.splitter.end_word();
+    }
+}
+
+impl<S: Sink> Splitter<S> {
     /// Takes the ASCII letters at the beginning; returns how many.
     #[inline]
-    fn ascii_letters(&mut self, text: &[u8], at: usize) -> usize {
+    fn ascii_letters(&mut self, ascii: &[Ascii; 128], text: &[u8], at: usize) -> usize {
         let mut room = self.word[self.len..].iter_mut();
         let mut taken = 0;
         for &byte in text {
-            let Some(&Ascii::Letter(letter)) = self.rules.ascii.get(usize::from(byte)) else { break };
+            let Some(&Ascii::Letter(letter)) = ascii.get(usize::from(byte)) else { break };
             if let Some(place) = room.next() {
                 *place = letter;
             }
@@ -186,113 +129,6 @@ impl<'a, S: Sink> Words<'a, S> {
         taken
     }
 
-    /// A character of the text.
-    fn any(&mut self, c: char) {
-        if self.rules.lowercase_first && Class::of(c).has(Class::LOWERCASES) {
-            c.to_lowercase().for_each(|c| self.clean(c));
-        } else {
-            self.clean(c);
-        }
-    }
-
-    fn clean(&mut self, c: char) {
-        let class = Class::of(c).only(self.rules.special);
-        if class == Class::NONE {
-            self.flush_marks();
-            self.letter(c);
-        } else if class.has(Class::UNCLEAN) {
-            // Not even between a letter and its mark.
-        } else if self.rules.clean && class.has(Class::SPACE) {
-            self.space();
-        } else if class.has(Class::CHINESE) {
-            self.space();
-            self.decompose(c, class);
-            self.space();
-        } else {
-            self.decompose(c, class);
-        }
-    }
-
-    fn decompose(&mut self, c: char, class: Class) {
-        if !self.rules.strip_accents {
-            self.lower(c);
-        } else if class.has(Class::DECOMPOSES) {
-            decompose_canonical(c, |d| self.order(d));
-        } else {
-            self.order(c);
-        }
-    }
-
-    /// A mark of class 0 separates other marks, though it may be removed itself.
-    fn order(&mut self, c: char) {
-        let class = Class::of(c);
-        if !class.has(Class::NONSTARTER) {
-            self.flush_marks();
-        }
-        if class.has(Class::NONSPACING_MARK) {
-            // Removed.
-        } else if class.has(Class::NONSTARTER) {
-            self.marks.push((canonical_combining_class(c), c, self.origin));
-        } else {
-            self.lower(c);
-        }
-    }
-
-    #[inline(always)]
-    fn flush_marks(&mut self) {
-        if !self.marks.is_empty() {
-            self.take_marks();
-        }
-    }
-
-    #[cold]
-    fn take_marks(&mut self) {
-        let mut marks = std::mem::take(&mut self.marks);
-        // Stable: marks of the same class stay in their order.
-        marks.sort_by_key(|&(class, ..)| class);
-        let origin = self.origin;
-        for (_, c, mark) in marks.drain(..) {
-            self.origin = mark;
-            self.lower(c);
-        }
-        (self.marks, self.origin) = (marks, origin);
-    }
-
-    fn lower(&mut self, c: char) {
-        if self.rules.lowercase && Class::of(c).has(Class::LOWERCASES) {
-            c.to_lowercase().for_each(|c| self.split(c));
-        } else {
-            self.split(c);
-        }
-    }
-
-    fn split(&mut self, c: char) {
-        let class = Class::of(c);
-        if class.has(Class::SPACE) {
-            self.end_word();
-        } else if class.has(Class::PUNCTUATION) {
-            self.end_word();
-            self.letter(c);
-            self.end_word();
-        } else {
-            self.letter(c);
-        }
-    }
-
-    fn letter(&mut self, c: char) {
-        let before = self.len;
-        if self.chars < self.max_chars {
-            self.len += c.encode_utf8(&mut self.word[self.len..]).len();
-        }
-        self.origins.put(before, self.len, self.origin);
-        self.chars += 1;
-    }
-
-    fn space(&mut self) {
-        self.flush_marks();
-        self.end_word();
-    }
-
     fn end_word(&mut self) {
         if self.chars > self.max_chars {
             self.sink.overlong_word(&self.origins);
@@ -301,6 +137,34 @@ impl<'a, S: Sink> Words<'a, S> {
         }
         (self.len, self.chars) = (0, 0);
         self.origins.clear();
+    }
+}
+
+impl<S: Sink> Characters<OriginOf<S>> for Splitter<S> {
+    fn letter(&mut self, c: char, origin: OriginOf<S>) {
+        let before = self.len;
+        if self.chars < self.max_chars {
+            self.len += c.encode_utf8(&mut self.word[self.len..]).len();
+        }
+        self.origins.put(before, self.len, origin);
+        self.chars += 1;
+    }
+
+    fn any(&mut self, c: char, origin: OriginOf<S>) {
+        let class = Class::of(c);
+        if class.has(Class::SPACE) {
+            self.end_word();
+        } else if class.has(Class::PUNCTUATION) {
+            self.end_word();
+            self.letter(c, origin);
+            self.end_word();
+        } else {
+            self.letter(c, origin);
+        }
+    }
+
+    fn space(&mut self, _: OriginOf<S>) {
+        self.end_word();
     }
 }
 
@@ -331,7 +195,7 @@ mod tests {
     fn words(rules: &Rules, text: &str) -> Vec<String> {
         let mut words = Words::new(rules, MAX_WORD_CHARS, Collected(Vec::new()));
         words.read(text, 0);
-        words.sink.0
+        words.splitter.sink.0
     }
 
     /// By `tokenizers`, whose words have any length.

@@ -1,0 +1,160 @@
+//! A tokenizer from `vocab.txt`, for BERT models that are older than `tokenizer.json`.
+//!
+//! What it does is what `transformers` 4.57 makes of such a folder: `BertTokenizerFast` or `MPNetTokenizerFast`, converted
+//! from the slow tokenizer (`convert_slow_tokenizer.py`, `tokenization_utils_base.py`, `tokenization_utils_fast.py` there),
+//! whose settings are spread over `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `config.json`.
+
+mod settings;
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::TokenizerError;
+use settings::Settings;
+
+pub(crate) const FILE_NAME: &str = "vocab.txt";
+
+/// What a tokenizer is made of.
+pub(crate) struct VocabTxt {
+    /// A token a line; its id is the number of the line, counted from 0.
+    text: String,
+    pub(crate) lowercase: bool,
+    /// `None`: as `lowercase`.
+    pub(crate) strip_accents: Option<bool>,
+    pub(crate) chinese_chars: bool,
+    pub(crate) unk_token: String,
+    pub(crate) cls_token: Special,
+    pub(crate) sep_token: Special,
+    /// In the order in which those that the vocabulary has not get the ids behind it.
+    pub(crate) added_tokens: Vec<AddedToken>,
+}
+
+/// A token that is put around a text.
+pub(crate) struct Special {
+    pub(crate) content: String,
+    pub(crate) id: u32,
+}
+
+/// A token that is found in the text.
+#[derive(Clone)]
+pub(crate) struct AddedToken {
+    pub(crate) content: String,
+    pub(crate) single_word: bool,
+    pub(crate) lstrip: bool,
+    pub(crate) rstrip: bool,
+    pub(crate) normalized: bool,
+}
+
+impl VocabTxt {
+    /// Reads a folder that has a `vocab.txt`.
+    pub(crate) fn read(directory: &Path) -> Result<VocabTxt, TokenizerError> {
+        let path = directory.join(FILE_NAME);
+        let refused = |reason: String| TokenizerError::Vocabulary { path: path.clone(), reason };
+        let text = String::from_utf8(crate::read(&path)?).map_err(|e| refused(format!("not UTF-8: {e}")))?;
+        let settings = Settings::read(directory)?;
+        let mut vocabulary = VocabTxt {
+            text: with_python_s_line_ends(text),
+            lowercase: settings.lowercase,
+            strip_accents: settings.strip_accents,
+            chinese_chars: settings.chinese_chars,
+            unk_token: settings.unk_token,
+            cls_token: Special { content: settings.cls_token, id: 0 },
+            sep_token: Special { content: settings.sep_token, id: 0 },
+            added_tokens: settings.added_tokens,
+        };
+        let VocabTxt { unk_token, cls_token, sep_token, .. } = &vocabulary;
+        let wanted = [unk_token, &cls_token.content, &sep_token.content].map(String::as_str);
+        let ids = vocabulary.ids(&wanted);
+        if let Some((missing, _)) = wanted.iter().zip(&ids).find(|(_, id)| id.is_none()) {
+            return Err(refused(format!("the token {missing:?} is not in it")));
+        }
+        if let [_, Some(cls), Some(sep)] = ids[..] {
+            (vocabulary.cls_token.id, vocabulary.sep_token.id) = (cls, sep);
+        }
+        Ok(vocabulary)
+    }
+
+    /// All tokens and their ids. A token may be there twice: then the last counts.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.text.split_terminator('\n').zip(0..)
+    }
+
+    /// Of some tokens; `None` for those that are not there.
+    fn ids(&self, wanted: &[&str]) -> Vec<Option<u32>> {
+        let mut ids = vec![None; wanted.len()];
+        for (token, id) in self.tokens() {
+            for (found, _) in ids.iter_mut().zip(wanted).filter(|(_, wanted)| **wanted == token) {
+                *found = Some(id);
+            }
+        }
+        ids
+    }
+
+    /// The ids of the added tokens, if no token is there twice.
+    pub(crate) fn added_ids(&self) -> Vec<u32> {
+        let mut next = self.tokens().map(|(_, id)| id + 1).last().unwrap_or(0);
+        let wanted: Vec<&str> = self.added_tokens.iter().map(|token| &*token.content).collect();
+        let new = |id: Option<u32>| {
+            id.unwrap_or_else(|| {
+                next += 1;
+                next - 1
+            })
+        };
+        self.ids(&wanted).into_iter().map(new).collect()
+    }
+
+    /// The `tokenizer.json` that says the same.
+    pub(crate) fn to_tokenizer_json(&self) -> Value {
+        let vocab: Map<String, Value> =
+            self.tokens().map(|(token, id)| (token.to_owned(), id.into())).collect();
+        let added = |(token, id): (&AddedToken, u32)| {
+            json!({
+                "id": id, "content": token.content, "single_word": token.single_word, "lstrip": token.lstrip,
+                "rstrip": token.rstrip, "normalized": token.normalized, "special": true
+            })
+        };
+        let (cls, sep) = (&self.cls_token, &self.sep_token);
+        json!({
+            "version": "1.0",
+            "added_tokens": self.added_tokens.iter().zip(self.added_ids()).map(added).collect::<Vec<_>>(),
+            "normalizer": {
+                "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": self.chinese_chars,
+                "strip_accents": self.strip_accents, "lowercase": self.lowercase
+            },
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": {
+                "type": "BertProcessing", "sep": [sep.content, sep.id], "cls": [cls.content, cls.id]
+            },
+            "model": {
+                "type": "WordPiece", "unk_token": self.unk_token, "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100, "vocab": vocab
+            }
+        })
+    }
+}
+
+/// A file that is read as text has `\n` for `\r\n` and `\r`.
+fn with_python_s_line_ends(text: String) -> String {
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_those_of_python() {
+        for (text, tokens) in [
+            ("", &[][..]),
+            ("\n", &[""]),
+            ("a", &["a"]),
+            ("a\nb\n", &["a", "b"]),
+            ("a\r\nb\rc\n\r", &["a", "b", "c", ""]),
+            ("a \n\n\tb\u{2028}c\u{85}\u{b}d\n", &["a ", "", "\tb\u{2028}c\u{85}\u{b}d"]),
+        ] {
+            let text = with_python_s_line_ends(text.to_owned());
+            assert_eq!(text.split_terminator('\n').collect::<Vec<_>>(), tokens, "{text:?}");
+        }
+    }
+}

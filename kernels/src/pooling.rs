@@ -82,3 +82,33 @@ impl Kernel for Pool<'_> {
         }
     }
 }
+
+/// temporary
+pub fn mean_sqrt_len_pool(_isa: Isa, x: &[f32], out: &mut [f32]) {
+    let (h, s) = (out.len(), x.len() / out.len());
+    for i in 0..h {
+        let mut c = 0.0f32;
+        for t in 0..s {
+            c += x[t * h + i];
+        }
+        out[i] = c / (s as f32).sqrt();
+    }
+}
+/// temporary
+pub fn weighted_mean_pool(_isa: Isa, x: &[f32], first_weight: usize, out: &mut [f32]) {
+    let (h, s) = (out.len(), x.len() / out.len());
+    for i in 0..h {
+        let (mut c, mut w) = (0.0f32, 0.0f32);
+        for t in 0..s {
+            let g = (first_weight + t) as f32;
+            c = g.mul_add(x[t * h + i], c);
+            w += g;
+        }
+        out[i] = c / w;
+    }
+}
+/// temporary
+pub fn last_token_pool(x: &[f32], out: &mut [f32]) {
+    let n = x.len() - out.len();
+    out.copy_from_slice(&x[n..]);
+}

@@ -18,13 +18,13 @@ pub fn tiny_bert() -> PathBuf {
 
 /// The tiny random models, one for each architecture, and for what their folders may have. Each is a directory of
 /// `fixtures/`, and has golden texts and tensors of its name.
-pub const TINY_MODELS: [&str; 6] = [
+pub const TINY_MODELS: [&str; 8] = [
     "tiny-bert",
-    // "tiny-bert-odd",
+    "tiny-bert-odd",
     "tiny-bert-dense",
     "tiny-multilingual-bert",
     "tiny-mpnet",
-    // "tiny-roberta",
+    "tiny-roberta",
     "tiny-xlm-roberta",
     "tiny-distilbert",
 ];

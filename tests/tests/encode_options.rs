@@ -228,11 +228,7 @@ fn a_long_text_is_split_with_its_prompt_and_in_streams() {
     for (whole, (cut, scaled)) in whole.rows().zip(cut.rows().zip(scaled.rows())) {
         assert_eq!(cut, &whole[..8]);
         let norm = cut.iter().map(|x| x * x).sum::<f32>().sqrt();
-        assert_near(
-            scaled,
-            &cut.iter().map(|x| x / norm).collect::<Vec<_>>(),
-            "scaled after cutting",
-        );
+        assert_near(scaled, &cut.iter().map(|x| x / norm).collect::<Vec<_>>(), "scaled after cutting");
     }
 
     for (options, all) in [(&split, whole), (&prompted, model.encode_batch(&texts, &prompted).unwrap())] {

@@ -7,6 +7,14 @@ use serde::Deserialize;
 pub(crate) const MODULES: &str = "modules.json";
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const SENTENCE_CONFIG: &str = "sentence_bert_config.json";
+/// Names that it has in a folder; the first that is there counts. Old versions called it after the architecture.
+pub(crate) const SENTENCE_CONFIGS: [&str; 5] = [
+    SENTENCE_CONFIG,
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_xlm-roberta_config.json",
+];
 /// Prompts and the similarity function.
 pub(crate) const PROMPTS_CONFIG: &str = "config_sentence_transformers.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";

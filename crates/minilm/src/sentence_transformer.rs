@@ -73,7 +73,7 @@ impl SentenceTransformer {
         let config = EncoderConfig::from_file(transformer.join(folder::CONFIG))?;
         let settings = TextSettings::read(transformer, config.max_positions())?;
         let tokenizer_path = folder::tokenizer_file(transformer);
-        let mut tokenizer = Tokenizer::from_file(&tokenizer_path, settings.max_seq_length)?;
+        let mut tokenizer = Tokenizer::from_folder(transformer, settings.max_seq_length)?;
         if settings.do_lower_case {
             tokenizer = tokenizer.lowercased()?;
         }

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::files::read_optional;
 use crate::Error;
-use crate::folder::{SENTENCE_CONFIG, TOKENIZER_CONFIG};
+use crate::folder::{SENTENCE_CONFIGS, TOKENIZER_CONFIG};
 
 /// What `sentence_bert_config.json` and `tokenizer_config.json` say about texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,37 @@ struct SentenceConfig {
     max_seq_length: Option<usize>,
     #[serde(default)]
     do_lower_case: bool,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// Arguments for the classes of transformers, under their names of today and of before, which may change the network or the
+/// tokenizer in any way.
+const ARGUMENTS: [&str; 7] = [
+    "model_kwargs",
+    "model_args",
+    "config_kwargs",
+    "config_args",
+    "processor_kwargs",
+    "tokenizer_args",
+    "processing_kwargs",
+];
+
+/// Arguments of a model that say how it is computed, and not what.
+const HARMLESS: [&str; 4] = ["torch_dtype", "dtype", "attn_implementation", "add_pooling_layer"];
+
+impl SentenceConfig {
+    /// Or an argument that would have to be followed.
+    fn check(&self) -> Result<(), String> {
+        for name in ARGUMENTS {
+            let arguments = self.others.get(name).and_then(Value::as_object);
+            let refused = |argument: &&String| !HARMLESS.contains(&argument.as_str());
+            if let Some(argument) = arguments.and_then(|arguments| arguments.keys().find(refused)) {
+                return Err(format!("{name} has {argument:?}, which is not supported"));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -33,9 +65,12 @@ struct TokenizerConfig {
 impl TextSettings {
     /// `max_seq_length`, else the tokenizer's `model_max_length`; never more than there are positions. Limits inside
     /// `tokenizer.json` do not count.
-    pub(crate) fn read(transformer: &Path, max_position_embeddings: usize) -> Result<TextSettings, Error> {
-        let sentence_path = transformer.join(SENTENCE_CONFIG);
-        let sentence: SentenceConfig = read_optional(&sentence_path)?.unwrap_or_default();
+    pub(crate) fn read(transformer: &Path, max_positions: usize) -> Result<TextSettings, Error> {
+        let paths = SENTENCE_CONFIGS.map(|name| transformer.join(name));
+        let sentence_path = paths.iter().find(|path| path.is_file()).unwrap_or(&paths[0]);
+        let sentence: SentenceConfig = read_optional(sentence_path)?.unwrap_or_default();
+        let refused = |reason| Error::Settings { path: sentence_path.clone(), reason };
+        sentence.check().map_err(refused)?;
         let tokenizer_path = transformer.join(TOKENIZER_CONFIG);
         let tokenizer: TokenizerConfig = read_optional(&tokenizer_path)?.unwrap_or_default();
 
@@ -53,10 +88,7 @@ impl TextSettings {
             (None, Some(limit)) => limit as usize,
             (None, None) => usize::MAX,
         };
-        Ok(TextSettings {
-            max_seq_length: limit.min(max_position_embeddings),
-            do_lower_case: sentence.do_lower_case,
-        })
+        Ok(TextSettings { max_seq_length: limit.min(max_positions), do_lower_case: sentence.do_lower_case })
     }
 }
 
@@ -79,6 +111,29 @@ mod tests {
         assert!(error.to_string().contains("truncation_side is \"left\""), "{error}");
         let error = settings(&[("tokenizer_config.json", r#"{"model_max_length": -5}"#)]).unwrap_err();
         assert!(error.to_string().contains("model_max_length is -5"), "{error}");
+        for (arguments, says) in [
+            (r#"{"config_args": {"num_hidden_layers": 3}}"#, "config_args has \"num_hidden_layers\""),
+            (
+                r#"{"model_kwargs": {"torch_dtype": "float16", "adapter": "x"}}"#,
+                "model_kwargs has \"adapter\"",
+            ),
+            (r#"{"processing_kwargs": {"text": {"padding": true}}}"#, "processing_kwargs has \"text\""),
+        ] {
+            let error = settings(&[("sentence_bert_config.json", arguments)]).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("sentence_bert_config.json"), "{error}");
+        }
+        let harmless =
+            r#"{"model_args": {"torch_dtype": "bfloat16"}, "tokenizer_args": {}, "config_args": {}}"#;
+        assert!(settings(&[("sentence_bert_config.json", harmless)]).is_ok());
+    }
+
+    #[test]
+    fn old_names_of_the_file_are_known() {
+        let limit =
+            |files: &[(&str, &str)]| TextSettings::read(folder(files).path(), 512).unwrap().max_seq_length;
+        let old = ("sentence_distilbert_config.json", r#"{"max_seq_length": 128}"#);
+        assert_eq!(limit(&[old]), 128);
+        assert_eq!(limit(&[old, ("sentence_bert_config.json", r#"{"max_seq_length": 64}"#)]), 64);
     }
 
     #[test]

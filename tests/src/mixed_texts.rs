@@ -1,6 +1,17 @@
 //! Texts of many scripts, made from bytes: what tokenizers are compared on. Any bytes make texts, and nearly the same
 //! bytes nearly the same texts, so that fuzzers can mutate them and property tests can shrink them.
 
+use unicode_categories::UnicodeCategories;
+use unicode_normalization_alignments::UnicodeNormalization;
+use unicode_normalization_alignments::char::canonical_combining_class;
+
+/// Whether a mark that `strip_accents` leaves may be sorted among others: then `tokenizers` takes the places of some for those
+/// of others.
+pub fn marks_are_reordered(text: &str) -> bool {
+    let kept = |c: char| canonical_combining_class(c) != 0 && !c.is_mark_nonspacing();
+    text.nfd().any(|(c, _)| kept(c))
+}
+
 /// The parts that texts are made of, beside single characters: the tokens of a vocabulary.
 pub struct Parts {
     tokens: Vec<String>,
@@ -81,6 +92,59 @@ impl Parts {
     }
 }
 
+/// What makes a BERT's `tokenizer.json` one of MPNet.
+#[derive(Clone, Copy, Debug)]
+pub struct MPNet {
+    /// Whether letters keep their case, and their accents.
+    pub cased: bool,
+    /// Whether offsets are without white space.
+    pub trim_offsets: bool,
+    /// Which property of `<mask>` is true.
+    pub mask: &'static str,
+}
+
+impl Default for MPNet {
+    fn default() -> MPNet {
+        MPNet { cased: false, trim_offsets: true, mask: "lstrip" }
+    }
+}
+
+impl MPNet {
+    /// The file with MPNet's special tokens, behind the others, its post-processor, and, as in files that are saved today,
+    /// `<unk>` that is found in normalized texts.
+    pub fn of(self, tokenizer_json: &str) -> String {
+        let mut file: serde_json::Value = serde_json::from_str(tokenizer_json).expect("valid JSON");
+        let vocabulary = file["model"]["vocab"].as_object_mut().expect("a vocabulary");
+        let first = vocabulary.len();
+        let added = |(id, content): (usize, &str)| {
+            let is = |property: &str| {
+                (content == "<mask>" && self.mask == property)
+                    || (content == "<unk>" && property == "normalized")
+            };
+            serde_json::json!({
+                "id": id, "content": content, "single_word": false, "lstrip": is("lstrip"), "rstrip": is("rstrip"),
+                "normalized": is("normalized"), "special": true
+            })
+        };
+        let tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"];
+        // One of them is not in the vocabulary.
+        vocabulary.extend((first..).zip(tokens).take(4).map(|(id, token)| (token.to_owned(), id.into())));
+        let unknown = vocabulary["[UNK]"].clone();
+        let mut all: Vec<_> = (first..).zip(tokens).map(added).collect();
+        all.push(serde_json::json!({
+            "id": unknown, "content": "[UNK]", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+            "special": true
+        }));
+        file["added_tokens"] = all.into();
+        file["post_processor"] = serde_json::json!({
+            "type": "RobertaProcessing", "sep": ["</s>", first + 2], "cls": ["<s>", first],
+            "trim_offsets": self.trim_offsets, "add_prefix_space": self.cased
+        });
+        file["normalizer"]["lowercase"] = (!self.cased).into();
+        file.to_string()
+    }
+}
+
 /// Zero once there are no more.
 struct Bytes<'a>(&'a [u8]);
 
@@ -112,8 +176,26 @@ impl Bytes<'_> {
 const ASCII: (u32, u32) = (0, 0x7F);
 const MARKS: (u32, u32) = (0x300, 0x36F);
 
-const ADDED_TOKENS: &[&str] =
-    &["[CLS]", "[SEP]", "[MASK]", "[UNK]", "[PAD]", "[cls]", "[unused0]", "[MASK][MASK]", "##[SEP]"];
+const ADDED_TOKENS: &[&str] = &[
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "[UNK]",
+    "[PAD]",
+    "[cls]",
+    "[unused0]",
+    "[MASK][MASK]",
+    "##[SEP]",
+    "<mask>",
+    " <mask>",
+    "<mask> ",
+    "<MASK>",
+    "<s>",
+    "</s>",
+    "<unk>",
+    "<Unk>",
+    "<unk><mask>",
+];
 
 /// What BERT's normalizer and its Unicode tables treat in a way of its own.
 const PECULIAR: &[char] = &[

@@ -1,7 +1,7 @@
 //! The WordPiece of `minilm-tokenizer` against the `tokenizers` crate: the same ids, counts, cuts and offsets.
 //!
-//! Over the tokenizers of the real and of the tiny model, and over the latter with every combination of the
-//! normalizer's flags.
+//! Over the tokenizers of the real and of the tiny model, over both made into MPNet's, and over the latter with every
+//! combination of the normalizer's flags.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -10,14 +10,11 @@ use std::time::Instant;
 use minilm::DEFAULT_MODEL;
 use minilm::resolve::{ResolveOptions, resolve};
 use minilm_tests::golden;
-use minilm_tests::mixed_texts::Parts;
+use minilm_tests::mixed_texts::{MPNet, Parts, marks_are_reordered};
 use minilm_tokenizer::{Backend, Tokenizer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use unicode_categories::UnicodeCategories;
-use unicode_normalization_alignments::UnicodeNormalization;
-use unicode_normalization_alignments::char::canonical_combining_class;
 
 /// Both backends of one tokenizer.
 struct Pair {
@@ -68,12 +65,6 @@ impl Pair {
     }
 }
 
-/// Whether a mark that `strip_accents` leaves may be sorted among others.
-fn marks_are_reordered(text: &str) -> bool {
-    let kept = |c: char| canonical_combining_class(c) != 0 && !c.is_mark_nonspacing();
-    text.nfd().any(|(c, _)| kept(c))
-}
-
 fn real_tokenizer() -> PathBuf {
     let model = resolve(DEFAULT_MODEL, &ResolveOptions::new()).expect("the model is found or fetched");
     model.directory().join("tokenizer.json")
@@ -102,9 +93,23 @@ fn variants() -> Vec<Pair> {
     pairs
 }
 
-/// The real one first.
+/// The real one, and the real one made into MPNet's, cased and uncased, first.
 static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(|| {
-    let mut pairs = vec![Pair::load("all-MiniLM-L6-v2", &real_tokenizer(), 256)];
+    let real = real_tokenizer();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokenizer.json");
+    let mut pairs = vec![Pair::load("all-MiniLM-L6-v2", &real, 256)];
+    let json = std::fs::read_to_string(&real).unwrap();
+    for variant in [MPNet::default(), MPNet { cased: true, trim_offsets: false, mask: "lstrip" }] {
+        std::fs::write(&path, variant.of(&json)).unwrap();
+        pairs.push(Pair::load(&format!("{variant:?}"), &path, 256));
+    }
+    let tiny = std::fs::read_to_string(golden::tiny_bert().join("tokenizer.json")).unwrap();
+    for mask in ["lstrip", "rstrip", "normalized"] {
+        std::fs::write(&path, MPNet { cased: mask == "rstrip", trim_offsets: true, mask }.of(&tiny)).unwrap();
+        let pair = || Pair::load(&format!("tiny MPNet, {mask}"), &path, 24);
+        pairs.push(if mask == "rstrip" { pair().lowercased() } else { pair() });
+    }
     pairs.extend(variants());
     pairs
 });
@@ -148,6 +153,10 @@ fn peculiar_texts() {
         "中文字\u{2b820}\u{2b920}\u{f900}漢",
         "한국어 \u{1112}\u{1161}\u{11ab}",
         "naïve façade",
+        "<mask>  <mask>\u{3000}x <mask>\n中<mask>中 <MASK> <m\u{301}ask> \u{226e}mask>",
+        " <mask>",
+        "\u{3000}<mask>\u{85} ",
+        "a<unk> <UNK>b [unk]<s>  </s> \u{1}<unk>\u{1} <mask>\u{301}",
         "\u{2028}a\u{3000}b\u{85}c",
         "foo_bar#baz ## #",
         &marks,

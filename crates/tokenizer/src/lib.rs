@@ -12,12 +12,13 @@
 //!
 //! | [`Backend`] | for |
 //! |---|---|
-//! | [`WordPiece`](Backend::WordPiece) | BERT's `tokenizer.json`: `BertNormalizer` with any flags, `BertPreTokenizer`, a WordPiece model, `TemplateProcessing` or `BertProcessing`, added tokens that match as they are written |
-//! | [`TokenizersCrate`](Backend::TokenizersCrate) | every other one |
+//! | [`WordPiece`](Backend::WordPiece) | BERT's and MPNet's tokenizers: `BertNormalizer` with any flags, `BertPreTokenizer`, a WordPiece model; `TemplateProcessing`, `BertProcessing` or `RobertaProcessing`; up to 64 added tokens that are found as they are written or in the normalized text, with white space around them or without; from `tokenizer.json`, or from `vocab.txt` alone |
+//! | [`TokenizersCrate`](Backend::TokenizersCrate) | every other one: Unigram, BPE, WordLevel; added tokens that match single words |
 //!
-//! [`Tokenizer::from_file`] takes the first that fits. Which one it was makes no difference but of time: ids, counts and
-//! what is cut are equal. WordPiece asks the crates that `tokenizers` asks about characters; `tests/tests/tokenizer.rs`
-//! compares both over many scripts and every character there is, in a recorded run over ten million texts.
+//! [`Tokenizer::from_folder`] and [`Tokenizer::from_file`] take the first that fits. Which one it was makes no difference but
+//! of time: ids, counts, what is cut and offsets are equal. WordPiece asks the crates that `tokenizers` asks about characters;
+//! `tests/tests/tokenizer.rs` compares both over many scripts and every character there is, in a recorded run over ten million
+//! texts.
 //!
 //! all-MiniLM-L6-v2's tokenizer on one core of a 2-core Zen 4, `cargo bench -p minilm-benches --bench tokenize`:
 //!
@@ -28,6 +29,10 @@
 //! | 256 tokens | 5.7 µs | 270 µs |
 //! | 22 tokens of Chinese | 0.65 µs | 20 µs |
 //! | loading (30,522 tokens) | 1.9 ms | 21 ms |
+//!
+//! A Unigram model of 250,000 tokens, as multilingual models have it, loads in about 0.5 s, nearly all of which the crate
+//! takes to build its tree of tokens (reading the JSON takes 30 ms, the checks of this crate 7); a text of 19 tokens takes
+//! 12 µs, one of 128 tokens 0.15 ms.
 
 mod error;
 mod template;
@@ -79,7 +84,8 @@ pub struct Tokens {
 
 /// A token of a text, and the bytes of the text that it comes from.
 ///
-/// Offsets are those of `tokenizers`' `Encoding::get_offsets`, in bytes: of the characters that the token's own come from.
+/// Offsets are those of Python's `tokenizers`, in bytes instead of characters: of the characters that the token's own come
+/// from, without the white space around them where a post-processor trims it.
 /// Characters that the normalizer removes, accents for instance, are in no token, though they may lie in one. Where a
 /// normalizer changes the order of marks, which it does with a few rare ones, these are the marks' true places;
 /// `tokenizers` takes them for those of their neighbours.

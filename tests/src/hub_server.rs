@@ -4,8 +4,10 @@
 mod answer;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -18,7 +20,7 @@ use sha2::{Digest, Sha256};
 pub struct Model {
     /// `owner/name`.
     pub name: String,
-    /// The commit `main` is at.
+    /// The commit that `main`, the tag `v1.0` and `refs/pr/1` are at.
     pub commit: String,
     /// Path and content of each file.
     pub files: BTreeMap<String, File>,
@@ -57,6 +59,35 @@ pub enum Storage {
     Cached,
     /// As a large file; served by the other server, under its SHA-256.
     Lfs,
+}
+
+impl Model {
+    /// The files in a folder, weights as large files.
+    ///
+    /// # Panics
+    ///
+    /// If one of them cannot be read.
+    #[must_use]
+    pub fn of_folder(name: &str, commit: &str, folder: &Path) -> Self {
+        let mut files = BTreeMap::new();
+        add_files(folder, "", &mut files);
+        Self { name: name.to_owned(), commit: commit.to_owned(), files, access: Access::Public }
+    }
+}
+
+fn add_files(folder: &Path, prefix: &str, files: &mut BTreeMap<String, File>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry of the folder").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8");
+        let name = format!("{prefix}{name}");
+        if path.is_dir() {
+            add_files(&path, &format!("{name}/"), files);
+            continue;
+        }
+        let storage = if name.ends_with(".safetensors") { Storage::Lfs } else { Storage::Git };
+        let content = fs::read(&path).expect("a file that can be read");
+        files.insert(name, File { content, storage });
+    }
 }
 
 impl File {

@@ -57,6 +57,26 @@ impl Folder {
         self.rewrite_weights(|name, tensor| Some((format!("{prefix}{name}"), tensor)))
     }
 
+    /// Splits the weights into so many shards and an index, as transformers does, and gives back the shards' names.
+    pub fn split_weights(&self, shards: usize) -> Vec<String> {
+        let bytes = std::fs::read(self.path("model.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut tensors = file.tensors();
+        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let name = |shard: usize| format!("model-{:05}-of-{shards:05}.safetensors", shard + 1);
+        let mut map = serde_json::Map::new();
+        for (shard, tensors) in tensors.chunks(tensors.len().div_ceil(shards)).enumerate() {
+            map.extend(tensors.iter().map(|(tensor, _)| (tensor.clone(), name(shard).into())));
+            let views = tensors.iter().map(|(tensor, view)| (tensor, view));
+            std::fs::write(self.path(&name(shard)), safetensors::serialize(views, None).unwrap()).unwrap();
+        }
+        let total: usize = tensors.iter().map(|(_, view)| view.data().len()).sum();
+        let index = serde_json::json!({"metadata": {"total_size": total}, "weight_map": map});
+        std::fs::write(self.path("model.safetensors.index.json"), index.to_string()).unwrap();
+        std::fs::remove_file(self.path("model.safetensors")).unwrap();
+        (0..shards).map(name).collect()
+    }
+
     fn rewrite_weights(
         &self,
         change: impl Fn(&str, OwnedTensor) -> Option<(String, OwnedTensor)>,

@@ -10,6 +10,8 @@ mod fake_pip;
 mod faults;
 #[path = "resolve/hub.rs"]
 mod hub;
+#[path = "resolve/model_files.rs"]
+mod model_files;
 #[path = "resolve/package.rs"]
 mod package;
 #[path = "resolve/processes.rs"]
@@ -20,6 +22,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use minilm::resolve::{Environment, ResolveError, ResolveOptions, ResolvedModel, resolve};
+use minilm_tests::golden;
 use minilm_tests::hub_client::options;
 use minilm_tests::hub_server::{Access, File, HubServer, Model, Storage};
 use tempfile::TempDir;
@@ -37,18 +40,19 @@ fn file(content: impl Into<Vec<u8>>, storage: Storage) -> File {
     File { content: content.into(), storage }
 }
 
-/// A model that resolution takes for one; nothing could load it.
+/// A model that resolution takes for one; its weights are none.
 fn tiny() -> Model {
     let weights: Vec<u8> = (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let files = [
         ("modules.json", file(MODULES, Storage::Git)),
-        ("config.json", file(r#"{"model_type": "bert"}"#, Storage::Cached)),
+        ("config.json", file(fs::read(golden::tiny_bert().join("config.json")).unwrap(), Storage::Cached)),
         ("1_Pooling/config.json", file(r#"{"pooling_mode_mean_tokens": true}"#, Storage::Cached)),
         ("sentence_bert_config.json", file(r#"{"max_seq_length": 256}"#, Storage::Git)),
         ("tokenizer.json", file(r#"{"version": "1.0"}"#.repeat(500), Storage::Cached)),
         ("vocab.txt", file("", Storage::Git)),
         (WEIGHTS, file(weights, Storage::Lfs)),
-        ("README.md", file("not wanted", Storage::Git)),
+        ("README.md", file("---\nlicense: apache-2.0\n---\n", Storage::Git)),
+        ("train_script.py", file("not wanted", Storage::Git)),
     ];
     Model {
         name: NAME.to_owned(),

@@ -33,6 +33,8 @@ struct ModelInfo {
     directory: String,
     source: String,
     snapshot: Option<String>,
+    /// As the model's card states it.
+    license: Option<String>,
     architecture: String,
     dimension: usize,
     max_seq_length: usize,
@@ -88,6 +90,7 @@ impl ModelInfo {
             directory: resolved.directory().display().to_string(),
             source: resolved.source().to_string(),
             snapshot: resolved.snapshot().map(str::to_owned),
+            license: resolved.license(),
             architecture: config.architecture.to_string(),
             dimension: model.embedding_dimension(),
             max_seq_length: model.max_seq_length(),
@@ -123,6 +126,9 @@ impl Info {
         line("directory", &model.directory)?;
         if let Some(snapshot) = &model.snapshot {
             line("snapshot", snapshot)?;
+        }
+        if let Some(license) = &model.license {
+            line("licence", license)?;
         }
         line("architecture", &model.architecture)?;
         let shape = format!(

@@ -14,6 +14,8 @@ mod eval;
 mod formats;
 #[path = "program/index.rs"]
 mod index;
+#[path = "program/info.rs"]
+mod info;
 #[path = "program/layers.rs"]
 mod layers;
 #[path = "program/packed_cache.rs"]

@@ -68,6 +68,7 @@ mod retrieval;
 mod sentence_transformer;
 mod similarity;
 mod stream;
+mod supported;
 mod threads;
 mod token_embeddings;
 mod trace;

@@ -50,7 +50,7 @@ impl Folder {
     fn write_map(&self, map: &[(&str, &str)]) {
         let map: BTreeMap<&str, &str> = map.iter().copied().collect();
         let index = serde_json::json!({"metadata": {"total_size": 24}, "weight_map": map});
-        self.write_index(&index.to_string());
+        self.write_index(index.to_string());
     }
 
     fn write_index(&self, json: impl AsRef<[u8]>) {

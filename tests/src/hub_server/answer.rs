@@ -37,7 +37,7 @@ pub(super) fn of_hub(request: &Request, model: &Model, cdn: SocketAddr) -> (Answ
     }
     // A revision may have slashes, so the one that fits is looked for.
     let resolve = rest_of_path.strip_prefix("resolve/").unwrap_or(rest_of_path);
-    let revision = ["main", "refs/pr/1", &model.commit]
+    let revision = ["main", "v1.0", "refs/pr/1", &model.commit]
         .into_iter()
         .find(|revision| resolve.starts_with(&format!("{revision}/")));
     let file = revision.map_or_else(

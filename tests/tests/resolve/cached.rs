@@ -120,8 +120,13 @@ fn directories_that_lack_something_say_what() {
     fs::write(folder.path().join("vocab.txt"), "a").unwrap();
     fs::write(folder.path().join("pytorch_model.bin"), "a").unwrap();
     let error = failure();
-    assert!(error.contains("lacks tokenizer.json, model.safetensors.\n"), "{error}");
+    assert!(error.contains("lacks model.safetensors.\n"), "{error}");
     assert!(error.contains("pickle") && error.contains("save_pretrained"), "{error}");
+    fs::remove_file(folder.path().join("vocab.txt")).unwrap();
+    fs::write(folder.path().join("sentencepiece.bpe.model"), "a").unwrap();
+    let error = failure();
+    assert!(error.contains("lacks tokenizer.json, model.safetensors.\n"), "{error}");
+    assert!(error.contains("sentencepiece.bpe.model") && error.contains("AutoTokenizer"), "{error}");
     fs::write(folder.path().join("modules.json"), MODULES).unwrap();
     assert!(failure().contains("1_Pooling/config.json"));
     fs::write(folder.path().join("modules.json"), "{").unwrap();

@@ -20,6 +20,7 @@ fn a_download_fills_the_cache_in_pythons_layout() {
     assert_eq!(names(&setup.path("")), [".no_exist", "blobs", "refs", "snapshots"]);
     let wanted = [
         "1_Pooling",
+        "README.md",
         "config.json",
         WEIGHTS,
         "modules.json",
@@ -30,13 +31,18 @@ fn a_download_fills_the_cache_in_pythons_layout() {
     assert_eq!(names(model.directory()), wanted);
     let marked = [
         "2_Normalize",
+        "added_tokens.json",
         "config_sentence_transformers.json",
         "special_tokens_map.json",
         "tokenizer_config.json",
     ];
     assert_eq!(names(&setup.path(".no_exist").join(COMMIT)), marked);
-    let mut etags: Vec<String> =
-        tiny().files.iter().filter(|(path, _)| *path != "README.md").map(|(_, file)| file.etag()).collect();
+    let mut etags: Vec<String> = tiny()
+        .files
+        .iter()
+        .filter(|(path, _)| *path != "train_script.py")
+        .map(|(_, file)| file.etag())
+        .collect();
     etags.sort();
     // Elsewhere they may have been moved to the snapshot.
     if cfg!(unix) {
@@ -82,7 +88,16 @@ fn all_files_are_of_the_commit_the_first_answer_names() {
 }
 
 #[test]
-fn revisions_may_be_branches_with_slashes_and_commits() {
+fn revisions_may_be_tags_branches_with_slashes_and_commits() {
+    let setup = Setup::new();
+    let options = setup.options().revision("v1.0");
+    assert_eq!(resolve(NAME, &options).unwrap().snapshot(), Some(COMMIT));
+    assert_eq!(setup.server.requests()[0].path, "/acme/tiny/resolve/v1.0/modules.json");
+    assert_eq!(fs::read_to_string(setup.path("refs/v1.0")).unwrap(), COMMIT);
+    assert_eq!(resolve(NAME, &options.offline(true)).unwrap().source(), Source::Cache);
+    // The snapshot is there, but whether it is what `main` is at, nothing says.
+    assert!(resolve(NAME, &setup.options().offline(true)).is_err());
+
     let setup = Setup::new();
     resolve(NAME, &setup.options().revision("refs/pr/1")).unwrap();
     assert_eq!(setup.server.requests()[0].path, "/acme/tiny/resolve/refs%2Fpr%2F1/modules.json");
@@ -160,14 +175,18 @@ fn optional_files_may_be_absent() {
         }
     });
     let model = setup.resolve().unwrap();
-    assert_eq!(names(model.directory()), ["config.json", WEIGHTS, "tokenizer.json"]);
+    assert_eq!(names(model.directory()), ["README.md", "config.json", WEIGHTS, "tokenizer.json"]);
     assert_eq!(setup.resolve().unwrap().source(), Source::Cache);
 }
 
 #[test]
 fn required_files_are_named_when_absent() {
     for file in ["config.json", "tokenizer.json", WEIGHTS, "1_Pooling/config.json"] {
-        let setup = Setup::with(|model| drop(model.files.remove(file)));
+        let setup = Setup::with(|model| {
+            model.files.remove(file);
+            // What would do for a tokenizer.json.
+            model.files.remove("vocab.txt");
+        });
         let error = setup.failure();
         assert!(error.contains(&format!("model `acme/tiny` has no {file}")), "{error}");
         setup.assert_no_snapshot();

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use ureq::{Body, http::Response};
@@ -10,15 +10,20 @@ use ureq::{Body, http::Response};
 use super::cache::ModelCache;
 use super::digest::{Expected, hash_in_name};
 use super::error::{Bytes, ResolveError};
-use super::files::{MAX_SMALL_FILE, Wanted, advice, read_modules, wanted};
+use super::files::{
+    MAX_SMALL_FILE, ModelFiles, Wanted, advice, is_setting, is_weights, read_modules, read_shards,
+};
 use super::hub::{Announcement, Answer, Failure, Hub, Repeat, Retries, explain, invalid};
 use super::pins::{Pin, pin_of};
 use super::progress::{Progress, Step};
-use crate::folder::{MODULES, Module, WEIGHTS};
+use crate::folder::{MODULES, WEIGHTS};
+use crate::{Error, supported};
 
 /// A download that brings this much between two failures may go on for as long as it takes.
 const WORTH_RETRYING: u64 = 1 << 20;
 const CHUNK: usize = 128 * 1024;
+/// How the name of a copy of settings begins.
+const COPY_START: &str = ".settings-";
 
 /// Everything a download works with.
 pub(super) struct Download<'a> {
@@ -41,75 +46,28 @@ impl Download<'_> {
     /// Brings all files of `revision`, then the snapshot, then the reference to it, and gives
     /// back the commit.
     pub(super) fn run(&self, revision: &str) -> Result<String, ResolveError> {
-        // The first answer names the commit; the other files are asked for by it, so that all
-        // are of one commit even if the branch moves on meanwhile.
-        let mut commit = None;
-        let modules_required = self.pin(MODULES).is_some_and(|pin| pin.required);
-        let wanted_modules = Wanted { file: MODULES.to_owned(), required: modules_required };
-        let fetched = self.fetch(revision, &wanted_modules, &mut commit)?;
-        let modules = match (&fetched, &commit) {
-            (Fetched::Blob(etag), _) => self.read_modules(&self.cache.blob(etag), revision)?,
-            (Fetched::InPlace, Some(commit)) => {
-                self.read_modules(&self.cache.pointer(commit, MODULES), revision)?
-            }
-            _ => Vec::new(),
+        let mut arrivals = Arrivals { download: self, revision, commit: None, files: Vec::new() };
+        arrivals.fetch(MODULES, false)?;
+        let modules = match arrivals.path(MODULES) {
+            Some(path) => read_modules(&path, &self.hub.url(revision, MODULES))?,
+            None => Vec::new(),
         };
-        let mut all = vec![(MODULES.to_owned(), fetched)];
-        for mut wanted in wanted(&modules) {
-            wanted.required |= self.pin(&wanted.file).is_some_and(|pin| pin.required);
-            let fetched = self.fetch(revision, &wanted, &mut commit)?;
-            all.push((wanted.file, fetched));
+        arrivals.check(supported::check_modules)?;
+        let files = ModelFiles::of(&modules);
+        for Wanted { file, required } in &files.settings {
+            arrivals.fetch(file, *required)?;
         }
-        let Some(commit) = commit else {
-            return Err(invalid(&self.hub.url(revision, WEIGHTS), "it names no commit"));
-        };
-        for (file, fetched) in &all {
-            match fetched {
-                Fetched::Blob(etag) => self.cache.link(etag, &commit, file)?,
-                Fetched::InPlace => {}
-                Fetched::Absent => self.cache.mark_absent(&commit, file)?,
-            }
-        }
-        if revision != commit {
-            self.cache.write_reference(revision, &commit)?;
-        }
-        Ok(commit)
-    }
-
-    fn read_modules(&self, path: &Path, revision: &str) -> Result<Vec<Module>, ResolveError> {
-        read_modules(path, &self.hub.url(revision, MODULES))
+        let has_vocabulary = arrivals.fetch(&files.vocabulary, false)?;
+        arrivals.fetch(&files.tokenizer, !has_vocabulary)?;
+        // Whatever is wrong with these is known before the large downloads.
+        arrivals.check(supported::check)?;
+        arrivals.fetch_weights(&files)?;
+        arrivals.publish()
     }
 
     /// The pin that the hub's file must have.
     fn pin(&self, file: &str) -> Option<&'static Pin> {
         pin_of(self.pins?, file).filter(|pin| pin.required)
-    }
-
-    fn fetch(
-        &self,
-        revision: &str,
-        wanted: &Wanted,
-        commit: &mut Option<String>,
-    ) -> Result<Fetched, ResolveError> {
-        let Wanted { file, required } = wanted;
-        let asked = commit.as_deref().unwrap_or(revision).to_owned();
-        let announced = match self.hub.head(&asked, file)? {
-            Answer::Present(announced) => announced,
-            Answer::Absent(of_commit) if !required => {
-                *commit = commit.take().or(of_commit);
-                return Ok(Fetched::Absent);
-            }
-            Answer::Absent(_) => return Err(self.not_found(&asked, file)),
-        };
-        match commit {
-            None => *commit = Some(announced.commit.clone()),
-            Some(known) if *known == announced.commit => {}
-            Some(known) => {
-                let reason = format!("expected commit {known}, found {}", announced.commit);
-                return Err(invalid(&self.hub.url(&asked, file), reason));
-            }
-        }
-        self.fetch_blob(file, announced)
     }
 
     fn not_found(&self, revision: &str, file: &str) -> ResolveError {
@@ -127,7 +85,7 @@ impl Download<'_> {
         let url = self.hub.url(&commit, file);
         let expected = Expected { file, place: &url, size, etag: hash_in_name(&etag), pin: self.pin(file) };
         expected.check_announced()?;
-        if file != WEIGHTS && size > MAX_SMALL_FILE {
+        if !is_weights(file) && size > MAX_SMALL_FILE {
             return Err(invalid(
                 &url,
                 format!("expected at most {MAX_SMALL_FILE} bytes, {size} are announced"),
@@ -163,6 +121,140 @@ impl Download<'_> {
         result?;
         self.cache.commit_blob(&incomplete, &etag)?;
         Ok(Fetched::Blob(etag))
+    }
+}
+
+/// The files of a revision that have been asked for so far.
+struct Arrivals<'a> {
+    download: &'a Download<'a>,
+    revision: &'a str,
+    /// The first answer names the commit; the other files are asked for by it, so that all are of one
+    /// commit even if the branch moves on meanwhile.
+    commit: Option<String>,
+    files: Vec<(String, Fetched)>,
+}
+
+impl Arrivals<'_> {
+    /// Brings a file into the cache. False: the model does without it.
+    fn fetch(&mut self, file: &str, required: bool) -> Result<bool, ResolveError> {
+        let Some(announced) = self.announce(file, required)? else { return Ok(false) };
+        self.receive(file, announced)?;
+        Ok(true)
+    }
+
+    /// Asks for a file. `None`: the model does without it.
+    fn announce(&mut self, file: &str, required: bool) -> Result<Option<Announcement>, ResolveError> {
+        let Download { hub, .. } = self.download;
+        let asked = self.revision().to_owned();
+        let required = required || self.download.pin(file).is_some();
+        let announced = match hub.head(&asked, file)? {
+            Answer::Present(announced) => announced,
+            Answer::Absent(of_commit) if !required => {
+                self.commit = self.commit.take().or(of_commit);
+                self.files.push((file.to_owned(), Fetched::Absent));
+                return Ok(None);
+            }
+            Answer::Absent(_) => return Err(self.download.not_found(&asked, file)),
+        };
+        match &self.commit {
+            None => self.commit = Some(announced.commit.clone()),
+            Some(known) if *known == announced.commit => {}
+            Some(known) => {
+                let reason = format!("expected commit {known}, found {}", announced.commit);
+                return Err(invalid(&hub.url(&asked, file), reason));
+            }
+        }
+        Ok(Some(announced))
+    }
+
+    fn receive(&mut self, file: &str, announced: Announcement) -> Result<(), ResolveError> {
+        let fetched = self.download.fetch_blob(file, announced)?;
+        self.files.push((file.to_owned(), fetched));
+        Ok(())
+    }
+
+    /// What to ask the hub for: the commit, once it is known.
+    fn revision(&self) -> &str {
+        self.commit.as_deref().unwrap_or(self.revision)
+    }
+
+    /// Where a file that has been fetched lies.
+    fn path(&self, file: &str) -> Option<PathBuf> {
+        let (_, fetched) = self.files.iter().find(|(known, _)| known == file)?;
+        match fetched {
+            Fetched::Blob(etag) => Some(self.download.cache.blob(etag)),
+            Fetched::InPlace => Some(self.download.cache.pointer(self.commit.as_deref()?, file)),
+            Fetched::Absent => None,
+        }
+    }
+
+    /// Refuses a model that this engine does not compute, as the settings say that have arrived. In a copy of them: what is no complete model
+    /// does not become a snapshot.
+    fn check(&self, check: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), ResolveError> {
+        let Download { hub, cache, .. } = self.download;
+        let work = cache.create_work_folder()?;
+        let copy = tempfile::Builder::new()
+            .prefix(COPY_START)
+            .tempdir_in(work)
+            .map_err(ResolveError::io("create a directory in", work))?;
+        for file in self.files.iter().map(|(file, _)| file).filter(|file| is_setting(file)) {
+            let Some(path) = self.path(file) else { continue };
+            let to = copy.path().join(file);
+            let folder = to.parent().unwrap_or(copy.path());
+            fs::create_dir_all(folder).map_err(ResolveError::io("create the directory", folder))?;
+            fs::copy(&path, &to).map_err(ResolveError::io("copy", &path))?;
+        }
+        check(copy.path()).map_err(|error| {
+            // The copy is gone before anybody could look at it.
+            let copy = format!("{}{MAIN_SEPARATOR}", copy.path().display());
+            let reason = error.to_string().replace(&copy, &hub.url(self.revision(), ""));
+            ResolveError::Unsupported { name: hub.model().to_string(), reason }
+        })
+    }
+
+    /// Brings the weights of all modules and of the transformer, once all are known to be there.
+    fn fetch_weights(&mut self, files: &ModelFiles) -> Result<(), ResolveError> {
+        let mut wanted = files.module_weights.clone();
+        let mut announced = Vec::new();
+        match self.announce(&files.weights, false)? {
+            Some(weights) => announced.push((files.weights.clone(), weights)),
+            None => wanted.extend(self.fetch_shard_names(files)?),
+        }
+        for file in wanted {
+            if let Some(weights) = self.announce(&file, true)? {
+                announced.push((file, weights));
+            }
+        }
+        announced.into_iter().try_for_each(|(file, weights)| self.receive(&file, weights))
+    }
+
+    /// The shards that weights are split into, which are not there in one file.
+    fn fetch_shard_names(&mut self, files: &ModelFiles) -> Result<Vec<String>, ResolveError> {
+        let index = &files.weights_index;
+        self.fetch(index, false)?;
+        let Some(path) = self.path(index) else {
+            return Err(self.download.not_found(self.revision(), &files.weights));
+        };
+        read_shards(&path, index, &self.download.hub.url(self.revision(), ""))
+    }
+
+    /// Makes a snapshot of what has arrived, then the reference to it, and gives back the commit.
+    fn publish(self) -> Result<String, ResolveError> {
+        let Download { hub, cache, .. } = self.download;
+        let Some(commit) = self.commit else {
+            return Err(invalid(&hub.url(self.revision, WEIGHTS), "it names no commit"));
+        };
+        for (file, fetched) in &self.files {
+            match fetched {
+                Fetched::Blob(etag) => cache.link(etag, &commit, file)?,
+                Fetched::InPlace => {}
+                Fetched::Absent => cache.mark_absent(&commit, file)?,
+            }
+        }
+        if self.revision != commit {
+            cache.write_reference(self.revision, &commit)?;
+        }
+        Ok(commit)
     }
 }
 

@@ -71,6 +71,27 @@ pub enum ResolveError {
         reason: String,
     },
 
+    /// The index of weights that are split into shards cannot be used.
+    #[error("{index} of {place}: {reason}")]
+    InvalidShardIndex {
+        /// The index, relative to the model's root.
+        index: String,
+        /// The directory or address it came from.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The model is of a kind that this engine does not compute, or its settings contradict each other. Its weights were
+    /// not fetched.
+    #[error("model `{name}` is not supported: {reason}")]
+    Unsupported {
+        /// The model's name.
+        name: String,
+        /// The setting, with the address of its file, what was expected and what was found.
+        reason: String,
+    },
+
     /// The cache has no snapshot of the revision.
     #[error("no snapshot of revision `{revision}` in `{}`", directory.display())]
     NotCached {

@@ -4,11 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use minilm_weights::{ShardIndex, WeightsError};
+
 use super::error::ResolveError;
 use crate::folder::{
-    CONFIG, MAX_MODULES_BYTES, MODULES, Module, PROMPTS_CONFIG, SENTENCE_CONFIG, TOKENIZER, TOKENIZER_CONFIG,
-    WEIGHTS,
+    ADDED_TOKENS, CONFIG, MAX_MODULES_BYTES, MODEL_CARD, MODULES, Module, PROMPTS_CONFIG, SENTENCE_CONFIGS,
+    SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, WEIGHTS, WEIGHTS_INDEX,
 };
+use crate::supported;
 
 /// Larger than any tokenizer; whatever is read into memory as a whole is limited to this.
 pub(super) const MAX_SMALL_FILE: u64 = 64 << 20;
@@ -20,33 +23,105 @@ pub(super) struct Wanted {
     pub(super) required: bool,
 }
 
-/// All files besides `modules.json`, given what that says, the weights last so that whatever is wrong with
-/// the others is known before the large download.
-pub(super) fn wanted(modules: &[Module]) -> Vec<Wanted> {
-    let at_root = |name: &str, required| Wanted { file: name.to_owned(), required };
-    let transformer = Module::transformer_path(modules);
-    let of_transformer = |name: &str, required| match transformer {
-        "" => at_root(name, required),
-        path => at_root(&format!("{path}/{name}"), required),
-    };
-    let mut files = vec![of_transformer(CONFIG, true)];
-    for module in modules.iter().filter(|module| !module.path.is_empty()) {
-        let file = format!("{}/{CONFIG}", module.path);
-        if files.iter().all(|known| known.file != file) {
+impl Wanted {
+    fn required(file: String) -> Wanted {
+        Wanted { file, required: true }
+    }
+
+    fn optional(file: String) -> Wanted {
+        Wanted { file, required: false }
+    }
+}
+
+/// All files besides `modules.json`, by their paths in the model's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ModelFiles {
+    /// Settings, and what goes with them; all small.
+    pub(super) settings: Vec<Wanted>,
+    /// The tokenizer. Needed unless there is a vocabulary.
+    pub(super) tokenizer: String,
+    /// What an older model has in the place of the tokenizer, and others beside it.
+    pub(super) vocabulary: String,
+    /// The weights of modules behind the transformer; all needed.
+    pub(super) module_weights: Vec<String>,
+    /// The transformer's weights in one file.
+    pub(super) weights: String,
+    /// Where there is no such file: the index of their shards.
+    pub(super) weights_index: String,
+}
+
+impl ModelFiles {
+    /// The files of a model with these modules.
+    pub(super) fn of(modules: &[Module]) -> ModelFiles {
+        let transformer = Module::transformer_path(modules);
+        let of_transformer = |name: &str| beside(transformer, name);
+        let weights = of_transformer(WEIGHTS);
+        let mut settings = vec![Wanted::required(of_transformer(CONFIG))];
+        let mut module_weights = Vec::new();
+        for module in modules.iter().filter(|module| !module.path.is_empty()) {
+            let has_weights = ["Dense", "LayerNorm"].contains(&module.kind());
             // A pooling without its settings would be guessed; a normalisation has none.
-            files.push(Wanted { file, required: module.kind() == "Pooling" });
+            let required = has_weights || module.kind() == "Pooling";
+            let file = beside(&module.path, CONFIG);
+            match settings.iter_mut().find(|known| known.file == file) {
+                Some(known) => known.required |= required,
+                None => settings.push(Wanted { file, required }),
+            }
+            let file = beside(&module.path, WEIGHTS);
+            if has_weights && file != weights && !module_weights.contains(&file) {
+                module_weights.push(file);
+            }
+        }
+        settings.extend(SENTENCE_CONFIGS.map(|name| Wanted::optional(of_transformer(name))));
+        settings.extend([PROMPTS_CONFIG, MODEL_CARD].map(|name| Wanted::optional(name.to_owned())));
+        let of_tokenizer = [TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS];
+        settings.extend(of_tokenizer.map(|name| Wanted::optional(of_transformer(name))));
+        ModelFiles {
+            settings,
+            tokenizer: of_transformer(TOKENIZER),
+            vocabulary: of_transformer(VOCABULARY),
+            module_weights,
+            weights,
+            weights_index: of_transformer(WEIGHTS_INDEX),
         }
     }
-    files.extend([
-        of_transformer(SENTENCE_CONFIG, false),
-        at_root(PROMPTS_CONFIG, false),
-        of_transformer(TOKENIZER, true),
-        of_transformer(TOKENIZER_CONFIG, false),
-        of_transformer("special_tokens_map.json", false),
-        of_transformer("vocab.txt", false),
-        of_transformer(WEIGHTS, true),
-    ]);
-    files
+
+    /// The files of the model in a directory, as its `modules.json` has them, if it has one.
+    fn in_directory(directory: &Path) -> Result<ModelFiles, ResolveError> {
+        let modules = directory.join(MODULES);
+        let modules = if modules.is_file() {
+            read_modules(&modules, &directory.display().to_string())?
+        } else {
+            Vec::new()
+        };
+        Ok(ModelFiles::of(&modules))
+    }
+}
+
+/// Whether a file is one of those by which a model is known to be supported or not.
+pub(super) fn is_setting(file: &str) -> bool {
+    let others = [MODULES, CONFIG, PROMPTS_CONFIG, TOKENIZER_CONFIG];
+    others.iter().chain(&SENTENCE_CONFIGS).any(|name| is_called(file, name))
+}
+
+/// Whether a file has weights, and so any size.
+pub(super) fn is_weights(file: &str) -> bool {
+    file.ends_with(".safetensors")
+}
+
+/// A file of a folder, which is empty for the model's own.
+fn beside(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// Whether a file has this name, in whatever folder.
+fn is_called(file: &str, name: &str) -> bool {
+    file.rsplit('/').next() == Some(name)
+}
+
+/// The folder of a file.
+fn folder_of(file: &str) -> &str {
+    file.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// Reads the `modules.json` at `path`. `place` is where it came from. The paths in it come from the network
@@ -60,17 +135,48 @@ pub(super) fn read_modules(path: &Path, place: &str) -> Result<Vec<Module>, Reso
         .map_err(|reason| ResolveError::InvalidModules { place: place.to_owned(), reason })
 }
 
-/// All wanted files of a directory, `modules.json` first.
+/// Reads the index at `path`, the file `index` of the model at `place`, and gives back its shards as files of the model. Their
+/// names come from the network and are not trusted.
+pub(super) fn read_shards(path: &Path, index: &str, place: &str) -> Result<Vec<String>, ResolveError> {
+    match ShardIndex::read(path) {
+        Ok(found) => Ok(found.shards().iter().map(|shard| beside(folder_of(index), shard)).collect()),
+        Err(WeightsError::Open { source, .. }) => Err(ResolveError::io("read", path)(source)),
+        Err(error) => {
+            let reason = match error {
+                WeightsError::InvalidIndex { reason, .. } => reason,
+                error => error.to_string(),
+            };
+            let (index, place) = (index.to_owned(), place.to_owned());
+            Err(ResolveError::InvalidShardIndex { index, place, reason })
+        }
+    }
+}
+
+/// All wanted files of a directory, `modules.json` first. Which are required depends on which are there: of two that can
+/// stand for each other, one.
 pub(super) fn wanted_in(directory: &Path) -> Result<Vec<Wanted>, ResolveError> {
-    let modules = directory.join(MODULES);
-    let modules = if modules.is_file() {
-        read_modules(&modules, &directory.display().to_string())?
+    let model = ModelFiles::in_directory(directory)?;
+    let exists = |file: &str| directory.join(file).is_file();
+    let mut files = vec![Wanted::optional(MODULES.to_owned())];
+    files.extend(model.settings);
+    files.push(Wanted { file: model.tokenizer, required: !exists(&model.vocabulary) });
+    files.push(Wanted::optional(model.vocabulary));
+    files.extend(model.module_weights.into_iter().map(Wanted::required));
+    if exists(&model.weights) || !exists(&model.weights_index) {
+        files.push(Wanted::required(model.weights));
     } else {
-        Vec::new()
-    };
-    let mut files = vec![Wanted { file: MODULES.to_owned(), required: false }];
-    files.extend(wanted(&modules));
+        let (index, place) = (model.weights_index, directory.display().to_string());
+        let shards = read_shards(&directory.join(&index), &index, &place)?;
+        files.push(Wanted::required(index));
+        files.extend(shards.into_iter().map(Wanted::required));
+    }
     Ok(files)
+}
+
+/// The files that a model may do without, but that make it another model if they are only not there yet: its modules, and
+/// the tokenizer that counts before a vocabulary.
+pub(super) fn decisive_in(directory: &Path) -> Result<[String; 2], ResolveError> {
+    Ok([MODULES.to_owned(), ModelFiles::in_directory(directory)?.tokenizer])
 }
 
 /// Fails with the names of all files that `directory` lacks.
@@ -83,60 +189,171 @@ pub(super) fn check_complete(directory: &Path) -> Result<(), ResolveError> {
     if missing.is_empty() {
         return Ok(());
     }
+    // What other modules have is not looked for, so that it is them who are to be named.
+    supported::check_modules(directory).map_err(|error| ResolveError::Unsupported {
+        name: directory.display().to_string(),
+        reason: error.to_string(),
+    })?;
     let advice = advice(&missing, |file| directory.join(file).is_file());
     Err(ResolveError::MissingFiles { directory: directory.to_owned(), missing, advice })
 }
 
 /// What to do about missing files, judged by the files that are there instead.
 pub(super) fn advice(missing: &[String], exists: impl Fn(&str) -> bool) -> Option<String> {
-    let lacks = |file: &str| missing.iter().any(|name| name.rsplit('/').next() == Some(file));
-    let weights = lacks(WEIGHTS).then(|| {
-        if exists("model.safetensors.index.json") {
-            Some("The weights are split into several files, which is not supported.")
-        } else if exists("pytorch_model.bin") {
-            Some(
-                "There is a pytorch_model.bin, but that is a Python pickle, which is not read \
-                 here; load the model in Python and save it with safe_serialization=True.",
-            )
-        } else {
-            None
+    let advice: Vec<String> = missing.iter().filter_map(|file| advice_for(file, &exists)).collect();
+    (!advice.is_empty()).then(|| advice.join(" "))
+}
+
+fn advice_for(missing: &str, exists: impl Fn(&str) -> bool) -> Option<String> {
+    let folder = folder_of(missing);
+    let is_beside = |name: &str| exists(&beside(folder, name));
+    match missing.rsplit('/').next() {
+        Some(WEIGHTS) => {
+            let pickles = [
+                ("pytorch_model.bin", "is a Python pickle, which is not read"),
+                ("pytorch_model.bin.index.json", "names Python pickles, which are not read"),
+            ];
+            let (name, what) = pickles.into_iter().find(|(name, _)| is_beside(name))?;
+            let found = beside(folder, name);
+            Some(format!(
+                "There is a {found}, but that {what} here; load the model with sentence-transformers in \
+                 Python and save it with save_pretrained(..., safe_serialization=True)."
+            ))
         }
-    });
-    let tokenizer = (lacks(TOKENIZER) && exists("vocab.txt")).then_some(
-        "There is a vocab.txt; AutoTokenizer.from_pretrained(...).save_pretrained(...) in Python \
-         makes a tokenizer.json of it.",
-    );
-    let lines: Vec<&str> = [weights.flatten(), tokenizer].into_iter().flatten().collect();
-    (!lines.is_empty()).then(|| lines.join(" "))
+        Some(TOKENIZER) => {
+            let sources: [&[&str]; 4] = [
+                &["vocab.json", "merges.txt"],
+                &["sentencepiece.bpe.model"],
+                &["spiece.model"],
+                &["tokenizer.model"],
+            ];
+            let found = sources.into_iter().find(|names| names.iter().all(|name| is_beside(name)))?;
+            let found: Vec<String> = found.iter().map(|name| beside(folder, name)).collect();
+            Some(format!(
+                "{} cannot be read here; AutoTokenizer.from_pretrained(...).save_pretrained(...) in \
+                 Python makes a tokenizer.json of it.",
+                found.join(" with ")
+            ))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_transformer_may_have_a_directory_of_its_own() {
-        let text = br#"[{"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}]"#;
-        let files = wanted(&Module::parse_list(text).unwrap());
-        let required: Vec<&str> = files.iter().filter(|w| w.required).map(|w| w.file.as_str()).collect();
-        let expected =
-            ["config.json", "tokenizer.json", "model.safetensors"].map(|f| format!("0_Transformer/{f}"));
-        assert_eq!(required, expected);
+    fn files(modules: &[(&str, &str)]) -> ModelFiles {
+        let entries = modules.iter().map(|(path, kind)| {
+            serde_json::json!({"path": path, "type": format!("sentence_transformers.models.{kind}")})
+        });
+        let json = serde_json::Value::from_iter(entries).to_string();
+        ModelFiles::of(&Module::parse_list(json.as_bytes()).unwrap())
+    }
+
+    fn required(files: &ModelFiles) -> Vec<&str> {
+        files.settings.iter().filter(|wanted| wanted.required).map(|wanted| wanted.file.as_str()).collect()
     }
 
     #[test]
-    fn modules_name_their_settings() {
-        let text = br#"[
-            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-            {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-            {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
-        ]"#;
-        let files = wanted(&Module::parse_list(text).unwrap());
-        let of = |name: &str| files.iter().find(|wanted| wanted.file == name).map(|wanted| wanted.required);
-        assert_eq!((of("1_Pooling/config.json"), of("2_Normalize/config.json")), (Some(true), Some(false)));
+    fn a_transformer_may_have_a_directory_of_its_own() {
+        let files = files(&[("0_Transformer", "Transformer")]);
+        assert_eq!(required(&files), ["0_Transformer/config.json"]);
         assert_eq!(
-            (of("config.json"), of("model.safetensors"), of("vocab.txt")),
-            (Some(true), Some(true), Some(false))
+            (&files.tokenizer[..], &files.vocabulary[..]),
+            ("0_Transformer/tokenizer.json", "0_Transformer/vocab.txt")
         );
+        assert_eq!(files.weights, "0_Transformer/model.safetensors");
+        assert_eq!(files.weights_index, "0_Transformer/model.safetensors.index.json");
+        let optional: Vec<&str> = files.settings[1..].iter().map(|wanted| wanted.file.as_str()).collect();
+        assert!(optional.contains(&"README.md") && optional.contains(&"0_Transformer/added_tokens.json"));
+    }
+
+    #[test]
+    fn modules_have_settings_and_some_have_weights() {
+        let files = files(&[
+            ("", "Transformer"),
+            ("1_Pooling", "Pooling"),
+            ("2_Dense", "Dense"),
+            ("3_LayerNorm", "LayerNorm"),
+            ("4_Normalize", "Normalize"),
+        ]);
+        let expected =
+            ["config.json", "1_Pooling/config.json", "2_Dense/config.json", "3_LayerNorm/config.json"];
+        assert_eq!(required(&files), expected);
+        assert!(files.settings.contains(&Wanted::optional("4_Normalize/config.json".to_owned())));
+        assert_eq!(files.module_weights, ["2_Dense/model.safetensors", "3_LayerNorm/model.safetensors"]);
+        assert_eq!(files.weights, "model.safetensors");
+    }
+
+    #[test]
+    fn what_a_directory_lacks_depends_on_what_it_has() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |file: &str, content: &str| {
+            let path = directory.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        };
+        let required = || -> Vec<String> {
+            let wanted = wanted_in(directory.path()).unwrap();
+            wanted.into_iter().filter(|wanted| wanted.required).map(|wanted| wanted.file).collect()
+        };
+        assert_eq!(required(), ["config.json", "tokenizer.json", "model.safetensors"]);
+        write("vocab.txt", "");
+        write(
+            "model.safetensors.index.json",
+            r#"{"weight_map": {"a": "2.safetensors", "b": "1.safetensors"}}"#,
+        );
+        let index = "model.safetensors.index.json";
+        assert_eq!(required(), ["config.json", index, "1.safetensors", "2.safetensors"]);
+        write("modules.json", r#"[{"path": "0", "type": "Transformer"}, {"path": "1", "type": "x.Dense"}]"#);
+        let in_folder = [
+            "0/config.json",
+            "1/config.json",
+            "0/tokenizer.json",
+            "1/model.safetensors",
+            "0/model.safetensors",
+        ];
+        assert_eq!(required(), in_folder);
+        write("0/model.safetensors.index.json", r#"{"weight_map": {"a": "a.safetensors"}}"#);
+        assert_eq!(required()[4..], ["0/model.safetensors.index.json", "0/a.safetensors"]);
+        write("0/model.safetensors", "");
+        assert_eq!(required(), in_folder);
+    }
+
+    #[test]
+    fn modules_in_one_folder_have_one_file() {
+        let files = files(&[
+            ("0", "Transformer"),
+            ("1", "Normalize"),
+            ("1", "Dense"),
+            ("1", "Dense"),
+            ("0", "Dense"),
+        ]);
+        assert_eq!(required(&files), ["0/config.json", "1/config.json"]);
+        assert_eq!(files.module_weights, ["1/model.safetensors"]);
+    }
+
+    #[test]
+    fn advice_is_for_the_folder_of_what_is_missing() {
+        let advice = |missing: &str, there: &[&str]| {
+            advice(&[missing.to_owned()], |file| there.contains(&file)).unwrap_or_default()
+        };
+        let of_module = advice("2_Dense/model.safetensors", &["2_Dense/pytorch_model.bin"]);
+        assert!(of_module.contains("There is a 2_Dense/pytorch_model.bin"), "{of_module}");
+        assert!(of_module.contains("safe_serialization=True"), "{of_module}");
+        assert_eq!(advice("2_Dense/model.safetensors", &["pytorch_model.bin"]), "");
+        let shards = advice("model.safetensors", &["pytorch_model.bin.index.json"]);
+        assert!(shards.contains("There is a pytorch_model.bin.index.json"), "{shards}");
+        for (there, names) in [
+            (&["vocab.json", "merges.txt"][..], "vocab.json with merges.txt"),
+            (&["sentencepiece.bpe.model"], "sentencepiece.bpe.model"),
+            (&["spiece.model"], "spiece.model"),
+        ] {
+            let text = advice("tokenizer.json", there);
+            assert!(text.starts_with(names) && text.contains("makes a tokenizer.json"), "{text}");
+        }
+        assert_eq!(advice("tokenizer.json", &["vocab.json"]), "");
+        assert_eq!(advice("config.json", &["pytorch_model.bin"]), "");
     }
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use super::cache::ModelCache;
 use super::digest::{Expected, hash_in_name, sha256};
 use super::error::{HashKind, ResolveError};
-use super::files::check_complete;
+use super::files::{check_complete, decisive_in};
 use super::pins::{PACKAGE_SNAPSHOT, Pin};
-use crate::folder::{MODULES, WEIGHTS};
+use crate::folder::WEIGHTS;
 
 /// The snapshot of `revision` that can be used, with the reason why not if there is none.
 pub(super) fn find(
@@ -55,13 +55,16 @@ pub(super) fn check(
         return check_pins(&snapshot, pins);
     }
     // A cache filled by a program that needed a part only looks just like a model without
-    // modules, and that model would be pooled and cut in another way.
-    if snapshot.join(MODULES).is_file() || cache.is_marked_absent(commit, MODULES) {
+    // modules, and that model would be pooled and cut in another way; or like one that has its
+    // vocabulary and no other tokenizer.
+    let is_open = |file: &String| !snapshot.join(file).is_file() && !cache.is_marked_absent(commit, file);
+    let missing: Vec<String> = decisive_in(&snapshot)?.into_iter().filter(is_open).collect();
+    if missing.is_empty() {
         return Ok(());
     }
     Err(ResolveError::MissingFiles {
         directory: snapshot,
-        missing: vec![MODULES.to_owned()],
+        missing,
         advice: Some(
             "Nothing in the cache says that the model has none; give this directory's path to use \
              it without."

@@ -12,6 +12,11 @@
 //! revision `main` have to be those this engine was released with, wherever they come from;
 //! [`ResolvedModel::verify`] compares all of them completely.
 //!
+//! A model is what `modules.json` says, with the files of each module. Weights are `model.safetensors`, or
+//! where that is not there the shards that `model.safetensors.index.json` names; a tokenizer is
+//! `tokenizer.json`, or where that is not there `vocab.txt`. On the hub small files are asked for first, and a
+//! model that this engine does not compute is refused before its weights are fetched.
+//!
 //! Nothing half done is ever seen by others: files are verified before they get their place in
 //! the cache, a snapshot is linked when all its files are there, and the reference to it is
 //! written last. What has been downloaded of a file is kept and continued by the next run.
@@ -34,6 +39,7 @@ mod files;
 mod hub;
 mod lookup;
 mod model;
+mod model_card;
 mod name;
 mod options;
 mod package;

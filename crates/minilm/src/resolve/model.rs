@@ -7,8 +7,10 @@ use super::digest::{Expected, sha256};
 use super::error::ResolveError;
 use super::files::wanted_in;
 use super::lookup::blob_hash;
+use super::model_card;
 use super::pins::{Pin, pin_of};
 use super::source::Source;
+use crate::folder::MODEL_CARD;
 
 /// A directory that has all files a sentence-transformers model needs.
 #[derive(Clone, Debug)]
@@ -35,7 +37,7 @@ impl ResolvedModel {
         Self { directory, source, name: Some(name), snapshot: Some(snapshot), pins }
     }
 
-    /// The directory with `config.json`, `tokenizer.json` and `model.safetensors`.
+    /// The directory with `modules.json`, if there is one, and all files of the modules.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -58,6 +60,14 @@ impl ResolvedModel {
     #[must_use]
     pub fn snapshot(&self) -> Option<&str> {
         self.snapshot.as_deref()
+    }
+
+    /// The licence that the model's card (`README.md`) states, by the name that the hub has for it: `apache-2.0`. Several are
+    /// separated by commas; for `other`, it is the licence's own name where that is stated. None if there is no card, or it
+    /// states none.
+    #[must_use]
+    pub fn license(&self) -> Option<String> {
+        model_card::license(&self.directory.join(MODEL_CARD))
     }
 
     /// Whether the engine was released with the hashes of this model's files. Those it computes

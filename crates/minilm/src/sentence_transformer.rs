@@ -39,7 +39,8 @@ pub struct SentenceTransformer {
 impl SentenceTransformer {
     /// Loads a model by its name or from its directory, with default options.
     ///
-    /// A name is `owner/name`, or `name` alone for `sentence-transformers/name`. It is looked for in the local
+    /// A name is `owner/name`, or `name` alone for `sentence-transformers/name` and for well-known models of others
+    /// (`bge-small-en-v1.5`). It is looked for in the local
     /// Hugging Face cache, then downloaded: see [`resolve`](mod@crate::resolve).
     ///
     /// # Errors

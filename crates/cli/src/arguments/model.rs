@@ -14,7 +14,8 @@ pub(crate) struct ModelArguments {
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = one_of(&Precision::ALL, Precision::name))]
     pub(crate) precision: Precision,
 
-    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name), or its directory
+    /// The model's name (`owner/name`, or `name` alone for sentence-transformers/name and
+    /// well-known ones such as bge-small-en-v1.5), or its directory
     #[arg(short = 'm', long = "model", value_name = "MODEL", default_value = minilm::DEFAULT_MODEL)]
     pub(crate) name_or_path: PathBuf,
 

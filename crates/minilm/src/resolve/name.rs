@@ -8,6 +8,26 @@ use super::error::ResolveError;
 
 const DEFAULT_OWNER: &str = "sentence-transformers";
 
+/// Who owns models that are known by a name that begins so, and are not of [`DEFAULT_OWNER`]. The first that fits counts.
+const OWNERS: [(&str, &str); 15] = [
+    ("bge-", "BAAI"),
+    ("e5-", "intfloat"),
+    ("multilingual-e5-", "intfloat"),
+    // Generation 1; what came later has other names.
+    ("gte-small", "thenlper"),
+    ("gte-base-en", "Alibaba-NLP"),
+    ("gte-base", "thenlper"),
+    ("gte-large-en", "Alibaba-NLP"),
+    ("gte-large", "thenlper"),
+    ("gte-", "Alibaba-NLP"),
+    ("bert-base-", "google-bert"),
+    ("bert-large-", "google-bert"),
+    ("distilbert-base-", "distilbert"),
+    ("mpnet-base", "microsoft"),
+    ("roberta-", "FacebookAI"),
+    ("xlm-roberta-", "FacebookAI"),
+];
+
 /// What a user's name for a model stands for.
 #[derive(Debug)]
 pub(super) enum Target {
@@ -63,8 +83,18 @@ fn is_only_a_path(text: &str) -> bool {
         || has_drive
 }
 
+/// The owner of a model whose name stands alone. sentence-transformers has models whose names begin as those do that they were
+/// made of: `bert-base-nli-mean-tokens`.
+fn owner_of(name: &str) -> &'static str {
+    let fine_tuned = ["-nli-", "-stsb-", "-tokens"];
+    if fine_tuned.iter().any(|part| name.contains(part)) {
+        return DEFAULT_OWNER;
+    }
+    OWNERS.iter().find(|(prefix, _)| name.starts_with(prefix)).map_or(DEFAULT_OWNER, |(_, owner)| owner)
+}
+
 fn parse(text: &str) -> Result<ModelName, &'static str> {
-    let (owner, name) = text.split_once('/').unwrap_or((DEFAULT_OWNER, text));
+    let (owner, name) = text.split_once('/').unwrap_or_else(|| (owner_of(text), text));
     for part in [owner, name] {
         if part.is_empty() {
             return Err("a part of it is empty");
@@ -111,6 +141,46 @@ mod tests {
     fn bare_names_belong_to_sentence_transformers() {
         assert_eq!(model("all-MiniLM-L6-v2"), "sentence-transformers/all-MiniLM-L6-v2");
         assert_eq!(model("intfloat/e5-small-v2"), "intfloat/e5-small-v2");
+        for name in [
+            "all-MiniLM-L12-v2",
+            "all-mpnet-base-v2",
+            "all-distilroberta-v1",
+            "multi-qa-MiniLM-L6-cos-v1",
+            "paraphrase-multilingual-MiniLM-L12-v2",
+            "paraphrase-multilingual-mpnet-base-v2",
+            "distiluse-base-multilingual-cased-v2",
+            "gtr-t5-base",
+            // Of the library, though they begin as others do.
+            "bert-base-nli-mean-tokens",
+            "roberta-large-nli-stsb-mean-tokens",
+            "distilbert-base-nli-stsb-quora-ranking",
+            "bert-base-wikipedia-sections-mean-tokens",
+        ] {
+            assert_eq!(model(name), format!("sentence-transformers/{name}"));
+        }
+    }
+
+    #[test]
+    fn bare_names_of_known_models_belong_to_their_owners() {
+        for (name, owner) in [
+            ("bge-small-en-v1.5", "BAAI"),
+            ("bge-m3", "BAAI"),
+            ("e5-base-v2", "intfloat"),
+            ("multilingual-e5-small", "intfloat"),
+            ("gte-small", "thenlper"),
+            ("gte-large", "thenlper"),
+            ("gte-base-en-v1.5", "Alibaba-NLP"),
+            ("gte-multilingual-base", "Alibaba-NLP"),
+            ("bert-base-uncased", "google-bert"),
+            ("distilbert-base-uncased", "distilbert"),
+            ("mpnet-base", "microsoft"),
+            ("roberta-base", "FacebookAI"),
+            ("xlm-roberta-large", "FacebookAI"),
+        ] {
+            assert_eq!(model(name), format!("{owner}/{name}"));
+        }
+        // An owner that is named is not put right.
+        assert_eq!(model("someone/bge-small-en-v1.5"), "someone/bge-small-en-v1.5");
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub use linear::{Epilogue, linear, linear_columns};
 pub use narrow_rows::{Activations, NarrowRows};
 pub use normalize::l2_normalize;
 pub use packed_linear::{PackedLinear, PanelMut, SharedRegion, WeightColumns};
-pub use pooling::{cls_pool, max_pool, mean_pool};
+pub use pooling::{cls_pool, last_token_pool, max_pool, mean_pool, mean_sqrt_len_pool, weighted_mean_pool};
 pub use position_bias::PositionBias;
 pub use precision::{Precision, UnknownPrecision};
 pub use rows::{RowsMut, Shares};

@@ -1,7 +1,7 @@
 //! The activation functions of BERT models and of sentence-transformers' `Dense` layers.
 
 use crate::dispatch::{Isa, Kernel};
-use crate::math::{erf, gelu_polynomial, tanh};
+use crate::math::{erf, gelu_polynomial, sigmoid, tanh};
 use crate::precision::Precision;
 use crate::reference::{GELU_CUBIC, SQRT_2_OVER_PI};
 use crate::rows::RowsMut;
@@ -25,6 +25,10 @@ pub enum Activation {
     /// tanh, `torch.nn.Tanh`: what sentence-transformers' `Dense` applies by default. See
     /// [`crate::reference::tanh`].
     Tanh,
+    /// 1 / (1 + e⁻ˣ), `torch.nn.Sigmoid`. See [`crate::reference::sigmoid`].
+    Sigmoid,
+    /// x / (1 + e⁻ˣ), transformers' `"silu"` and `"swish"`. See [`crate::reference::silu`].
+    Silu,
 }
 
 impl Activation {
@@ -67,6 +71,8 @@ impl Kernel for ActivateRows<'_> {
             Activation::GeluPolynomial => self.each(simd, Activation::GeluPolynomial),
             Activation::Relu => self.each(simd, Activation::Relu),
             Activation::Tanh => self.each(simd, Activation::Tanh),
+            Activation::Sigmoid => self.each(simd, Activation::Sigmoid),
+            Activation::Silu => self.each(simd, Activation::Silu),
         }
     }
 }
@@ -140,6 +146,16 @@ fn activation_lanes<S: Simd, const U: usize>(simd: S, activation: Activation, x:
         Activation::Tanh => {
             for u in 0..U {
                 y[u] = tanh(simd, x[u]);
+            }
+        }
+        Activation::Sigmoid => {
+            for u in 0..U {
+                y[u] = sigmoid(simd, x[u]);
+            }
+        }
+        Activation::Silu => {
+            for u in 0..U {
+                y[u] = simd.mul(x[u], sigmoid(simd, x[u]));
             }
         }
     }

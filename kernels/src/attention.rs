@@ -21,11 +21,11 @@ use crate::dispatch::{Isa, Kernel};
 use crate::dot::{DotKernel, F32};
 use crate::finish::Finish;
 use crate::gemm::{Fetch, Product};
-use crate::position_bias::{BiasRows, PositionBias, Scaling};
+use crate::position_bias::{Bias, BiasRows, NoBias, PositionBias, Scaling};
 use crate::precision::Precision;
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
-use crate::softmax::{BiasedSoftmax, softmax_rows};
+use crate::softmax::softmax_rows;
 use crate::tile::Panels;
 
 /// How many scores are computed at a time, 16 KB: those of as many queries as they suffice for.
@@ -148,33 +148,46 @@ pub fn attention_heads(
     if s == 0 {
         return;
     }
-    let heads = first..first + heads;
-    match parameters.precision.of_attention() {
-        Precision::F32 => isa.run(Attention { qkv, parameters, heads, scratch, out }),
-        bf16 => {
-            let scratch = &mut scratch.bf16;
-            isa.multiply(bf16, AttentionBf16 { qkv, parameters, heads, scratch, out });
-        }
+    let head_size = parameters.head_size;
+    let heads = Heads { qkv, hidden_size: h, head_size, heads: first..first + heads, out };
+    match parameters.position_bias {
+        None => run(isa, parameters.precision, heads, NoBias, scratch),
+        Some(bias) => run(isa, parameters.precision, heads, bias, scratch),
     }
 }
 
-struct Attention<'a> {
-    qkv: &'a [f32],
-    parameters: AttentionParameters<'a>,
-    heads: Range<usize>,
-    scratch: &'a mut AttentionScratch,
-    /// The columns of these heads.
-    out: RowsMut<'a>,
+fn run<B: Bias>(isa: Isa, precision: Precision, heads: Heads<'_>, bias: B, scratch: &mut AttentionScratch) {
+    match precision.of_attention() {
+        Precision::F32 => isa.run(Attention { heads, bias, scratch }),
+        _ => isa.multiply_bf16(AttentionBf16 { heads, bias, scratch: &mut scratch.bf16 }),
+    }
 }
 
-impl Kernel for Attention<'_> {
+/// What is computed: some heads of a sequence.
+pub(crate) struct Heads<'a> {
+    /// `[s][3 · hidden_size]`
+    pub(crate) qkv: &'a [f32],
+    pub(crate) hidden_size: usize,
+    pub(crate) head_size: usize,
+    pub(crate) heads: Range<usize>,
+    /// `[s][heads · head_size]`
+    pub(crate) out: RowsMut<'a>,
+}
+
+struct Attention<'a, B> {
+    heads: Heads<'a>,
+    bias: B,
+    scratch: &'a mut AttentionScratch,
+}
+
+impl<B: Bias> Kernel for Attention<'_, B> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Attention { qkv, parameters, heads, scratch, mut out } = self;
-        let AttentionParameters { head_size, position_bias, .. } = parameters;
-        let (h, s) = (parameters.hidden_size(), out.rows());
+        let Attention { heads, bias, scratch } = self;
+        let Heads { qkv, hidden_size: h, head_size, heads, mut out } = heads;
+        let s = out.rows();
         let (key_panels, value_panels) = (s.div_ceil(LANES), head_size.div_ceil(LANES));
         // Only ever larger: a shorter sequence uses the beginning.
         grow(&mut scratch.keys, key_panels * head_size);
@@ -209,13 +222,9 @@ impl Kernel for Attention<'_> {
                     let tokens = &qkv[first_row * 3 * h..(first_row + rows) * 3 * h];
                     prefetch_head(simd, tokens, h, column + head_size, head_size);
                 }
-                match position_bias {
-                    None => softmax_rows(simd, scores, stride, s, Scaling { scale, bias: None }),
-                    Some(bias) => {
-                        let bias = BiasRows { distances: bias.of_sequence(head, s), first_query: first_row };
-                        simd.call(BiasedSoftmax { x: scores, stride, width: s, scale, bias });
-                    }
-                }
+                let bias = bias.of_sequence(head, s);
+                let bias = bias.map(|distances| BiasRows { distances, first_query: first_row });
+                softmax_rows(simd, scores, stride, s, Scaling { scale, bias });
                 let product = Product {
                     a: Rows { data: bytemuck::cast_slice(scores), stride },
                     b: Panels { data: values, k: s },

@@ -13,16 +13,14 @@
 //!
 //! Scores are scaled by log₂ e/√head_size, and a bias of positions by log₂ e, once for all queries of a head. Dividing at the end takes a pass over head_size numbers a query, and not over s.
 
-use std::ops::Range;
-
 use crate::aligned_buffer::AlignedBuffer;
-use crate::attention::{AttentionParameters, FAR_TOKENS, LEAST_QUERIES, SCORES, grow, prefetch_head};
+use crate::attention::{FAR_TOKENS, Heads, LEAST_QUERIES, SCORES, grow, prefetch_head};
 use crate::dot::{Dot, DotKernel};
 use crate::finish::Finish;
 use crate::gemm::{Fetch, Product};
 use crate::math::{LOG2_E, exp2_of_weights, scaled_bias, scaled_maximum};
 use crate::narrow_rows::bf16_row;
-use crate::position_bias::{BiasRows, PositionBias, Scaling};
+use crate::position_bias::{Bias, BiasRows, Scaling};
 use crate::rows::{Rows, RowsMut};
 use crate::simd::{LANES, Lanes, Simd};
 use crate::tile::Panels;
@@ -39,13 +37,10 @@ pub(crate) struct Bf16Scratch {
     weights: AlignedBuffer,
 }
 
-pub(crate) struct AttentionBf16<'a> {
-    pub(crate) qkv: &'a [f32],
-    pub(crate) parameters: AttentionParameters<'a>,
-    pub(crate) heads: Range<usize>,
+pub(crate) struct AttentionBf16<'a, B> {
+    pub(crate) heads: Heads<'a>,
+    pub(crate) bias: B,
     pub(crate) scratch: &'a mut Bf16Scratch,
-    /// The columns of these heads.
-    pub(crate) out: RowsMut<'a>,
 }
 
 /// What is known of a head.
@@ -57,14 +52,14 @@ struct Head<'a> {
     column: usize,
 }
 
-impl DotKernel for AttentionBf16<'_> {
+impl<B: Bias> DotKernel for AttentionBf16<'_, B> {
     type Output = ();
 
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
-        let AttentionBf16 { qkv, parameters, heads, scratch, mut out } = self;
-        let AttentionParameters { head_size, position_bias, .. } = parameters;
-        let (h, s) = (parameters.hidden_size(), out.rows());
+        let AttentionBf16 { heads, bias, scratch } = self;
+        let Heads { qkv, hidden_size: h, head_size, heads, mut out } = heads;
+        let s = out.rows();
         let (pairs, key_panels, value_panels) =
             (head_size.div_ceil(2), s.div_ceil(LANES), head_size.div_ceil(LANES));
         let stride = key_panels * LANES;
@@ -85,9 +80,7 @@ impl DotKernel for AttentionBf16<'_> {
             head.pack_keys(dot.simd(), keys);
             let values = &mut scratch.values[..value_panels * s.div_ceil(2)];
             head.pack_values(dot.simd(), values);
-            if let Some(bias) = position_bias {
-                scale_bias(bias, index, s, &mut scratch.bias);
-            }
+            let bias = bias.of_sequence(index, s).map(|distances| scale_bias(distances, &mut scratch.bias));
 
             for first_row in (0..s).step_by(queries_at_once) {
                 let rows = queries_at_once.min(s - first_row);
@@ -109,15 +102,8 @@ impl DotKernel for AttentionBf16<'_> {
                 let mut out = out.part(first_row..first_row + rows, out_column..out_column + head_size);
                 let mut factors = [0.0; SCORES / LANES + LEAST_QUERIES];
                 let factors = &mut factors[..rows];
-                match position_bias {
-                    None => {
-                        softmax_weights(dot, scores, weights, s, Scaling { scale, bias: None }, factors);
-                    }
-                    Some(_) => {
-                        let bias = BiasRows { distances: &scratch.bias[..2 * s - 1], first_query: first_row };
-                        dot.call(BiasedWeights { scores, weights, s, scale, bias, factors });
-                    }
-                }
+                let bias = bias.map(|distances| BiasRows { distances, first_query: first_row });
+                softmax_weights(dot, scores, weights, s, Scaling { scale, bias }, factors);
                 let product = Product {
                     a: Rows { data: bytemuck::cast_slice(weights), stride: stride / 2 },
                     b: Panels { data: values, k: s.div_ceil(2) },
@@ -185,42 +171,21 @@ impl Head<'_> {
     }
 }
 
-/// What is added to the scores of a head.
+/// What is added to a head's scores, times log₂ e, in `to`.
 #[inline(always)]
-fn scale_bias(bias: PositionBias<'_>, head: usize, s: usize, to: &mut AlignedBuffer) {
-    let distances = bias.of_sequence(head, s);
+fn scale_bias<'a>(distances: &[f32], to: &'a mut AlignedBuffer) -> &'a [f32] {
     to.resize(distances.len());
     for (to, &bias) in to.iter_mut().zip(distances) {
         *to = scaled_bias(bias);
     }
-}
-
-/// [`softmax_weights`] with a bias, as a function of its own: what it is called in stays as it is without one.
-struct BiasedWeights<'a> {
-    scores: &'a mut [f32],
-    weights: &'a mut [f32],
-    s: usize,
-    scale: f32,
-    bias: BiasRows<'a>,
-    factors: &'a mut [f32],
-}
-
-impl DotKernel for BiasedWeights<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<D: Dot>(self, dot: D) {
-        let BiasedWeights { scores, weights, s, scale, bias, factors } = self;
-        softmax_weights(dot, scores, weights, s, Scaling { scale, bias: Some(bias) }, factors);
-    }
+    &to[..distances.len()]
 }
 
 /// A row is a chain of maxima, then one of sums: several rows at once hide their latencies.
 const ROWS_AT_ONCE: usize = 4;
 
 /// The first `s` scores of each row → their weights as bf16, 0 behind them, and the factor that makes the weights' sum 1.
-///
-/// Whether there is a bias is known where this is compiled. With one, the scores are changed.
+/// With a bias, the scores are changed.
 #[inline(always)]
 fn softmax_weights<D: Dot>(
     dot: D,

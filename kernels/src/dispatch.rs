@@ -138,55 +138,77 @@ impl Isa {
     }
 }
 
+/// Kernels that multiply.
 impl Isa {
     /// Runs `kernel`, whose products are of that precision, compiled for this instruction set.
     #[inline]
     pub(crate) fn multiply<K: DotKernel>(self, precision: Precision, kernel: K) -> K::Output {
+        match precision {
+            Precision::F32 => self.multiply_f32(kernel),
+            Precision::Bf16 => self.multiply_bf16(kernel),
+            Precision::Int8 => self.multiply_int8(kernel),
+        }
+    }
+
+    #[inline]
+    fn multiply_f32<K: DotKernel>(self, kernel: K) -> K::Output {
         match self.0 {
-            Detected::Scalar(simd) => match precision {
-                Precision::F32 => F32(simd).call(kernel),
-                Precision::Bf16 => Bf16Fma(simd).call(kernel),
-                Precision::Int8 => ScalarInt8.call(kernel),
-            },
+            Detected::Scalar(simd) => F32(simd).call(kernel),
             #[cfg(target_arch = "x86_64")]
-            Detected::Avx2(simd) => avx2_multiply(simd, precision, kernel),
+            Detected::Avx2(simd) => F32(simd).call(kernel),
             #[cfg(target_arch = "x86_64")]
-            Detected::Avx512(simd) => match precision {
-                Precision::F32 => F32(simd).call(kernel),
-                Precision::Bf16 => match Avx512Bf16::detect(simd) {
-                    Some(dot) => dot.call(kernel),
-                    None => avx2_multiply(simd.avx2(), precision, kernel),
-                },
-                Precision::Int8 => match Avx512Vnni::detect(simd) {
-                    Some(dot) => dot.call(kernel),
-                    None => avx2_multiply(simd.avx2(), precision, kernel),
-                },
+            Detected::Avx512(simd) => F32(simd).call(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Detected::Neon(simd) => F32(simd).call(kernel),
+        }
+    }
+
+    /// Runs `kernel`, whose products are of bf16: it is compiled for no other precision.
+    #[inline]
+    pub(crate) fn multiply_bf16<K: DotKernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Detected::Scalar(simd) => Bf16Fma(simd).call(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx2(simd) => Bf16Fma(simd).call(kernel),
+            // Not every processor with AVX-512 has its bf16.
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx512(simd) => match Avx512Bf16::detect(simd) {
+                Some(dot) => dot.call(kernel),
+                None => Bf16Fma(simd.avx2()).call(kernel),
             },
             #[cfg(target_arch = "aarch64")]
-            Detected::Neon(simd) => match precision {
-                Precision::F32 => F32(simd).call(kernel),
-                Precision::Bf16 => Bf16Fma(simd).call(kernel),
-                Precision::Int8 => match (NeonI8mm::detect(simd), NeonSdot::detect(simd)) {
-                    (Some(dot), _) => dot.call(kernel),
-                    (None, Some(dot)) => dot.call(kernel),
-                    (None, None) => NeonInt8(simd).call(kernel),
-                },
+            Detected::Neon(simd) => Bf16Fma(simd).call(kernel),
+        }
+    }
+
+    #[inline]
+    fn multiply_int8<K: DotKernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Detected::Scalar(_) => ScalarInt8.call(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx2(simd) => avx2_int8(simd, kernel),
+            #[cfg(target_arch = "x86_64")]
+            Detected::Avx512(simd) => match Avx512Vnni::detect(simd) {
+                Some(dot) => dot.call(kernel),
+                None => avx2_int8(simd.avx2(), kernel),
+            },
+            #[cfg(target_arch = "aarch64")]
+            Detected::Neon(simd) => match (NeonI8mm::detect(simd), NeonSdot::detect(simd)) {
+                (Some(dot), _) => dot.call(kernel),
+                (None, Some(dot)) => dot.call(kernel),
+                (None, None) => NeonInt8(simd).call(kernel),
             },
         }
     }
 }
 
-/// Also for processors with AVX-512 that lack its bf16 or its int8.
+/// Also for processors with AVX-512 that lack its int8.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn avx2_multiply<K: DotKernel>(simd: Avx2, precision: Precision, kernel: K) -> K::Output {
-    match precision {
-        Precision::F32 => F32(simd).call(kernel),
-        Precision::Bf16 => Bf16Fma(simd).call(kernel),
-        Precision::Int8 => match AvxVnni::detect(simd) {
-            Some(dot) => dot.call(kernel),
-            None => Avx2Int8(simd).call(kernel),
-        },
+fn avx2_int8<K: DotKernel>(simd: Avx2, kernel: K) -> K::Output {
+    match AvxVnni::detect(simd) {
+        Some(dot) => dot.call(kernel),
+        None => Avx2Int8(simd).call(kernel),
     }
 }
 

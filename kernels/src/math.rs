@@ -223,6 +223,14 @@ pub(crate) fn tanh<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     simd.copy_sign(simd.select_less(t, simd.splat(TANH_SPLIT), small, large), x)
 }
 
+/// 1 / (1 + e⁻ˣ), see [`crate::reference::sigmoid`].
+#[inline(always)]
+pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    let (zero, one) = (simd.splat(0.0), simd.splat(1.0));
+    let e = exp_not_positive(simd, simd.sub(zero, simd.abs(x)));
+    simd.div(simd.select_less(x, zero, e, one), simd.add(one, e))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,41 @@ pub fn mean_pool(isa: Isa, x: &[f32], out: &mut [f32]) {
     isa.run(Pool { x, out, mode: Mode::Mean });
 }
 
+/// x `[s][h]` → out `[h]`: the sum over the tokens divided by √s, by [`crate::reference::mean_sqrt_len_pool`];
+/// sentence-transformers' `mean_sqrt_len_tokens`.
+///
+/// # Panics
+///
+/// If out is empty, or x is not one or more rows of its length.
+pub fn mean_sqrt_len_pool(isa: Isa, x: &[f32], out: &mut [f32]) {
+    check("mean_sqrt_len_pool", x, out);
+    isa.run(Pool { x, out, mode: Mode::MeanSqrtLen });
+}
+
+/// x `[s][h]` → out `[h]`: the mean over the tokens, of which token t has the weight `first_weight` + t, by
+/// [`crate::reference::weighted_mean_pool`]; sentence-transformers' `weightedmean`.
+///
+/// There a token's weight is its position in the whole sequence, counted from 1: `first_weight` is 1, and more where the
+/// sequence begins with tokens that are not pooled.
+///
+/// ```
+/// use minilm_kernels::{Isa, weighted_mean_pool};
+///
+/// let x = [1.0, 0.0, 0.0, 1.0]; // [s = 2][h = 2]
+/// let mut out = [0.0; 2];
+/// weighted_mean_pool(Isa::best(), &x, 1, &mut out);
+/// assert_eq!(out, [1.0 / 3.0, 2.0 / 3.0]);
+/// ```
+///
+/// # Panics
+///
+/// If `first_weight` is 0, out is empty, or x is not one or more rows of its length.
+pub fn weighted_mean_pool(isa: Isa, x: &[f32], first_weight: usize, out: &mut [f32]) {
+    check("weighted_mean_pool", x, out);
+    assert!(first_weight > 0, "weighted_mean_pool: the first weight is 0");
+    isa.run(Pool { x, out, mode: Mode::WeightedMean { first_weight } });
+}
+
 /// x `[s][h]` → out `[h]`: each component's maximum, by [`crate::reference::max_pool`].
 ///
 /// # Panics
@@ -33,6 +68,16 @@ pub fn cls_pool(x: &[f32], out: &mut [f32]) {
     out.copy_from_slice(&x[..out.len()]);
 }
 
+/// x `[s][h]` → out `[h]`: the last token's vector, as it is.
+///
+/// # Panics
+///
+/// If out is empty, or x is not one or more rows of its length.
+pub fn last_token_pool(x: &[f32], out: &mut [f32]) {
+    check("last_token_pool", x, out);
+    out.copy_from_slice(&x[x.len() - out.len()..]);
+}
+
 fn check(name: &str, x: &[f32], out: &[f32]) {
     assert!(!out.is_empty(), "{name}: rows of width 0");
     assert!(
@@ -46,6 +91,8 @@ fn check(name: &str, x: &[f32], out: &[f32]) {
 #[derive(Clone, Copy)]
 enum Mode {
     Mean,
+    MeanSqrtLen,
+    WeightedMean { first_weight: usize },
     Max,
 }
 
@@ -61,54 +108,39 @@ impl Kernel for Pool<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let h = self.out.len();
-        let tokens = simd.splat((self.x.len() / h) as f32);
+        let s = self.x.len() / h;
+        let divisor = simd.splat(match self.mode {
+            Mode::Mean => s as f32,
+            Mode::MeanSqrtLen => (s as f32).sqrt(),
+            Mode::WeightedMean { first_weight } => sum_of_weights(s, first_weight),
+            Mode::Max => 1.0,
+        });
         for (i, out) in self.out.chunks_mut(LANES).enumerate() {
             let mut chain = simd.splat(match self.mode {
-                Mode::Mean => 0.0,
                 Mode::Max => f32::NEG_INFINITY,
+                _ => 0.0,
             });
-            for row in self.x.chunks_exact(h) {
+            for (t, row) in self.x.chunks_exact(h).enumerate() {
                 let x = simd.load_partial(&row[i * LANES..][..out.len()], 0.0);
                 chain = match self.mode {
-                    Mode::Mean => simd.add(chain, x),
+                    Mode::Mean | Mode::MeanSqrtLen => simd.add(chain, x),
+                    Mode::WeightedMean { first_weight } => {
+                        simd.mul_add(simd.splat((first_weight + t) as f32), x, chain)
+                    }
                     Mode::Max => simd.max(chain, x),
                 };
             }
             let pooled = match self.mode {
-                Mode::Mean => simd.div(chain, tokens),
                 Mode::Max => chain,
+                _ => simd.div(chain, divisor),
             };
             simd.store_partial(pooled, out);
         }
     }
 }
 
-/// temporary
-pub fn mean_sqrt_len_pool(_isa: Isa, x: &[f32], out: &mut [f32]) {
-    let (h, s) = (out.len(), x.len() / out.len());
-    for i in 0..h {
-        let mut c = 0.0f32;
-        for t in 0..s {
-            c += x[t * h + i];
-        }
-        out[i] = c / (s as f32).sqrt();
-    }
-}
-/// temporary
-pub fn weighted_mean_pool(_isa: Isa, x: &[f32], first_weight: usize, out: &mut [f32]) {
-    let (h, s) = (out.len(), x.len() / out.len());
-    for i in 0..h {
-        let (mut c, mut w) = (0.0f32, 0.0f32);
-        for t in 0..s {
-            let g = (first_weight + t) as f32;
-            c = g.mul_add(x[t * h + i], c);
-            w += g;
-        }
-        out[i] = c / w;
-    }
-}
-/// temporary
-pub fn last_token_pool(x: &[f32], out: &mut [f32]) {
-    let n = x.len() - out.len();
-    out.copy_from_slice(&x[n..]);
+/// Of s tokens, rounded once: exact below 2²⁴, which are more than five thousand tokens.
+pub(crate) fn sum_of_weights(s: usize, first_weight: usize) -> f32 {
+    let (s, first) = (s as u128, first_weight as u128);
+    (s * first + s * (s - 1) / 2) as f32
 }

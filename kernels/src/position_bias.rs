@@ -87,12 +87,30 @@ impl<'a> PositionBias<'a> {
         );
         self.values[head * (2 * max_tokens - 1) + max_tokens - 1 + key - query]
     }
+}
 
-    /// Those of a head in a sequence of s tokens: from distance −(s − 1) to s − 1.
+/// What attention is compiled for: a bias, or none, so that it costs nothing where there is none.
+pub(crate) trait Bias: Copy {
+    /// Those of a head in a sequence of s > 0 tokens: from distance −(s − 1) to s − 1.
+    fn of_sequence(&self, head: usize, s: usize) -> Option<&[f32]>;
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct NoBias;
+
+impl Bias for NoBias {
     #[inline(always)]
-    pub(crate) fn of_sequence(self, head: usize, s: usize) -> &'a [f32] {
-        let head = &self.values[head * (2 * self.max_tokens - 1)..][..2 * self.max_tokens - 1];
-        &head[self.max_tokens - s..self.max_tokens + s - 1]
+    fn of_sequence(&self, _head: usize, _s: usize) -> Option<&[f32]> {
+        None
+    }
+}
+
+impl Bias for PositionBias<'_> {
+    #[inline(always)]
+    fn of_sequence(&self, head: usize, s: usize) -> Option<&[f32]> {
+        let width = 2 * self.max_tokens - 1;
+        let head = &self.values[head * width..][..width];
+        Some(&head[self.max_tokens - s..self.max_tokens + s - 1])
     }
 }
 
@@ -107,7 +125,8 @@ impl fmt::Debug for PositionBias<'_> {
     }
 }
 
-/// What makes a query's scores of its products with the keys: they are scaled, then a bias is added.
+/// What makes a query's scores of its products with the keys: they are scaled, then a bias is added. Whether there is one is
+/// known where this is compiled.
 #[derive(Clone, Copy)]
 pub(crate) struct Scaling<'a> {
     /// Above 0.
@@ -118,7 +137,7 @@ pub(crate) struct Scaling<'a> {
 /// The biases of some queries in order: a row of s for each.
 #[derive(Clone, Copy)]
 pub(crate) struct BiasRows<'a> {
-    /// `[2 s − 1]` as [`PositionBias::of_sequence`] has them.
+    /// `[2 s − 1]`, as [`Bias::of_sequence`] has them.
     pub(crate) distances: &'a [f32],
     /// The query of row 0.
     pub(crate) first_query: usize,
@@ -149,7 +168,7 @@ mod tests {
         let bias = PositionBias::new(&values, 2, 5);
         for s in 1..=5 {
             for head in 0..2 {
-                let rows = BiasRows { distances: bias.of_sequence(head, s), first_query: 0 };
+                let rows = BiasRows { distances: bias.of_sequence(head, s).expect("a bias"), first_query: 0 };
                 for query in 0..s {
                     let expected: Vec<f32> = (0..s).map(|key| bias.at(head, query, key)).collect();
                     assert_eq!(rows.row(query), expected, "head {head}, query {query} of {s}");

@@ -152,6 +152,19 @@ pub fn relu(x: f32) -> f32 {
     max(0.0, x)
 }
 
+/// 1 / (1 + e⁻ˣ), for every f32, at most 2.3 ULP off; 0 for x ≤ −104, denormals between −87.3 and −104, NaN for NaN.
+///
+/// With e = exp(−|x|), which never overflows: e / (1 + e) for x < 0, else 1 / (1 + e).
+pub fn sigmoid(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+}
+
+/// x · [`sigmoid`]; NaN for −∞, which is −∞ · 0.
+pub fn silu(x: f32) -> f32 {
+    x * sigmoid(x)
+}
+
 /// How many steps of k a chain of fused multiply-adds has before it is added to the sum.
 ///
 /// A single chain over k = 1536 made vectors a third less accurate than PyTorch's; with blocks of 128 they
@@ -309,6 +322,39 @@ pub fn mean_pool(x: &[f32], h: usize) -> Vec<f32> {
                 chain += x[token * h + i];
             }
             chain / s as f32
+        })
+        .collect()
+}
+
+/// x \[s\]\[h\], s > 0 → \[h\]: each column's chain of additions over the tokens in order, from zero, then
+/// divided by √s.
+pub fn mean_sqrt_len_pool(x: &[f32], h: usize) -> Vec<f32> {
+    let s = x.len() / h;
+    (0..h)
+        .map(|i| {
+            let mut chain = 0.0;
+            for token in 0..s {
+                chain += x[token * h + i];
+            }
+            chain / (s as f32).sqrt()
+        })
+        .collect()
+}
+
+/// x \[s\]\[h\], s > 0, where token t has the weight `first_weight` + t > 0 → \[h\]: each column's chain of fused
+/// multiply-adds of weight and component over the tokens in order, from zero, then divided by the sum of the weights.
+///
+/// That sum is an integer; it and the weights are rounded to f32, half to even, which is exact below 2²⁴.
+pub fn weighted_mean_pool(x: &[f32], h: usize, first_weight: usize) -> Vec<f32> {
+    let s = x.len() / h;
+    let weights: u128 = (0..s).map(|token| (first_weight + token) as u128).sum();
+    (0..h)
+        .map(|i| {
+            let mut chain = 0.0f32;
+            for token in 0..s {
+                chain = ((first_weight + token) as f32).mul_add(x[token * h + i], chain);
+            }
+            chain / weights as f32
         })
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::dispatch::{Isa, Kernel};
 use crate::math::exp_not_positive;
-use crate::position_bias::{BiasRows, Scaling};
+use crate::position_bias::Scaling;
 use crate::simd::{LANES, Simd};
 
 /// x `[rows][width]`, each row in place, by [`crate::reference::softmax`].
@@ -33,28 +33,7 @@ impl Kernel for Softmax<'_> {
     }
 }
 
-/// [`softmax_rows`] with a bias, as a function of its own: what it is called in stays as it is without one.
-pub(crate) struct BiasedSoftmax<'a> {
-    pub(crate) x: &'a mut [f32],
-    pub(crate) stride: usize,
-    pub(crate) width: usize,
-    pub(crate) scale: f32,
-    pub(crate) bias: BiasRows<'a>,
-}
-
-impl Kernel for BiasedSoftmax<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let BiasedSoftmax { x, stride, width, scale, bias } = self;
-        softmax_rows(simd, x, stride, width, Scaling { scale, bias: Some(bias) });
-    }
-}
-
 /// The first `width` elements of each row of `x`, whose rows are `stride` apart, scaled and biased: softmax in place.
-///
-/// Whether there is a bias is known where this is compiled.
 #[inline(always)]
 pub(crate) fn softmax_rows<S: Simd>(
     simd: S,

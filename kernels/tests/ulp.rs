@@ -38,6 +38,8 @@ const EXP_ULP: f64 = 1.02;
 const ERF_ULP: f64 = 1.16;
 const TANH_ULP: f64 = 1.18;
 
+const SIGMOID_ULP: f64 = 2.3;
+
 /// A prime step: every exponent, and low bits of all kinds.
 fn sample() -> impl Iterator<Item = u32> {
     (0..=u32::MAX).step_by(1009)
@@ -68,6 +70,16 @@ fn erf_and_tanh_are_odd_and_stay_within_one() {
         }
     }
     assert_eq!((reference::tanh(9.02), reference::tanh(f32::NEG_INFINITY)), (1.0, -1.0));
+}
+
+fn exact_sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-x))
+}
+
+#[test]
+fn sigmoid_and_silu_are_within_their_bounds() {
+    assert!(worst("sigmoid", sample(), reference::sigmoid, exact_sigmoid) <= SIGMOID_ULP);
+    assert!(worst_of_input("silu", reference::silu, |x| x * exact_sigmoid(x)) <= 1.4e-7);
 }
 
 /// The relative error of either form of GELU grows where the sum in the bracket cancels, far on the negative

@@ -11,9 +11,9 @@ use libfuzzer_sys::fuzz_target;
 use minilm_kernels::{
     AttentionParameters, AttentionScratch, Epilogue, Isa, LayerNorm, NarrowRows, PackedLinear, PositionBias,
     Precision, RowsMut, TopK, activate, attention, attention_heads, cls_pool, dot, embedding_sum,
-    euclidean_distance, euclidean_distance_matrix, l2_normalize, layer_norm, linear, linear_columns,
-    manhattan_distance, manhattan_distance_matrix, max_pool, mean_pool, reference, similarity_matrix,
-    softmax,
+    euclidean_distance, euclidean_distance_matrix, l2_normalize, last_token_pool, layer_norm, linear,
+    linear_columns, manhattan_distance, manhattan_distance_matrix, max_pool, mean_pool, mean_sqrt_len_pool,
+    reference, similarity_matrix, softmax, weighted_mean_pool,
 };
 
 use number::Number;
@@ -132,12 +132,26 @@ impl Case {
                 let x = self.input(0, s * h);
                 self.out_of_place(&reference::max_pool(x.get(), h), |isa, out| max_pool(isa, x.get(), out));
             }
+            Operation::MeanSqrtLenPool { s: Size(s), h: Size(h) } => {
+                let x = self.input(0, s * h);
+                let expected = reference::mean_sqrt_len_pool(x.get(), h);
+                self.out_of_place(&expected, |isa, out| mean_sqrt_len_pool(isa, x.get(), out));
+            }
+            Operation::WeightedMeanPool { s: Size(s), h: Size(h), first_weight: Size(first) } => {
+                let x = self.input(0, s * h);
+                let expected = reference::weighted_mean_pool(x.get(), h, first);
+                self.out_of_place(&expected, |isa, out| weighted_mean_pool(isa, x.get(), first, out));
+            }
+            Operation::LastTokenPool { s: Size(s), h: Size(h) } => {
+                let x = self.input(0, s * h);
+                self.out_of_place(&x.get()[(s - 1) * h..], |_, out| last_token_pool(x.get(), out));
+            }
             Operation::ClsPool { s: Size(s), h: Size(h) } => {
                 let x = self.input(0, s * h);
                 self.out_of_place(&x.get()[..h], |_, out| cls_pool(x.get(), out));
             }
             Operation::L2Normalize { n: Size(n) } => {
-                self.in_place(n, l2_normalize, reference::l2_normalize);
+                self.in_place(n, l2_normalize, last_token_pool, reference::l2_normalize);
             }
             Operation::Dot { k } => self.pair(k.0, dot, reference::dot),
             Operation::SimilarityMatrix { m, n, k } => {

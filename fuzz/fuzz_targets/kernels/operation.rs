@@ -63,6 +63,19 @@ pub(crate) enum Operation {
         s: Size<1, 40>,
         h: Size<1, 100>,
     },
+    MeanSqrtLenPool {
+        s: Size<1, 40>,
+        h: Size<1, 100>,
+    },
+    WeightedMeanPool {
+        s: Size<1, 40>,
+        h: Size<1, 100>,
+        first_weight: Size<1, 300>,
+    },
+    LastTokenPool {
+        s: Size<1, 5>,
+        h: Size<1, 100>,
+    },
     ClsPool {
         s: Size<1, 5>,
         h: Size<1, 100>,
@@ -136,6 +149,8 @@ pub(crate) enum Function {
     GeluPolynomial,
     Relu,
     Tanh,
+    Sigmoid,
+    Silu,
 }
 
 impl Function {
@@ -147,6 +162,8 @@ impl Function {
             Function::GeluPolynomial => (Activation::GeluPolynomial, reference::gelu_polynomial),
             Function::Relu => (Activation::Relu, reference::relu),
             Function::Tanh => (Activation::Tanh, reference::tanh),
+            Function::Sigmoid => (Activation::Sigmoid, reference::sigmoid),
+            Function::Silu => (Activation::Silu, reference::silu),
         }
     }
 }

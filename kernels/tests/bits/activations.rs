@@ -7,12 +7,14 @@ use crate::numbers::{assert_bits, lengths, numbers};
 type Function = fn(f32) -> f32;
 
 /// Every activation with its specification.
-pub(crate) const ACTIVATIONS: [(Activation, Function); 5] = [
+pub(crate) const ACTIVATIONS: [(Activation, Function); 7] = [
     (Activation::Gelu, reference::gelu),
     (Activation::GeluTanh, reference::gelu_tanh),
     (Activation::GeluPolynomial, reference::gelu_polynomial),
     (Activation::Relu, reference::relu),
     (Activation::Tanh, reference::tanh),
+    (Activation::Sigmoid, reference::sigmoid),
+    (Activation::Silu, reference::silu),
 ];
 
 #[test]
@@ -60,6 +62,8 @@ fn activations_at_the_ends() {
         (Activation::GeluTanh, [0.0, -0.0, 0.0, -0.0, inf, nan, nan, 1e38, -0.0]),
         (Activation::Relu, [0.0, -0.0, tiny, 0.0, inf, 0.0, nan, 1e38, 0.0]),
         (Activation::Tanh, [0.0, -0.0, tiny, -tiny, 1.0, -1.0, nan, 1.0, -1.0]),
+        (Activation::Sigmoid, [0.5, 0.5, 0.5, 0.5, 1.0, 0.0, nan, 1.0, 0.0]),
+        (Activation::Silu, [0.0, -0.0, 0.0, -0.0, inf, nan, nan, 1e38, -0.0]),
     ];
     for isa in Isa::available() {
         for (activation, expected) in expected {

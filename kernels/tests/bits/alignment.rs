@@ -6,8 +6,9 @@
 use minilm_kernels::{
     AttentionParameters, AttentionScratch, Bits, Component, Corpus, Epilogue, Isa, LayerNorm, NarrowRows,
     PackedLinear, Precision, TopK, activate, attention, cls_pool, dot, embedding_sum,
-    euclidean_distance_matrix, l2_normalize, layer_norm, linear, manhattan_distance_matrix, max_pool,
-    mean_pool, reference, search, similarity_matrix, softmax, top_k,
+    euclidean_distance_matrix, l2_normalize, last_token_pool, layer_norm, linear, manhattan_distance_matrix,
+    max_pool, mean_pool, mean_sqrt_len_pool, reference, search, similarity_matrix, softmax, top_k,
+    weighted_mean_pool,
 };
 
 use crate::activations::ACTIVATIONS;
@@ -106,6 +107,15 @@ fn rows_at_every_offset() {
                 let mut y = Guarded::new(&vec![0.0; n], (offset + 5) % LINE);
                 max_pool(isa, tokens.slice(), y.slice());
                 y.check("max_pool", isa, &reference::max_pool(&x, n));
+                let mut y = Guarded::new(&vec![0.0; n], (offset + 5) % LINE);
+                mean_sqrt_len_pool(isa, tokens.slice(), y.slice());
+                y.check("mean_sqrt_len_pool", isa, &reference::mean_sqrt_len_pool(&x, n));
+                let mut y = Guarded::new(&vec![0.0; n], (offset + 5) % LINE);
+                weighted_mean_pool(isa, tokens.slice(), 2, y.slice());
+                y.check("weighted_mean_pool", isa, &reference::weighted_mean_pool(&x, n, 2));
+                let mut y = Guarded::new(&vec![0.0; n], (offset + 5) % LINE);
+                last_token_pool(tokens.slice(), y.slice());
+                y.check("last_token_pool", isa, &x[4 * n..]);
                 let mut y = Guarded::new(&vec![0.0; n], (offset + 5) % LINE);
                 cls_pool(tokens.slice(), y.slice());
                 y.check("cls_pool", isa, &x[..n]);

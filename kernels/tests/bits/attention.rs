@@ -63,6 +63,23 @@ fn attention_of_all_lengths_and_head_sizes() {
     }
 }
 
+/// Whole words of bf16 and not, whole vectors and not.
+#[test]
+fn attention_of_every_head_size() {
+    for head_size in 1..=80 {
+        for s in [3, 18, 35] {
+            let qkv: Vec<f32> = numbers(s * 3 * 2 * head_size, 17).iter().map(|x| x * 0.5).collect();
+            let values = numbers(2 * (2 * s - 1), 18);
+            for position_bias in with_and_without_bias(2, s, &values) {
+                for precision in ATTENTION_PRECISIONS {
+                    let parameters = AttentionParameters { heads: 2, head_size, precision, position_bias };
+                    assert_attention(&format!("{s} tokens"), &qkv, s, parameters);
+                }
+            }
+        }
+    }
+}
+
 /// Around where the scores of a single query are all that is computed at a time.
 #[test]
 fn attention_over_more_keys_than_fit() {
@@ -102,7 +119,7 @@ fn attention_of_extreme_scores() {
                 for position_bias in with_and_without_bias(1, s, &values) {
                     let parameters = AttentionParameters { heads: 1, head_size: 1, precision, position_bias };
                     let what = format!("scores of {}, {s} tokens", sign * query * size);
-                    assert_some_nan(&what, &qkv, s, parameters);
+                    assert_attention(&what, &qkv, s, parameters);
                 }
             }
         }
@@ -110,7 +127,7 @@ fn attention_of_extreme_scores() {
 }
 
 /// Bits on every instruction set, where any NaN is one.
-fn assert_some_nan(what: &str, qkv: &[f32], s: usize, parameters: AttentionParameters<'_>) {
+fn assert_attention(what: &str, qkv: &[f32], s: usize, parameters: AttentionParameters<'_>) {
     let expected = some_nan(specified(qkv, s, parameters));
     for isa in Isa::available() {
         let mut y = vec![0.0; expected.len()];
@@ -135,7 +152,7 @@ fn attention_of_extreme_biases() {
                     let position_bias = Some(PositionBias::new(&values, 2, s));
                     let parameters = AttentionParameters { heads: 2, head_size: 1, precision, position_bias };
                     let what = format!("biases of {extreme:e} at {at:?}, {s} tokens");
-                    assert_some_nan(&what, &qkv, s, parameters);
+                    assert_attention(&what, &qkv, s, parameters);
                     // A token's own distance is in every row of the head, and in none of the other's.
                     if extreme.is_nan() && at.contains(&(s - 1)) {
                         let y = specified(&qkv, s, parameters);

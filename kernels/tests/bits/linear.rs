@@ -73,6 +73,21 @@ fn linear_of_the_real_shapes() {
     }
 }
 
+/// BERT-base's and -large's, and hidden sizes that are no multiple of 16: of TinyBERT, and odd ones, with a k that ends
+/// within the words of bf16 and int8, and the groups of int8.
+#[test]
+fn linear_of_the_shapes_of_other_models() {
+    let multiples = [(2304, 768), (768, 3072), (1024, 4096)];
+    let others = [(936, 312), (312, 1200), (301, 602), (1203, 301), (100, 385), (50, 767)];
+    for precision in Precision::ALL {
+        for (n, k) in multiples.into_iter().chain(others) {
+            for m in [1, 9] {
+                check_linear(precision, [m, n, k]);
+            }
+        }
+    }
+}
+
 /// int8 whose inputs have factors.
 #[test]
 fn factors_of_inputs_are_in_both_sides_of_a_product() {

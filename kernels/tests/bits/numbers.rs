@@ -35,7 +35,7 @@ pub(crate) fn assert_bits(what: &str, isa: Isa, found: &[f32], expected: &[f32])
     }
 }
 
-/// 0 … 33 crosses two vectors and their tails; then the real sizes and an odd one.
+/// 0 … 33 crosses two vectors and their tails; then the real sizes, of other models too, and odd ones.
 pub(crate) fn lengths() -> impl Iterator<Item = usize> {
-    (0..=33).chain([40, 100, 128, 256, 384, 1536])
+    (0..=33).chain([40, 100, 128, 256, 312, 384, 500, 768, 1000, 1024, 1536])
 }

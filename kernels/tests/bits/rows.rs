@@ -1,8 +1,8 @@
 //! Operations on rows.
 
 use minilm_kernels::{
-    Isa, LayerNorm, cls_pool, embedding_sum, l2_normalize, layer_norm, max_pool, mean_pool, reference,
-    softmax,
+    Isa, LayerNorm, cls_pool, embedding_sum, l2_normalize, last_token_pool, layer_norm, max_pool, mean_pool,
+    mean_sqrt_len_pool, reference, softmax, weighted_mean_pool,
 };
 
 use crate::numbers::{assert_bits, lengths, numbers};
@@ -54,28 +54,85 @@ fn row_operations() {
                 .flat_map(|(word, position)| reference::embedding_sum(word, &token_type, position))
                 .collect();
             assert_bits("embedding_sum", isa, &y, &expected);
-
-            for tokens in 1..=3 {
-                let mut y = vec![f32::NAN; n];
-                mean_pool(isa, &x[..tokens * n], &mut y);
-                assert_bits("mean_pool", isa, &y, &reference::mean_pool(&x[..tokens * n], n));
-                max_pool(isa, &x[..tokens * n], &mut y);
-                assert_bits("max_pool", isa, &y, &reference::max_pool(&x[..tokens * n], n));
-            }
         }
     }
 }
 
 #[test]
-fn cls_pooling_takes_the_first_token() {
-    for n in lengths().skip(1) {
-        let (x, mut y) = (numbers(3 * n, 50), vec![f32::NAN; n]);
-        cls_pool(&x, &mut y);
-        assert_eq!(
-            y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(),
-            x[..n].iter().map(|x| x.to_bits()).collect::<Vec<_>>()
-        );
+fn poolings_of_all_widths() {
+    for isa in Isa::available() {
+        for n in lengths().skip(1) {
+            let all = numbers(9 * n, n as u64 + 3);
+            for x in [1, 2, 3, 9].map(|tokens| &all[..tokens * n]) {
+                let mut y = vec![f32::NAN; n];
+                mean_pool(isa, x, &mut y);
+                assert_bits("mean_pool", isa, &y, &reference::mean_pool(x, n));
+                max_pool(isa, x, &mut y);
+                assert_bits("max_pool", isa, &y, &reference::max_pool(x, n));
+                mean_sqrt_len_pool(isa, x, &mut y);
+                assert_bits("mean_sqrt_len_pool", isa, &y, &reference::mean_sqrt_len_pool(x, n));
+                for first_weight in [1, 2, 11, 1 << 23, usize::MAX / 2] {
+                    weighted_mean_pool(isa, x, first_weight, &mut y);
+                    let expected = reference::weighted_mean_pool(x, n, first_weight);
+                    assert_bits(&format!("weighted_mean_pool from {first_weight}"), isa, &y, &expected);
+                }
+                cls_pool(x, &mut y);
+                assert_bits("cls_pool", isa, &y, &x[..n]);
+                last_token_pool(x, &mut y);
+                assert_bits("last_token_pool", isa, &y, &x[x.len() - n..]);
+            }
+        }
     }
+}
+
+/// By hand: tokens 6, −3 and 12, and tokens without a number.
+#[test]
+fn poolings_are_what_their_names_say() {
+    let x = [6.0, f32::NAN, -3.0, f32::INFINITY, 12.0, 0.0];
+    for isa in Isa::available() {
+        let mut y = [0.0; 2];
+        let of_nan_and_infinity = |y: [f32; 2]| assert!(y[1].is_nan(), "{isa}: {y:?}");
+        mean_sqrt_len_pool(isa, &x, &mut y);
+        assert_eq!(y[0], 15.0 / 3f32.sqrt());
+        of_nan_and_infinity(y);
+        weighted_mean_pool(isa, &x, 1, &mut y);
+        assert_eq!(y[0], (6.0 - 2.0 * 3.0 + 3.0 * 12.0) / 6.0);
+        of_nan_and_infinity(y);
+        // Behind two tokens that are not pooled.
+        weighted_mean_pool(isa, &x, 3, &mut y);
+        assert_eq!(y[0], (3.0 * 6.0 - 4.0 * 3.0 + 5.0 * 12.0) / 12.0);
+        // The last two alone.
+        weighted_mean_pool(isa, &x[2..], 2, &mut y);
+        assert_eq!(y, [(2.0 * -3.0 + 3.0 * 12.0) / 5.0, f32::INFINITY]);
+        last_token_pool(&x, &mut y);
+        assert_eq!(y, [12.0, 0.0]);
+    }
+}
+
+/// From 5793 tokens on the weights' sum is no f32: it is rounded once, and not in every step.
+#[test]
+fn a_sum_of_weights_is_rounded_once() {
+    let s = 6001;
+    let x: Vec<f32> = (0..s).map(|t| if t == 0 { 18_009_001.0 } else { 0.0 }).collect();
+    for isa in Isa::available() {
+        let mut y = [0.0];
+        weighted_mean_pool(isa, &x, 1, &mut y);
+        // 6001 · 6002 / 2 = 18,009,001; both are rounded to 18,009,000.
+        assert_eq!(y, [1.0], "{isa}");
+        assert_bits("weighted_mean_pool", isa, &y, &reference::weighted_mean_pool(&x, 1, 1));
+    }
+}
+
+#[test]
+#[should_panic(expected = "weighted_mean_pool: the first weight is 0")]
+fn a_weight_of_0_is_named() {
+    weighted_mean_pool(Isa::SCALAR, &[1.0], 0, &mut [0.0]);
+}
+
+#[test]
+#[should_panic(expected = "last_token_pool: x has 3 elements, not one or more rows of 2")]
+fn half_a_token_is_named() {
+    last_token_pool(&[1.0; 3], &mut [0.0; 2]);
 }
 
 /// No rows are softmaxed to none, however wide they would be.

@@ -159,9 +159,12 @@ fn lower_case_first() {
 #[derive(Deserialize)]
 struct OffsetCases {
     texts: Vec<String>,
-    /// By the model's folder; of a text its tokens' ids, characters from and to, and words.
-    cases: BTreeMap<String, Vec<Vec<(u32, usize, usize, u32)>>>,
+    /// By the model's folder; of each text its tokens.
+    cases: BTreeMap<String, Vec<Vec<GoldenToken>>>,
 }
+
+/// The id, the characters from and to, and the number of the word.
+type GoldenToken = (u32, usize, usize, u32);
 
 /// As Python has them, which counts characters.
 #[test]

@@ -17,9 +17,10 @@ from . import machine, plot, ratios, report, start, texts
 from .accuracy import Accuracy
 from .batches import Vectors
 from .engine_process import EngineProcess, convert
-from .engines import REFERENCE, RIVALS, Place, precision_of
+from .engines import ARTEFACTS, REFERENCE, RIVALS, Place, loads, precision_of
 from .minilm_program import Minilm
-from .rivals import Rival, best_settings, check, reference_vectors
+from .model import Model
+from .rivals import BATCHES, TRIAL_MIXED, Rival, Trial, best_settings, check, reference_vectors
 from .rounds import Plan, measure
 from .sts import Pairs
 from .texts import TextFile
@@ -63,7 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--minilm", type=Path, required=True, help="the program, a release build")
-    add("--model", type=Path, required=True, help="directory of all-MiniLM-L6-v2")
+    add("--model", type=Path, required=True, help="the model's directory, with mean pooling")
     add("--out", type=Path, required=True, help="where to write README.md, results.json and peers.svg")
     add("--work", type=Path, help="where texts, converted models and logs are [default: OUT/work]")
     everything = ",".join(report.PRECISIONS)
@@ -80,6 +81,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--short", type=at_least_one, default=100, help="short texts in a rival's round [default: 100]")
     add("--long", type=at_least_one, default=8, help="long texts in a rival's round [default: 8]")
     add("--mixed", type=at_least_one, default=texts.MIXED_TEXTS, help="mixed texts [default: 640]")
+    sizes = ",".join(map(str, BATCHES))
+    add(
+        "--batches", type=counts, default=BATCHES, help=f"sizes that rivals are tried with [default: {sizes}]"
+    )
+    add("--trial", type=at_least_one, default=TRIAL_MIXED, help="mixed texts of such a trial [default: 128]")
     add("--starts", type=int, default=3, help="repetitions of each cold start; 0 for none [default: 3]")
     return parser.parse_args()
 
@@ -94,27 +100,41 @@ class Comparison:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
         self.work: Path = (arguments.work or arguments.out / "work").resolve()
-        self.model: Path = arguments.model.resolve()
+        self.model = Model.read(arguments.model.resolve())
+        self.engines = [name for name in arguments.engines if loads(name, self.model.model_type)]
+        left_out = [name for name in arguments.engines if name not in self.engines]
+        for name in left_out:
+            say(f"{name} cannot load models of the architecture {self.model.model_type}, so it is left out")
         # Before anything is measured that could not be written.
         arguments.out.mkdir(parents=True, exist_ok=True)
         self.work.mkdir(parents=True, exist_ok=True)
         say("texts and converted models …")
-        self.files = texts.write_texts(self.work, self.model / "tokenizer.json", arguments.mixed)
-        convert(self.model, self.work / "models")
+        self.files = texts.write_texts(self.work, self.model, arguments.mixed)
+        forms = {form for name in self.engines for form in ARTEFACTS.get(name, ())}
+        convert(self.model.folder, self.work / "models", forms)
         self.ours = [
-            Minilm(arguments.minilm.resolve(), self.model, precision, threads)
+            Minilm(arguments.minilm.resolve(), self.model.folder, precision, threads)
             for threads in arguments.threads
             for precision in arguments.precisions
         ]
-        self.results: Results = {"accuracy": [], "settings": [], "starts": [], "sts": None}
+        self.results: Results = {
+            "model": self.model.describe(),
+            "left_out": left_out,
+            "accuracy": [],
+            "settings": [],
+            "starts": [],
+            "sts": None,
+        }
+        self.trial = Trial(arguments.batches, arguments.trial)
         self.pairs: Pairs | None = None
         if arguments.sts is not None:
             self.pairs = Pairs.read(arguments.sts)
-            tokenizer = texts.tokenizer_of(self.model / "tokenizer.json")
-            self.files["sts"] = texts.write(self.work / "sts.jsonl", self.pairs.sentences, tokenizer)
+            tokenizer = texts.tokenizer_of(self.model.tokenizer_json)
+            sentences, limit = self.pairs.sentences, self.model.max_tokens
+            self.files["sts"] = texts.write(self.work / "sts.jsonl", sentences, tokenizer, limit)
 
     def place(self, threads: int) -> Place:
-        return Place(self.model, self.work / "models", threads)
+        return Place(self.model.folder, self.work / "models", threads)
 
     def launch(self, name: str, threads: int, stack: ExitStack) -> EngineProcess:
         say(f"{name}, threads: {threads} …")
@@ -169,9 +189,9 @@ class Comparison:
                 self.note_sts(program.name, program.threads, program.bulk_vectors)
         rivals = []
         for threads in self.arguments.threads:
-            for name in self.arguments.engines:
+            for name in self.engines:
                 process = self.launch(name, threads, stack)
-                rival = Rival(process, best_settings(process, self.files))
+                rival = Rival(process, best_settings(process, self.files, self.trial))
                 found = check(rival, self.files, reference)
                 if self.passes(name, threads, precision_of(name), found):
                     rivals.append(rival)
@@ -193,7 +213,7 @@ class Comparison:
                 say(f"round {m.round + 1}, {m.kind}, {m.threads}: {m.engine} {report.number(m.value)} {unit}")
                 measurements.append(m)
         self.results |= {
-            "plan": asdict(plan),
+            "plan": asdict(plan) | {"trial": asdict(self.trial)},
             "measurements": [asdict(m) for m in measurements],
             "headlines": [asdict(h) for h in ratios.headlines(measurements)],
             "gains": [asdict(g) for g in ratios.gains(measurements)],
@@ -214,7 +234,7 @@ class Comparison:
                 starts += start.of_minilm(
                     replace(program, threads=1), self.files["mixed"], repetitions, cache
                 )
-        for name in self.arguments.engines:
+        for name in self.engines:
             say(f"start of {name} …")
             log, mixed = self.work / "start.log", self.files["mixed"]
             starts.append(start.of_rival(name, self.place(1), mixed, repetitions, log))

@@ -6,7 +6,4 @@ FUSED_INT8 = "fused-int8.onnx"
 CTRANSLATE2_F32 = "ctranslate2-f32"
 CTRANSLATE2_INT8 = "ctranslate2-int8"
 
-INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
 OUTPUT = "last_hidden_state"
-
-ALL = (EXPORTED, FUSED, FUSED_INT8, CTRANSLATE2_F32, CTRANSLATE2_INT8)

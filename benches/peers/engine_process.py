@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from . import artefacts
 from .batches import Vectors
 from .engines import Place
 
@@ -39,11 +38,13 @@ def environment(threads: int) -> dict[str, str]:
     return variables
 
 
-def convert(model: Path, directory: Path) -> None:
+def convert(model: Path, directory: Path, names: set[str]) -> None:
     """Makes the artefacts that are missing, by a process: their libraries need not be in this one."""
-    if all((directory / name).exists() for name in artefacts.ALL):
+    missing = [name for name in sorted(names) if not (directory / name).exists()]
+    if not missing:
         return
     command = [sys.executable, "-m", "peers.conversion", "--model", str(model), "--artefacts", str(directory)]
+    command += ["--names", ",".join(missing)]
     subprocess.run(command, cwd=PACKAGE_PARENT, env=os.environ | {"HF_HUB_OFFLINE": "1"}, check=True)
 
 

@@ -64,6 +64,17 @@ def engines_table(figures: list[Figure], agreements: list[dict[str, Any]]) -> li
     return table(header, rows)
 
 
+def model_line(model: dict[str, Any]) -> str:
+    """What was embedded with."""
+    return (
+        f"The model is {model['name']}: {model['architecture']}, {model['layers']} layers of "
+        f"{model['hidden_size']} × {model['intermediate_size']}, {model['heads']} heads, a vocabulary of "
+        f"{model['vocab_size']}; the mean of at most {model['max_tokens']} tokens"
+        f"{', scaled to unit length' if model['normalizes'] else ''}. "
+        f"SHA-256 of its weights: `{model['weights_sha256']}`."
+    )
+
+
 def markdown(results: dict[str, Any], figures: list[Figure]) -> str:
     machine, texts = results["machine"], results["texts"]
     lines = ["# minilm beside other engines", ""]
@@ -74,6 +85,9 @@ def markdown(results: dict[str, Any], figures: list[Figure]) -> str:
         "same precision is, the median of the rounds' ratios.",
         "",
     ]
+    lines += [model_line(results["model"]), ""]
+    if results["left_out"]:
+        lines += [f"Without {', '.join(results['left_out'])}: the architecture is unknown to them.", ""]
     sts = results["sts"]
     lines += engines_table(figures, sts["agreements"] if sts else [])
     if sts:
@@ -136,6 +150,8 @@ def markdown(results: dict[str, Any], figures: list[Figure]) -> str:
         + [f"{a['largest_difference']:.1e}", "yes" if a["timed"] else "**no**"]
         for a in results["accuracy"]
     ]
+    if not results["model"]["normalizes"]:
+        lines += ["Differences are in parts of the length of the reference's vector.", ""]
     header = ["engine", "threads", "cosine: mean", "p1", "min", "largest difference", "timed"]
     lines += table(header, rows)
 

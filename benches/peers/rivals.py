@@ -10,12 +10,20 @@ from .engine_process import EngineProcess
 from .engines import precision_of
 from .texts import CHECKED, TextFile
 
-BATCHES = (8, 16, 32, 64)
+BATCHES = [8, 16, 32, 64]
 DEFAULT_BATCH = 32
 # Trials of each setting, the best of which counts.
 TRIALS = 2
-# How many texts of each file.
+# How many texts of each file, if no other number of mixed ones is asked for.
 TRIAL_SHORT, TRIAL_LONG, TRIAL_MIXED = 20, 4, 128
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried in bulk: sizes of batches, on how many mixed texts."""
+
+    batches: list[int]
+    mixed: int
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class Rival:
         return self.process.vectors("encode_bulk", texts=file.texts, way=way, batch=batch)
 
 
-def best_settings(process: EngineProcess, files: dict[str, TextFile]) -> Settings:
+def best_settings(process: EngineProcess, files: dict[str, TextFile], trial: Trial) -> Settings:
     """Tries every way and batch size on a part of the texts, in rounds, so that drift hits all alike."""
     ways = process.request("ways")
 
@@ -70,8 +78,8 @@ def best_settings(process: EngineProcess, files: dict[str, TextFile]) -> Setting
         trials = [[seconds(way) for way in candidates] for _ in range(TRIALS)]
         return candidates[int(np.argmin(np.min(trials, axis=0)))]
 
-    texts = files["mixed"].texts[:TRIAL_MIXED]
-    bulk = [(way, batch) for way in ways["bulk"] for batch in BATCHES]
+    texts = files["mixed"].texts[: trial.mixed]
+    bulk = [(way, batch) for way in ways["bulk"] for batch in trial.batches]
     trials = [
         [process.request("time_bulk", texts=texts, way=way, batch=batch) for way, batch in bulk]
         for _ in range(TRIALS)

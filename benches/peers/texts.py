@@ -16,6 +16,8 @@ from pydoc_data import topics
 
 from tokenizers import Tokenizer
 
+from .model import Model
+
 SHORT_TEXTS, SHORT_TOKENS = 1000, range(8, 17)
 LONG_TEXTS, LONG_TOKENS = 32, 256
 MIXED_TEXTS, MIXED_WORDS = 640, range(6, 86)
@@ -30,6 +32,7 @@ class TextFile:
 
     path: Path
     texts: list[str]
+    #: Of tokens that are not cut off.
     tokens_mean: float
     sha256: str
 
@@ -67,17 +70,17 @@ def short_texts(prose: list[str], tokenizer: Tokenizer) -> Iterator[str]:
             yield text
 
 
-def long_texts(prose: list[str], tokenizer: Tokenizer) -> Iterator[str]:
-    """Paragraphs one after the other, cut where they have exactly 256 tokens."""
+def long_texts(prose: list[str], tokenizer: Tokenizer, tokens: int = LONG_TOKENS) -> Iterator[str]:
+    """Paragraphs one after the other, cut where they have exactly that many tokens."""
     text = ""
     for paragraph in prose:
         text = f"{text} {paragraph}".strip()
         encoding = tokenizer.encode(text)
-        if len(encoding.ids) >= LONG_TOKENS:
+        if len(encoding.ids) >= tokens:
             # The last id is [SEP], so the token before it is the last that fits.
-            cut = text[: encoding.offsets[LONG_TOKENS - 2][1]]
+            cut = text[: encoding.offsets[tokens - 2][1]]
             text = ""
-            if len(tokenizer.encode(cut).ids) == LONG_TOKENS:
+            if len(tokenizer.encode(cut).ids) == tokens:
                 yield cut
 
 
@@ -94,13 +97,13 @@ def tokenizer_of(tokenizer_json: Path) -> Tokenizer:
     return tokenizer
 
 
-def write_texts(directory: Path, tokenizer_json: Path, mixed: int = MIXED_TEXTS) -> dict[str, TextFile]:
+def write_texts(directory: Path, model: Model, mixed: int = MIXED_TEXTS) -> dict[str, TextFile]:
     """Writes `short.jsonl`, `long.jsonl`, `mixed.jsonl`, the last with `mixed` texts, and `check.jsonl`."""
-    tokenizer = tokenizer_of(tokenizer_json)
+    tokenizer = tokenizer_of(model.tokenizer_json)
     prose = paragraphs(topics.topics[name] for name in sorted(topics.topics))
     wanted = {
         "short": (SHORT_TEXTS, short_texts(prose, tokenizer)),
-        "long": (LONG_TEXTS, long_texts(prose, tokenizer)),
+        "long": (LONG_TEXTS, long_texts(prose, tokenizer, min(LONG_TOKENS, model.max_tokens))),
         "mixed": (mixed, mixed_texts(prose)),
     }
     files: dict[str, TextFile] = {}
@@ -110,14 +113,14 @@ def write_texts(directory: Path, tokenizer_json: Path, mixed: int = MIXED_TEXTS)
             raise SystemExit(
                 f"{kind}: expected {count} texts in this Python's documentation, found {len(texts)}"
             )
-        files[kind] = write(directory / f"{kind}.jsonl", texts, tokenizer)
+        files[kind] = write(directory / f"{kind}.jsonl", texts, tokenizer, model.max_tokens)
     checked = [text for kind in KINDS for text in files[kind].texts[: CHECKED.get(kind)]]
-    files["check"] = write(directory / "check.jsonl", checked, tokenizer)
+    files["check"] = write(directory / "check.jsonl", checked, tokenizer, model.max_tokens)
     return files
 
 
-def write(path: Path, texts: list[str], tokenizer: Tokenizer) -> TextFile:
+def write(path: Path, texts: list[str], tokenizer: Tokenizer, max_tokens: int) -> TextFile:
     content = "".join(json.dumps(text) + "\n" for text in texts)
     path.write_text(content, encoding="ascii")
-    lengths = [len(tokenizer.encode(text).ids) for text in texts]
+    lengths = [min(len(tokenizer.encode(text).ids), max_tokens) for text in texts]
     return TextFile(path, texts, sum(lengths) / len(lengths), hashlib.sha256(content.encode()).hexdigest())

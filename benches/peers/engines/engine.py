@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batches import Batches, Ids, Vectors, pool
+from ..batches import Batches, Ids, Vectors
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class StatesEngine(Engine):
             self.runners[way] = self.runner(way)
 
         def vectors(ids: Ids, mask: Ids | None) -> Vectors:
-            return pool(self.states(way, ids, mask), mask)
+            return self.batches.pool(self.states(way, ids, mask), mask)
 
         _, ids, masks = zip(*batches, strict=True)
         run = self.pool.map if way in self.batch_a_thread else map

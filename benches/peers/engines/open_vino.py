@@ -36,6 +36,7 @@ class OpenVinoEngine(StatesEngine):
             properties.num_streams: 1 if latency else self.place.threads,
         }
         compiled = self.core.compile_model(self.place.artefacts / artefacts.EXPORTED, "CPU", config)
+        names = {name for item in compiled.inputs for name in item.names}
         self.compiled[way] = compiled
         # A request holds its input and output, so a thread needs one of its own.
         requests = threading.local()
@@ -43,7 +44,8 @@ class OpenVinoEngine(StatesEngine):
         def run(ids: Ids, mask: Ids) -> Vectors:
             if not hasattr(requests, "own"):
                 requests.own = compiled.create_infer_request()
-            feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+            values = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+            feed = {name: value for name, value in values.items() if name in names}
             # Pooled before the request runs again, so its own memory can be lent.
             states: Vectors = requests.own.infer(feed, share_inputs=True, share_outputs=True)[0]
             return states

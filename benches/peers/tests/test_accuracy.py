@@ -37,6 +37,11 @@ class Statistics(unittest.TestCase):
         found = Accuracy.of(3 * at_cosines(0.8), np.array([[2.0, 0.0]], dtype=np.float32))
         self.assertAlmostEqual(found.cosine_mean, 0.8, places=6)
 
+    def test_a_difference_is_in_parts_of_the_references_length(self) -> None:
+        reference = np.array([[300.0, 400.0], [0.0, 1.0]], dtype=np.float32)
+        found = Accuracy.of(reference + np.array([[0.5, 0.0], [0.0, 5e-4]], dtype=np.float32), reference)
+        self.assertAlmostEqual(found.largest_difference, 1e-3, places=7)
+
     def test_another_number_of_vectors_is_refused(self) -> None:
         with self.assertRaisesRegex(SystemExit, r"expected vectors \(3, 2\), found \(2, 2\)"):
             Accuracy.of(at_cosines(1.0, 1.0), at_cosines(1.0, 1.0, 1.0))

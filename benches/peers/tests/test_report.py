@@ -3,7 +3,7 @@
 import unittest
 
 from ..ratios import Figure
-from ..report import engines_table
+from ..report import engines_table, model_line
 
 
 def figure(engine: str, value: float, ratio: float | None = None, threads: int = 1) -> Figure:
@@ -43,3 +43,30 @@ class EnginesTable(unittest.TestCase):
     def test_without_any_there_are_no_such_columns(self) -> None:
         lines = engines_table(list(self.figures), [])
         self.assertTrue(all(line.count("|") == 7 for line in lines[:-1]), lines)
+
+
+MODEL = {
+    "name": "random-one",
+    "architecture": "BertModel",
+    "layers": 12,
+    "hidden_size": 384,
+    "heads": 6,
+    "intermediate_size": 1536,
+    "vocab_size": 99,
+    "max_tokens": 128,
+    "normalizes": False,
+    "weights_sha256": "ab12",
+}
+
+
+class ModelLine(unittest.TestCase):
+    def test_it_says_what_was_embedded_with(self) -> None:
+        self.assertEqual(
+            model_line(MODEL),
+            "The model is random-one: BertModel, 12 layers of 384 × 1536, 6 heads, a vocabulary of 99; "
+            "the mean of at most 128 tokens. SHA-256 of its weights: `ab12`.",
+        )
+
+    def test_it_says_whether_vectors_are_normalised(self) -> None:
+        line = model_line(MODEL | {"normalizes": True})
+        self.assertIn("128 tokens, scaled to unit length. SHA", line)

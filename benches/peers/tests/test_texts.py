@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from ..model import Model
 from ..texts import long_texts, mixed_texts, paragraphs, short_texts, write, write_texts
 from . import TINY_BERT
 
@@ -107,6 +108,10 @@ class Long(unittest.TestCase):
         for text in found:
             self.assertEqual(len(tokenizer().encode(text).ids), 256)
 
+    def test_a_model_may_have_a_smaller_limit(self) -> None:
+        found = list(long_texts([words(20), words(9)], tokenizer(), 16))
+        self.assertEqual(found, [words(14)])
+
     def test_a_cut_may_be_inside_of_a_word(self) -> None:
         self.assertEqual(self.long(f"{words(253)} {TWO_PIECES}"), [f"{words(253)} walk"])
 
@@ -125,7 +130,7 @@ class Files(unittest.TestCase):
 
     def test_a_file_is_ascii_a_text_a_line(self) -> None:
         texts = ["the cat", "the “red” mat\n"]
-        found = write(self.directory / "some.jsonl", texts, tokenizer())
+        found = write(self.directory / "some.jsonl", texts, tokenizer(), 256)
         content = found.path.read_bytes()
         self.assertEqual(content, b'"the cat"\n"the \\u201cred\\u201d mat\\n"\n')
         self.assertEqual(found.sha256, hashlib.sha256(content).hexdigest())
@@ -133,8 +138,12 @@ class Files(unittest.TestCase):
         self.assertEqual(found.tokens_mean, 5.5)
         self.assertEqual(found.texts, texts)
 
+    def test_tokens_that_are_cut_off_are_not_counted(self) -> None:
+        found = write(self.directory / "some.jsonl", ["the cat", words(20)], tokenizer(), 16)
+        self.assertEqual(found.tokens_mean, (4 + 16) / 2)
+
     def test_too_few_texts_are_an_error_and_no_smaller_file(self) -> None:
         # Most words have many pieces in the tiny vocabulary, so few beginnings have no more than sixteen.
         with self.assertRaisesRegex(SystemExit, "short: expected 1000 texts .*, found [0-9]{2,3}$"):
-            write_texts(self.directory, TOKENIZER_JSON)
+            write_texts(self.directory, Model.read(TINY_BERT))
         self.assertEqual(list(self.directory.iterdir()), [])

@@ -121,6 +121,23 @@ fn vectors_are_those_of_sentence_transformers() {
     }
 }
 
+/// A chain of modules, and a prompt that goes through it too.
+#[test]
+fn vectors_with_a_prompt_are_those_of_sentence_transformers() {
+    let case = Case::tiny("tiny-bert-dense");
+    let texts: Vec<&str> = case.texts.iter().map(|t| t.text.as_str()).collect();
+    let query = case.model.encode_query(&texts, &EncodeOptions::default()).unwrap();
+    let document = case.model.encode_document(&texts, &EncodeOptions::default()).unwrap();
+    for (found, name) in [(&query, "embeddings.query"), (&document, "embeddings.document")] {
+        let expected = case.vectors.f32(name);
+        assert_eq!(found.as_slice().len(), expected.len(), "{name}");
+        let differences = found.as_slice().iter().zip(&expected).map(|(f, e)| f64::from((f - e).abs()));
+        let largest = largest(differences);
+        assert!(largest <= f64::from(VECTOR_TOLERANCE), "{name}: {largest}");
+    }
+    assert_ne!(query.as_slice(), document.as_slice());
+}
+
 /// Cosines to sentence-transformers' vectors, which are f32: on average, and of every text. Measured: 0.999984 and 0.999964 in
 /// bf16, 0.99927 and 0.9970 in int8; the tiny model 0.999992 and 0.999980, 0.99990 and 0.99975.
 #[test]

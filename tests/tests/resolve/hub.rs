@@ -33,6 +33,10 @@ fn a_download_fills_the_cache_in_pythons_layout() {
         "2_Normalize",
         "added_tokens.json",
         "config_sentence_transformers.json",
+        "sentence_camembert_config.json",
+        "sentence_distilbert_config.json",
+        "sentence_roberta_config.json",
+        "sentence_xlm-roberta_config.json",
         "special_tokens_map.json",
         "tokenizer_config.json",
     ];

@@ -74,8 +74,10 @@ impl DenseSettings {
             Some("Tanh") => Some(Activation::Tanh),
             Some("ReLU") => Some(Activation::Relu),
             Some("GELU") => Some(Activation::Gelu),
+            Some("Sigmoid") => Some(Activation::Sigmoid),
+            Some("SiLU") => Some(Activation::Silu),
             _ => {
-                let expected = "expected Identity, Tanh, ReLU or GELU of torch.nn";
+                let expected = "expected Identity, Tanh, ReLU, GELU, Sigmoid or SiLU of torch.nn";
                 return Err(settings(format!("activation_function is {class:?}, {expected}")));
             }
         };
@@ -97,12 +99,15 @@ impl Dense {
     /// What it computes, by the functions that specify it.
     pub(super) fn describe(&self) -> String {
         let linear = "linear with the module's linear.weight and linear.bias";
-        match self.activation {
-            None => linear.to_owned(),
-            Some(Activation::Tanh) => format!("{linear}, then tanh of each"),
-            Some(Activation::Relu) => format!("{linear}, then relu of each"),
-            Some(_) => format!("{linear}, then gelu of each"),
-        }
+        let function = match self.activation {
+            None => return linear.to_owned(),
+            Some(Activation::Tanh) => "tanh",
+            Some(Activation::Relu) => "relu",
+            Some(Activation::Sigmoid) => "sigmoid",
+            Some(Activation::Silu) => "silu",
+            Some(_) => "gelu",
+        };
+        format!("{linear}, then {function} of each")
     }
 
     /// One vector.

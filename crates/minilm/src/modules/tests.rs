@@ -198,6 +198,8 @@ fn dense_layers_have_the_activations_of_torch() {
         ("torch.nn.Tanh", Some(Activation::Tanh)),
         ("torch.nn.modules.activation.ReLU", Some(Activation::Relu)),
         ("torch.nn.modules.activation.GELU", Some(Activation::Gelu)),
+        ("torch.nn.modules.activation.Sigmoid", Some(Activation::Sigmoid)),
+        ("torch.nn.modules.activation.SiLU", Some(Activation::Silu)),
         ("torch.nn.modules.linear.Identity", None),
     ] {
         assert_eq!(read(&format!(r#", "activation_function": "{class}""#)).unwrap(), expected);

@@ -176,6 +176,45 @@ fn files_that_the_crate_takes() {
     }
 }
 
+/// Files of before 2021 do not say which model they have, some have neither truncation nor decoder.
+#[test]
+fn files_that_say_less() {
+    for (parent, key) in [
+        ("/model", "type"),
+        ("/normalizer", "strip_accents"),
+        ("", "truncation"),
+        ("", "padding"),
+        ("", "decoder"),
+        ("", "post_processor"),
+    ] {
+        let mut file = File::new();
+        let parent = file.json.pointer_mut(parent).and_then(Value::as_object_mut).unwrap();
+        assert!(parent.remove(key).is_some(), "{key}");
+        assert_eq!(file.load().unwrap().backend(), Backend::WordPiece, "{key}");
+    }
+}
+
+/// As BPE models have it that are saved today: one that trims offsets, and one that puts tokens around a text.
+#[test]
+fn post_processors_one_after_the_other() {
+    let template = File::new().json["post_processor"].clone();
+    let byte_level =
+        json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true});
+    for processors in [json!([byte_level, template]), json!([template, byte_level])] {
+        let tokenizer = File::new()
+            .set("/post_processor", json!({"type": "Sequence", "processors": processors}))
+            .load()
+            .unwrap();
+        assert_eq!((tokenizer.backend(), tokenizer.special_tokens()), (Backend::TokenizersCrate, 2));
+        let plain = File::new().load().unwrap();
+        for text in TEXTS {
+            assert_eq!(tokenizer.encode(text).unwrap(), plain.encode(text).unwrap());
+            assert_eq!(tokenizer.prompt_length(text).unwrap(), plain.prompt_length(text).unwrap());
+            assert_eq!(tokenizer.encode_pieces(text).unwrap(), plain.encode_pieces(text).unwrap());
+        }
+    }
+}
+
 #[test]
 fn a_vocabulary_without_its_unknown_token_fails_at_the_text_that_needs_it() {
     let tokenizer = File::new().set("/model/unk_token", json!("[NONE]")).load().unwrap();

@@ -24,16 +24,11 @@ pub(crate) struct VocabTxt {
     pub(crate) strip_accents: Option<bool>,
     pub(crate) chinese_chars: bool,
     pub(crate) unk_token: String,
-    pub(crate) cls_token: Special,
-    pub(crate) sep_token: Special,
-    /// In the order in which those that the vocabulary has not get the ids behind it.
-    pub(crate) added_tokens: Vec<AddedToken>,
-}
-
-/// A token that is put around a text.
-pub(crate) struct Special {
-    pub(crate) content: String,
-    pub(crate) id: u32,
+    /// What is put around a text, and its ids.
+    pub(crate) cls_token: (String, u32),
+    pub(crate) sep_token: (String, u32),
+    /// With their ids, which are right if no token of the vocabulary is there twice.
+    pub(crate) added_tokens: Vec<(AddedToken, u32)>,
 }
 
 /// A token that is found in the text.
@@ -53,62 +48,45 @@ impl VocabTxt {
         let refused = |reason: String| TokenizerError::Vocabulary { path: path.clone(), reason };
         let text = String::from_utf8(crate::read(&path)?).map_err(|e| refused(format!("not UTF-8: {e}")))?;
         let settings = Settings::read(directory)?;
-        let mut vocabulary = VocabTxt {
-            text: with_python_s_line_ends(text),
-            lowercase: settings.lowercase,
-            strip_accents: settings.strip_accents,
-            chinese_chars: settings.chinese_chars,
-            unk_token: settings.unk_token,
-            cls_token: Special { content: settings.cls_token, id: 0 },
-            sep_token: Special { content: settings.sep_token, id: 0 },
-            added_tokens: settings.added_tokens,
-        };
-        let VocabTxt { unk_token, cls_token, sep_token, .. } = &vocabulary;
-        let wanted = [unk_token, &cls_token.content, &sep_token.content].map(String::as_str);
-        let ids = vocabulary.ids(&wanted);
-        if let Some((missing, _)) = wanted.iter().zip(&ids).find(|(_, id)| id.is_none()) {
+        let text = with_python_s_line_ends(text);
+        let Settings { unk_token, cls_token, sep_token, added_tokens, .. } = settings;
+        let mut wanted = vec![&*unk_token, &*cls_token, &*sep_token];
+        wanted.extend(added_tokens.iter().map(|token| &*token.content));
+        let (ids, mut next) = find(&text, &wanted);
+        if let Some((missing, _)) = wanted.iter().zip(&ids).take(3).find(|(_, id)| id.is_none()) {
             return Err(refused(format!("the token {missing:?} is not in it")));
         }
-        if let [_, Some(cls), Some(sep)] = ids[..] {
-            (vocabulary.cls_token.id, vocabulary.sep_token.id) = (cls, sep);
-        }
-        Ok(vocabulary)
-    }
-
-    /// All tokens and their ids. A token may be there twice: then the last counts.
-    pub(crate) fn tokens(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.text.split_terminator('\n').zip(0..)
-    }
-
-    /// Of some tokens; `None` for those that are not there.
-    fn ids(&self, wanted: &[&str]) -> Vec<Option<u32>> {
-        let mut ids = vec![None; wanted.len()];
-        for (token, id) in self.tokens() {
-            for (found, _) in ids.iter_mut().zip(wanted).filter(|(_, wanted)| **wanted == token) {
-                *found = Some(id);
-            }
-        }
-        ids
-    }
-
-    /// The ids of the added tokens, if no token is there twice.
-    pub(crate) fn added_ids(&self) -> Vec<u32> {
-        let mut next = self.tokens().map(|(_, id)| id + 1).last().unwrap_or(0);
-        let wanted: Vec<&str> = self.added_tokens.iter().map(|token| &*token.content).collect();
-        let new = |id: Option<u32>| {
+        // What the vocabulary has not gets the ids behind it.
+        let mut ids = ids.into_iter().map(|id| {
             id.unwrap_or_else(|| {
                 next += 1;
                 next - 1
             })
-        };
-        self.ids(&wanted).into_iter().map(new).collect()
+        });
+        let [_, cls, sep] = [(); 3].map(|()| ids.next().unwrap_or_default());
+        let ids: Vec<u32> = ids.collect();
+        Ok(VocabTxt {
+            lowercase: settings.lowercase,
+            strip_accents: settings.strip_accents,
+            chinese_chars: settings.chinese_chars,
+            cls_token: (cls_token, cls),
+            sep_token: (sep_token, sep),
+            added_tokens: added_tokens.into_iter().zip(ids).collect(),
+            unk_token,
+            text,
+        })
+    }
+
+    /// All tokens and their ids. A token may be there twice: then the last counts.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = (&str, u32)> {
+        tokens(&self.text)
     }
 
     /// The `tokenizer.json` that says the same.
     pub(crate) fn to_tokenizer_json(&self) -> Value {
         let vocab: Map<String, Value> =
             self.tokens().map(|(token, id)| (token.to_owned(), id.into())).collect();
-        let added = |(token, id): (&AddedToken, u32)| {
+        let added = |(token, id): &(AddedToken, u32)| {
             json!({
                 "id": id, "content": token.content, "single_word": token.single_word, "lstrip": token.lstrip,
                 "rstrip": token.rstrip, "normalized": token.normalized, "special": true
@@ -117,14 +95,14 @@ impl VocabTxt {
         let (cls, sep) = (&self.cls_token, &self.sep_token);
         json!({
             "version": "1.0",
-            "added_tokens": self.added_tokens.iter().zip(self.added_ids()).map(added).collect::<Vec<_>>(),
+            "added_tokens": self.added_tokens.iter().map(added).collect::<Vec<_>>(),
             "normalizer": {
                 "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": self.chinese_chars,
                 "strip_accents": self.strip_accents, "lowercase": self.lowercase
             },
             "pre_tokenizer": {"type": "BertPreTokenizer"},
             "post_processor": {
-                "type": "BertProcessing", "sep": [sep.content, sep.id], "cls": [cls.content, cls.id]
+                "type": "BertProcessing", "sep": sep, "cls": cls
             },
             "model": {
                 "type": "WordPiece", "unk_token": self.unk_token, "continuing_subword_prefix": "##",
@@ -132,6 +110,22 @@ impl VocabTxt {
             }
         })
     }
+}
+
+fn tokens(text: &str) -> impl Iterator<Item = (&str, u32)> {
+    text.split_terminator('\n').zip(0..)
+}
+
+/// The ids of some tokens, `None` for those that are not there, and the first id behind all tokens.
+fn find(text: &str, wanted: &[&str]) -> (Vec<Option<u32>>, u32) {
+    let (mut ids, mut next) = (vec![None; wanted.len()], 0);
+    for (token, id) in tokens(text) {
+        for (found, _) in ids.iter_mut().zip(wanted).filter(|(_, wanted)| **wanted == token) {
+            *found = Some(id);
+        }
+        next = id + 1;
+    }
+    (ids, next)
 }
 
 /// A file that is read as text has `\n` for `\r\n` and `\r`.
@@ -154,7 +148,8 @@ mod tests {
             ("a \n\n\tb\u{2028}c\u{85}\u{b}d\n", &["a ", "", "\tb\u{2028}c\u{85}\u{b}d"]),
         ] {
             let text = with_python_s_line_ends(text.to_owned());
-            assert_eq!(text.split_terminator('\n').collect::<Vec<_>>(), tokens, "{text:?}");
+            let found: Vec<_> = super::tokens(&text).map(|(token, _)| token).collect();
+            assert_eq!(found, tokens, "{text:?}");
         }
     }
 }

@@ -93,13 +93,13 @@ impl WordPiece {
             tokens.push(token)?;
             tokens.set_last_id(id);
         }
-        let added = vocabulary.added_tokens.iter().zip(vocabulary.added_ids());
+        let added = vocabulary.added_tokens.iter().map(|(token, id)| file::AddedToken::of(token, *id));
         WordPiece::new(Parts {
-            added_tokens: added.map(|(token, id)| file::AddedToken::of(token, id)).collect(),
+            added_tokens: added.collect(),
             rules: Rules::new(&file::Normalizer::of(vocabulary)),
             around: Around {
-                before: vec![vocabulary.cls_token.id],
-                after: vec![vocabulary.sep_token.id],
+                before: vec![vocabulary.cls_token.1],
+                after: vec![vocabulary.sep_token.1],
                 trim: None,
             },
             tokens,

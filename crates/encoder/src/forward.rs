@@ -341,10 +341,11 @@ impl<P: Probe> Pieces<'_, P> {
     fn attention_of(&self, layer: &Layer, heads: Range<usize>) -> AttentionParameters<'_> {
         let encoder = self.encoder;
         let max_tokens = encoder.config.max_positions();
-        let position_bias = encoder.position_bias.as_deref().map(|biases| {
-            let of_heads = scaled(heads.clone(), biases.len() / encoder.config.num_attention_heads);
-            PositionBias::new(&biases[of_heads], heads.len(), max_tokens)
-        });
+        let all_heads = encoder.config.num_attention_heads;
+        let position_bias = encoder
+            .position_bias
+            .as_deref()
+            .map(|biases| PositionBias::new(biases, all_heads, max_tokens).of_heads(heads.clone()));
         AttentionParameters {
             heads: heads.len(),
             head_size: encoder.config.head_size(),

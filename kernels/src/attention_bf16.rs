@@ -11,7 +11,8 @@
 //!         out [·][head_size]  = weights · value panels / sum
 //! ```
 //!
-//! Scores are scaled by log₂ e/√head_size, and a bias of positions by log₂ e, once for all queries of a head. Dividing at the end takes a pass over head_size numbers a query, and not over s.
+//! Scores are scaled by log₂ e/√head_size, and a bias of positions by log₂ e, once for all queries of a head. Dividing
+//! at the end takes a pass over head_size numbers a query, and not over s.
 
 use crate::aligned_buffer::AlignedBuffer;
 use crate::attention::{FAR_TOKENS, Heads, LEAST_QUERIES, SCORES, grow, prefetch_head};

@@ -57,9 +57,9 @@ impl Split {
 
 /// How many lines of weights are fetched ahead of their use, for each panel of a tile, of k lines of so many inputs.
 ///
-/// The first rows read all panels of a tile at once, so not fewer than these have. And each product fetches the first weights of
-/// the next, so they should agree: not fewer than the longest panels of all-MiniLM-L6-v2 have, of 1536 inputs. More
-/// would not all stay in L2.
+/// The first rows read all panels of a tile at once, so not fewer than these have. And each product fetches the first
+/// weights of the next, so they should agree: not fewer than the longest panels of all-MiniLM-L6-v2 have, of 1536
+/// inputs. More would not all stay in L2.
 const fn lines_ahead(k: usize, inputs: usize) -> usize {
     let least = 1536 / inputs;
     if k > least { k } else { least }
@@ -221,8 +221,9 @@ mod tests {
         times
     }
 
-    /// The products of the network and of BERT-base, whole and by columns on two threads: each line once, but for those that the product
-    /// before has fetched, and for a few at the end, because the pace is kept by blocks. `steps` are those of k a line has.
+    /// The products of the network and of BERT-base, whole and by columns on two threads: each line once, but for those
+    /// that the product before has fetched, and for a few at the end, because the pace is kept by blocks. `steps` are
+    /// those of k a line has.
     #[test]
     fn weights_are_fetched_once_and_before_they_are_used() {
         fn check<D: Dot>(steps: usize) {

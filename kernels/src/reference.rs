@@ -256,8 +256,8 @@ pub const RELATIVE_POSITION_BUCKETS: usize = 32;
 /// transformers, T5's buckets (Raffel et al., <https://arxiv.org/abs/1910.10683>) for both directions.
 ///
 /// Half of the buckets are for keys behind the query. Of each half, the first half is for one distance each, 0 … 7; the
-/// others for ranges that grow by √2 up to 128, and the last also for all beyond. transformers computes these in floating point,
-/// ⌊8 log(n / 8) / log(128 / 8)⌋, which is ⌊log₂(n² / 64)⌋; here in integers, with the same results.
+/// others for ranges that grow by √2 up to 128, and the last also for all beyond. transformers computes these in
+/// floating point, ⌊8 log(n / 8) / log(128 / 8)⌋, which is ⌊log₂(n² / 64)⌋; here in integers, with the same results.
 pub fn relative_position_bucket(distance: isize) -> usize {
     let side = RELATIVE_POSITION_BUCKETS / 2;
     let exact = side / 2;

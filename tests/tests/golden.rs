@@ -8,8 +8,8 @@ use minilm_tests::golden::{self, GoldenTensors, GoldenText, TINY_MODELS};
 /// component.
 const VECTOR_TOLERANCE: f32 = 1e-6;
 
-/// Components of hidden states, from PyTorch's in f32 and from float64, as a part of the largest in that tensor, but at least 1.
-/// Measured: at most 6.6e-7 and 3.9e-7.
+/// Components of hidden states, from PyTorch's in f32 and from float64, as a part of the largest in that tensor, but at
+/// least 1. Measured: at most 6.6e-7 and 3.9e-7.
 const TAP_TOLERANCE: f64 = 1e-6;
 const FLOAT64_TAP_TOLERANCE: f64 = 5e-7;
 
@@ -272,8 +272,8 @@ fn the_error_against_float64_is_no_larger_than_pytorchs() {
     assert!(ours.max <= torch.max, "maximum: ours {:e}, PyTorch {:e}", ours.max, torch.max);
 }
 
-/// The networks of the tiny models are too small for blocks of sums to matter: there ours are about as exact as PyTorch's, and no
-/// more. Measured: a root mean square of 0.98 to 1.22 times PyTorch's.
+/// The networks of the tiny models are too small for blocks of sums to matter: there ours are about as exact as
+/// PyTorch's, and no more. Measured: a root mean square of 0.98 to 1.22 times PyTorch's.
 #[test]
 fn the_family_is_as_near_to_float64_as_pytorch() {
     for case in TINY_MODELS.into_iter().map(Case::tiny) {

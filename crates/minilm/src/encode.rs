@@ -361,7 +361,8 @@ impl SentenceTransformer {
         vectors
     }
 
-    /// Cuts vectors `[n][all components]` to `dimension`, and scales them to unit length if that is asked for and not so already.
+    /// Cuts vectors `[n][all components]` to `dimension`, and scales them to unit length if that is asked for and not
+    /// so already.
     pub(crate) fn finish(&self, vectors: &mut Vec<f32>, dimension: usize, normalize: bool) {
         let h = self.modules.dimension();
         if dimension < h {

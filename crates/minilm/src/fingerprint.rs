@@ -9,12 +9,13 @@ use crate::resolve::{file_sha256, hex};
 use crate::{Error, SentenceTransformer};
 
 impl SentenceTransformer {
-    /// The SHA-256, in hexadecimal, of what decides the model's vectors in f32: the contents of its weights (of shards: the index, and all in
-    /// the order of their names), `config.json` and `tokenizer.json` (or what is there in its place: `vocab.txt` and the settings
-    /// that go with it), whether texts are lower-cased first, how tokens are pooled, the modules behind that
-    /// with their weights, whether vectors are scaled, and the limit of tokens. Two models with the same one
-    /// give a text the same vector, wherever their files lie and whatever they are called. Prompts, and the precision, are a
-    /// matter of the call and of [`LoadOptions`](crate::LoadOptions), and no part of it.
+    /// The SHA-256, in hexadecimal, of what decides the model's vectors in f32: the contents of its weights (of shards:
+    /// the index, and all in the order of their names), `config.json` and `tokenizer.json` (or what is there in its
+    /// place: `vocab.txt` and the settings that go with it), whether texts are lower-cased first, how tokens are
+    /// pooled, the modules behind that with their weights, whether vectors are scaled, and the limit of tokens. Two
+    /// models with the same one give a text the same vector, wherever their files lie and whatever they are called.
+    /// Prompts, and the precision, are a matter of the call and of [`LoadOptions`](crate::LoadOptions), and no part of
+    /// it.
     ///
     /// Where the weights lie in a Hugging Face cache, which names them by their hash, that is taken; elsewhere they are read to
     /// the end, once, which takes some tens of milliseconds. Files count as they are then.

@@ -1,5 +1,5 @@
-//! Whether a model is one that this engine computes, as far as its settings say: asked when it is downloaded, before its weights
-//! are fetched.
+//! Whether a model is one that this engine computes, as far as its settings say: asked when it is downloaded, before
+//! its weights are fetched.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! Model weights: safetensors files, memory-mapped, every tensor checked before it is used.
 //!
-//! [`Weights`] are those of a model, in one file or in shards that a [`ShardIndex`] names; each is a [`WeightsFile`], whose whole
-//! header is checked when it is opened. [`Weights::tensor`] gives a view of one tensor if its type is a float type and its
-//! shape is the expected one. Views borrow from the weights, so they cannot outlive the mapping.
+//! [`Weights`] are those of a model, in one file or in shards that a [`ShardIndex`] names; each is a [`WeightsFile`],
+//! whose whole header is checked when it is opened. [`Weights::tensor`] gives a view of one tensor if its type is a
+//! float type and its shape is the expected one. Views borrow from the weights, so they cannot outlive the mapping.
 //!
 //! [`RegionMut`] is where weights are packed to, in huge pages where the system has them; frozen, it is a [`Region`] that
 //! everything loaded from it shares. [`PackedFile`] keeps a region as a file, which is checked, mapped and used without

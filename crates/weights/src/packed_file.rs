@@ -28,14 +28,14 @@
 //! # Why a source's identity is enough
 //!
 //! To hash the 91 MB of all-MiniLM-L6-v2 at every start would cost as much as packing them. Instead the source is the
-//! same if its name, size, modification time, header and a sample of every packed tensor are; of shards, if all of this is of each.
-//! The name, with links
-//! resolved, is the SHA-256 of the content in a Hugging Face cache, which settles it there. Elsewhere a file
-//! that is written anew gets another time; one that is put in place with the time of the old (`cp -p`, `rsync -t`, an
-//! unpacked archive) has, if it is another model of the same shapes, other numbers at the beginning of at least one
-//! tensor. What is missed is a file of the same size and time that differs only behind the first [`SAMPLE`](crate::SAMPLE) bytes
-//! of tensors: no tool that trains, converts or merges weights makes one. Times are compared by the second, because
-//! archives and container images keep no more: a file that is packed into an image stays valid in it.
+//! same if its name, size, modification time, header and a sample of every packed tensor are; of shards, if all of this
+//! is of each. The name, with links resolved, is the SHA-256 of the content in a Hugging Face cache, which settles it
+//! there. Elsewhere a file that is written anew gets another time; one that is put in place with the time of the old
+//! (`cp -p`, `rsync -t`, an unpacked archive) has, if it is another model of the same shapes, other numbers at the
+//! beginning of at least one tensor. What is missed is a file of the same size and time that differs only behind the
+//! first [`SAMPLE`](crate::SAMPLE) bytes of tensors: no tool that trains, converts or merges weights makes one. Times
+//! are compared by the second, because archives and container images keep no more: a file that is packed into an image
+//! stays valid in it.
 //!
 //! # Writing
 //!

@@ -17,9 +17,10 @@ const MAX_SHARDS: usize = 1000;
 
 /// What a `model.safetensors.index.json` says: the shards that weights are split into, and which of them has which tensor.
 ///
-/// Format: a JSON object with `weight_map`, an object of tensors' names and the names of files beside the index, as transformers'
-/// `save_pretrained` writes it (<https://huggingface.co/docs/transformers/big_models>). It may come from the network and is not
-/// trusted: a name that could lead out of the folder is refused, and so is a tensor that is named twice.
+/// Format: a JSON object with `weight_map`, an object of tensors' names and the names of files beside the index, as
+/// transformers' `save_pretrained` writes it (<https://huggingface.co/docs/transformers/big_models>). It may come from
+/// the network and is not trusted: a name that could lead out of the folder is refused, and so is a tensor that is
+/// named twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardIndex {
     /// In the order of their names.

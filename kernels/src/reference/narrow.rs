@@ -77,10 +77,10 @@ pub fn gelu_polynomial(x: f32) -> f32 {
 /// One sequence: qkv \[s\]\[3 · heads · head_size\] → \[s\]\[heads · head_size\], in bf16.
 ///
 /// Queries, keys and values are rounded by [`bf16`]. A score is a [`sum_of_products_bf16`] over the head's components.
-/// With the scale log₂ e/√head_size, a key's weight is [`exp2_of_weight`] of score · scale − maximum · scale in one fused step,
-/// the latter rounded before: to the nearest, but from 2²³ on not below the exact product. An element of the result is
-/// a [`sum_of_products_bf16`] of the weights, rounded, and the values, over the keys; then it is multiplied by 1 / [`sum`](fn@sum)
-/// of the weights, which are not rounded for that.
+/// With the scale log₂ e/√head_size, a key's weight is [`exp2_of_weight`] of score · scale − maximum · scale in one
+/// fused step, the latter rounded before: to the nearest, but from 2²³ on not below the exact product. An element of
+/// the result is a [`sum_of_products_bf16`] of the weights, rounded, and the values, over the keys; then it is
+/// multiplied by 1 / [`sum`](fn@sum) of the weights, which are not rounded for that.
 ///
 /// With a bias of the positions, a score is first scaled and biased: score · scale + bias · log₂ e in one fused step, the
 /// latter rounded before. A weight is [`exp2_of_weight`] of what the maximum, subtracted, leaves of that. So a bias of −∞ is a

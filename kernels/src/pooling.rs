@@ -41,10 +41,12 @@ pub fn mean_sqrt_len_pool(isa: Isa, x: &[f32], out: &mut [f32]) {
 ///
 /// # Panics
 ///
-/// If `first_weight` is 0, out is empty, or x is not one or more rows of its length.
+/// If `first_weight` is 0, a weight would be larger than a `usize`, out is empty, or x is not one or more rows of its length.
 pub fn weighted_mean_pool(isa: Isa, x: &[f32], first_weight: usize, out: &mut [f32]) {
     check("weighted_mean_pool", x, out);
     assert!(first_weight > 0, "weighted_mean_pool: the first weight is 0");
+    let last = first_weight.checked_add(x.len() / out.len());
+    assert!(last.is_some(), "weighted_mean_pool: weights from {first_weight} on overflow");
     isa.run(Pool { x, out, mode: Mode::WeightedMean { first_weight } });
 }
 

@@ -35,7 +35,9 @@
 //! 12 µs, one of 128 tokens 0.15 ms.
 
 mod error;
+mod files;
 mod template;
+mod tokenizer_class;
 mod tokenizers_crate;
 mod vocab_txt;
 mod wordpiece;
@@ -43,6 +45,7 @@ mod wordpiece;
 use std::path::{Path, PathBuf};
 
 pub use error::TokenizerError;
+use files::read;
 use tokenizers_crate::CrateTokenizer;
 use vocab_txt::VocabTxt;
 use wordpiece::WordPiece;
@@ -163,8 +166,8 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// [`TokenizerError::Open`], [`TokenizerError::Invalid`], or [`TokenizerError::MaxSeqLength`] if the
-    /// limit leaves no room for a token beside the special ones.
+    /// [`TokenizerError::Open`], also if it is not a regular file or has more than 64 MiB, [`TokenizerError::Invalid`], or
+    /// [`TokenizerError::MaxSeqLength`] if the limit leaves no room for a token beside the special ones.
     pub fn from_file(path: impl AsRef<Path>, max_seq_length: usize) -> Result<Tokenizer, TokenizerError> {
         let path = path.as_ref();
         let json = read(path)?;
@@ -355,10 +358,6 @@ impl Tokenizer {
             Implementation::TokenizersCrate(tokenizer) => tokenizer.vocab_size(),
         }
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
-    std::fs::read(path).map_err(|source| TokenizerError::Open { path: path.to_owned(), source })
 }
 
 impl std::fmt::Debug for Tokenizer {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
-    /// The file cannot be read.
+    /// The file cannot be read, is not a regular one, or has more than 64 MiB.
     #[error("cannot read tokenizer {path}: {source}", path = path.display())]
     Open {
         /// The file.
@@ -38,7 +38,7 @@ pub enum TokenizerError {
         reason: String,
     },
 
-    /// A file beside `vocab.txt` is invalid, or asks for a tokenizer that is not made of `vocab.txt` alone.
+    /// A file beside `tokenizer.json` or `vocab.txt` is invalid, or asks for a tokenizer that is not made of `vocab.txt` alone.
     #[error("{path}: {reason}", path = path.display())]
     Settings {
         /// The file.

@@ -35,7 +35,10 @@
 //! 12 µs, one of 128 tokens 0.15 ms.
 
 mod error;
+mod files;
+mod overrides;
 mod template;
+mod tokenizer_class;
 mod tokenizers_crate;
 mod vocab_txt;
 mod wordpiece;
@@ -43,6 +46,8 @@ mod wordpiece;
 use std::path::{Path, PathBuf};
 
 pub use error::TokenizerError;
+use files::read;
+use overrides::Overrides;
 use tokenizers_crate::CrateTokenizer;
 use vocab_txt::VocabTxt;
 use wordpiece::WordPiece;
@@ -112,6 +117,12 @@ impl Tokens {
 impl Tokenizer {
     /// Loads the tokenizer of a model's folder: its `tokenizer.json`, or, if there is none, its `vocab.txt`.
     ///
+    /// Of a `tokenizer.json`, settings are replaced by those in `tokenizer_config.json` as `transformers` 4.57 does it for the
+    /// kind of tokenizer, which is named there or, like the model's type, in `config.json`. For `BertTokenizerFast` and those like it
+    /// these are `do_lower_case`, `strip_accents` and `tokenize_chinese_chars`, for `MPNetTokenizerFast` the first two, for all
+    /// `add_prefix_space` of a `ByteLevel` pre-tokenizer. What is not there counts as true, null, true and false, whatever
+    /// `tokenizer.json` says, unless neither file names a tokenizer or a model.
+    ///
     /// A `vocab.txt` alone is what BERT models of before 2020 have. It becomes the tokenizer that `transformers` 4.57
     /// makes of it (`BertTokenizerFast`, `DistilBertTokenizerFast` or `MPNetTokenizerFast`), by the settings in
     /// `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and, for the kind of tokenizer, `config.json`,
@@ -131,9 +142,9 @@ impl Tokenizer {
     /// # Errors
     ///
     /// Those of [`from_file`](Tokenizer::from_file), [`TokenizerError::NotFound`] if neither file is there, and, for a
-    /// `vocab.txt`, [`TokenizerError::Vocabulary`] if it has no token for unknown words or none of those around a text, and
-    /// [`TokenizerError::Settings`] if another file is invalid, asks for a tokenizer of another kind, or has
-    /// `do_basic_tokenize: false`.
+    /// `vocab.txt`, [`TokenizerError::Vocabulary`] if it has no token for unknown words or none of those around a text.
+    /// [`TokenizerError::Settings`] if another file is invalid and, for a `vocab.txt`, if one asks for a tokenizer of another
+    /// kind, has `do_basic_tokenize: false`, or more than 65,536 added tokens.
     pub fn from_folder(
         directory: impl AsRef<Path>,
         max_seq_length: usize,
@@ -142,7 +153,7 @@ impl Tokenizer {
         let json = directory.join("tokenizer.json");
         let path = directory.join(vocab_txt::FILE_NAME);
         if json.exists() {
-            return Tokenizer::from_file(json, max_seq_length);
+            return Tokenizer::from_json(&json, &Overrides::read(directory)?, max_seq_length);
         }
         if !path.exists() {
             return Err(TokenizerError::NotFound { directory: directory.to_owned() });
@@ -154,25 +165,32 @@ impl Tokenizer {
             }
             None => {
                 let json = vocabulary.to_tokenizer_json().to_string();
-                Tokenizer::by_the_crate(&path, json.as_bytes(), max_seq_length)
+                Tokenizer::by_the_crate(&path, json.as_bytes(), &Overrides::default(), max_seq_length)
             }
         }
     }
 
-    /// Loads a `tokenizer.json`.
+    /// Loads a `tokenizer.json` as it is, whatever is beside it.
     ///
     /// # Errors
     ///
-    /// [`TokenizerError::Open`], [`TokenizerError::Invalid`], or [`TokenizerError::MaxSeqLength`] if the
-    /// limit leaves no room for a token beside the special ones.
+    /// [`TokenizerError::Open`], also if it is not a regular file or has more than 64 MiB, [`TokenizerError::Invalid`], or
+    /// [`TokenizerError::MaxSeqLength`] if the limit leaves no room for a token beside the special ones.
     pub fn from_file(path: impl AsRef<Path>, max_seq_length: usize) -> Result<Tokenizer, TokenizerError> {
-        let path = path.as_ref();
+        Tokenizer::from_json(path.as_ref(), &Overrides::default(), max_seq_length)
+    }
+
+    fn from_json(
+        path: &Path,
+        overrides: &Overrides,
+        max_seq_length: usize,
+    ) -> Result<Tokenizer, TokenizerError> {
         let json = read(path)?;
-        match WordPiece::from_json(&json) {
+        match WordPiece::from_json(&json, overrides) {
             Some(wordpiece) => {
                 Tokenizer::new(Implementation::WordPiece(wordpiece.into()), path, max_seq_length)
             }
-            None => Tokenizer::by_the_crate(path, &json, max_seq_length),
+            None => Tokenizer::by_the_crate(path, &json, overrides, max_seq_length),
         }
     }
 
@@ -187,11 +205,16 @@ impl Tokenizer {
         max_seq_length: usize,
     ) -> Result<Tokenizer, TokenizerError> {
         let path = path.as_ref();
-        Tokenizer::by_the_crate(path, &read(path)?, max_seq_length)
+        Tokenizer::by_the_crate(path, &read(path)?, &Overrides::default(), max_seq_length)
     }
 
-    fn by_the_crate(path: &Path, json: &[u8], max_seq_length: usize) -> Result<Tokenizer, TokenizerError> {
-        let tokenizer = CrateTokenizer::from_json(json)
+    fn by_the_crate(
+        path: &Path,
+        json: &[u8],
+        overrides: &Overrides,
+        max_seq_length: usize,
+    ) -> Result<Tokenizer, TokenizerError> {
+        let tokenizer = CrateTokenizer::from_json(json, overrides)
             .map_err(|reason| TokenizerError::Invalid { path: path.to_owned(), reason })?;
         Tokenizer::new(Implementation::TokenizersCrate(tokenizer.into()), path, max_seq_length)
     }
@@ -207,11 +230,12 @@ impl Tokenizer {
     }
 
     /// Lower-cases every text first, unless the tokenizer does so already: `do_lower_case` in
-    /// `sentence_bert_config.json`.
+    /// `sentence_bert_config.json`. Added tokens that are found in normalized texts are not lower-cased: one with a capital letter
+    /// is no longer found, as with `transformers` 4.57.
     ///
     /// # Errors
     ///
-    /// [`TokenizerError::Encode`] if the added tokens cannot be lower-cased.
+    /// [`TokenizerError::Encode`] if the `tokenizers` crate does not take the normalizer.
     pub fn lowercased(self) -> Result<Tokenizer, TokenizerError> {
         let implementation = match self.implementation {
             Implementation::WordPiece(wordpiece) => Implementation::WordPiece(wordpiece.lowercased().into()),
@@ -355,10 +379,6 @@ impl Tokenizer {
             Implementation::TokenizersCrate(tokenizer) => tokenizer.vocab_size(),
         }
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
-    std::fs::read(path).map_err(|source| TokenizerError::Open { path: path.to_owned(), source })
 }
 
 impl std::fmt::Debug for Tokenizer {

@@ -3,8 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokenizers::normalizers::{Lowercase, Sequence};
-use tokenizers::{NormalizerWrapper, PostProcessor, TruncationDirection};
+use tokenizers::{
+    NormalizerWrapper, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper, TokenizerBuilder,
+    TruncationDirection,
+};
 
+use crate::overrides::{NormalizerOverride, Overrides, PostProcessorOverride};
 use crate::wordpiece::piece_length;
 use crate::{TokenOffsets, TokenizerError, template};
 
@@ -17,26 +21,31 @@ pub(crate) struct CrateTokenizer {
 
 impl CrateTokenizer {
     /// Or why the file (`tokenizer.json`) is invalid.
-    pub(crate) fn from_json(json: &[u8]) -> Result<CrateTokenizer, String> {
+    pub(crate) fn from_json(json: &[u8], overrides: &Overrides) -> Result<CrateTokenizer, String> {
         // First, as it also finds broken JSON, at which the crate panics where the decoder is.
         template::check(json)?;
         // The crate also panics at a normalizer of type Precompiled with a broken map.
-        let mut inner = catch_unwind(AssertUnwindSafe(|| tokenizers::Tokenizer::from_bytes(json)))
+        let inner = catch_unwind(AssertUnwindSafe(|| tokenizers::Tokenizer::from_bytes(json)))
             .map_err(|_| "the tokenizers crate panics while it reads it".to_owned())?
             .map_err(|e| e.to_string())?;
+        let mut inner = overridden(inner, overrides).map_err(|e| e.to_string())?;
         inner.with_padding(None).with_truncation(None).map_err(|e| e.to_string())?;
         let special_tokens = inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
         Ok(CrateTokenizer { inner, special_tokens })
     }
 
-    /// Lower-cases every text first, unless the tokenizer does so already.
-    pub(crate) fn lowercased(mut self) -> Result<CrateTokenizer, TokenizerError> {
-        let normalizer = self.inner.get_normalizer().cloned();
-        if !normalizer.as_ref().is_some_and(lowercases) {
-            let chain = std::iter::once(NormalizerWrapper::from(Lowercase)).chain(normalizer).collect();
-            self.inner.with_normalizer(Some(Sequence::new(chain))).map_err(TokenizerError::encode)?;
-        }
-        Ok(self)
+    /// Lower-cases every text first, unless the tokenizer does so already, as sentence-transformers' `Transformer` module does it.
+    pub(crate) fn lowercased(self) -> Result<CrateTokenizer, TokenizerError> {
+        let chain = match self.inner.get_normalizer() {
+            Some(normalizer) if has_lowercase(normalizer) => return Ok(self),
+            Some(NormalizerWrapper::Sequence(sequence)) => sequence.as_ref().to_vec(),
+            Some(normalizer) => vec![normalizer.clone()],
+            None => Vec::new(),
+        };
+        let chain = std::iter::once(NormalizerWrapper::from(Lowercase)).chain(chain).collect();
+        let inner =
+            with_normalizer(self.inner, Sequence::new(chain).into()).map_err(TokenizerError::encode)?;
+        Ok(CrateTokenizer { inner, ..self })
     }
 
     /// How many special tokens are put around every text.
@@ -115,12 +124,97 @@ impl CrateTokenizer {
     }
 }
 
-/// As `_has_lowercase` of sentence-transformers' `Transformer` module.
-fn lowercases(normalizer: &NormalizerWrapper) -> bool {
+/// `_has_lowercase` there. It does not look into a `BertNormalizer`: one that lower-cases gets a `Lowercase` before it, which
+/// makes no difference to it (a test below asks for all characters).
+fn has_lowercase(normalizer: &NormalizerWrapper) -> bool {
+    let lowercases = |normalizer: &NormalizerWrapper| matches!(normalizer, NormalizerWrapper::Lowercase(_));
     match normalizer {
-        NormalizerWrapper::BertNormalizer(bert) => bert.lowercase,
-        NormalizerWrapper::Lowercase(_) => true,
         NormalizerWrapper::Sequence(sequence) => sequence.as_ref().iter().any(lowercases),
-        _ => false,
+        normalizer => lowercases(normalizer),
+    }
+}
+
+fn overridden(
+    mut inner: tokenizers::Tokenizer,
+    overrides: &Overrides,
+) -> tokenizers::Result<tokenizers::Tokenizer> {
+    if let (Some(PreTokenizerWrapper::ByteLevel(byte_level)), Some(add_prefix_space)) =
+        (inner.get_pre_tokenizer(), overrides.add_prefix_space)
+    {
+        let mut byte_level = *byte_level;
+        byte_level.add_prefix_space = add_prefix_space;
+        inner.with_pre_tokenizer(Some(byte_level));
+    }
+    if let Some(PostProcessorOverride { add_prefix_space, trim_offsets }) = overrides.post_processor {
+        match inner.get_post_processor().cloned() {
+            Some(PostProcessorWrapper::Roberta(roberta)) => {
+                let processor = roberta.trim_offsets(trim_offsets).add_prefix_space(add_prefix_space);
+                inner.with_post_processor(Some(processor));
+            }
+            Some(PostProcessorWrapper::ByteLevel(byte_level)) => {
+                let processor = byte_level.trim_offsets(trim_offsets).add_prefix_space(add_prefix_space);
+                inner.with_post_processor(Some(processor));
+            }
+            _ => {}
+        }
+    }
+    match (inner.get_normalizer(), overrides.normalizer) {
+        (
+            Some(NormalizerWrapper::BertNormalizer(bert)),
+            Some(NormalizerOverride { lowercase, strip_accents, chinese_chars }),
+        ) => {
+            let mut bert = *bert;
+            (bert.lowercase, bert.strip_accents) = (lowercase, strip_accents);
+            bert.handle_chinese_chars = chinese_chars.unwrap_or(bert.handle_chinese_chars);
+            with_normalizer(inner, bert.into())
+        }
+        _ => Ok(inner),
+    }
+}
+
+/// The same tokenizer with another normalizer. Added tokens stay normalized by the old one, as in Python with `tokenizers` 0.22;
+/// 0.23 normalizes them again.
+fn with_normalizer(
+    mut inner: tokenizers::Tokenizer,
+    normalizer: NormalizerWrapper,
+) -> tokenizers::Result<tokenizers::Tokenizer> {
+    if !inner.get_added_vocabulary().get_added_tokens_decoder().values().any(|token| token.normalized) {
+        inner.with_normalizer(Some(normalizer))?;
+        return Ok(inner);
+    }
+    let tokenizer = TokenizerBuilder::new()
+        .with_model(inner.get_model().clone())
+        .with_normalizer(Some(normalizer))
+        .with_pre_tokenizer(inner.get_pre_tokenizer().cloned())
+        .with_post_processor(inner.get_post_processor().cloned())
+        .with_decoder(inner.get_decoder().cloned())
+        .with_added_vocabulary(inner.get_added_vocabulary().clone())
+        .build()?;
+    Ok(tokenizer.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokenizers::normalizers::BertNormalizer;
+    use tokenizers::{NormalizedString, Normalizer};
+
+    use super::*;
+
+    #[test]
+    fn lower_casing_twice_is_lower_casing_once() {
+        let all: Vec<char> = ('\0'..=char::MAX).collect();
+        for (clean, chinese, accents) in
+            [(true, true, None), (true, false, Some(false)), (false, true, Some(true))]
+        {
+            let once = NormalizerWrapper::from(BertNormalizer::new(clean, chinese, accents, true));
+            let twice = Sequence::new(vec![Lowercase.into(), once.clone()]);
+            for characters in all.chunks(4096) {
+                let text: String = characters.iter().flat_map(|&c| [c, 'x']).collect();
+                let [mut a, mut b] = [(); 2].map(|()| NormalizedString::from(&*text));
+                once.normalize(&mut a).unwrap();
+                twice.normalize(&mut b).unwrap();
+                assert_eq!(a.get(), b.get(), "from {:?} on", characters[0]);
+            }
+        }
     }
 }

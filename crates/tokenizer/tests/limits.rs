@@ -159,3 +159,41 @@ fn files_and_limits_that_cannot_be_used() {
         assert!(error.to_string().contains(&format!("max_seq_length is {limit}")), "{error}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = |name: &str| {
+        let path = directory.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    let says = |error: TokenizerError, path: &Path| {
+        assert!(matches!(error, TokenizerError::Open { .. }), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("not a regular file") && error.contains(path.to_str().unwrap()), "{error}");
+    };
+    let zero = Path::new("/dev/zero");
+    says(Tokenizer::from_file(zero, 32).unwrap_err(), zero);
+    for name in ["config.json", "tokenizer_config.json", "vocab.txt", "tokenizer.json"] {
+        std::fs::write(directory.path().join("vocab.txt"), "[UNK]\n[CLS]\n[SEP]\n").unwrap();
+        if name == "vocab.txt" {
+            std::fs::remove_file(directory.path().join(name)).unwrap();
+        }
+        let path = fifo(name);
+        says(Tokenizer::from_folder(directory.path(), 32).unwrap_err(), &path);
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn files_that_are_too_large() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokenizer.json");
+    // Takes no space where files may have holes.
+    std::fs::File::create(&path).unwrap().set_len((64 << 20) + 1).unwrap();
+    let error = Tokenizer::from_folder(directory.path(), 32).unwrap_err();
+    assert!(matches!(error, TokenizerError::Open { .. }), "{error}");
+    assert!(error.to_string().contains("tokenizer.json: it has more than 67108864 bytes"), "{error}");
+}

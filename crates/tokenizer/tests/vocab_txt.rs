@@ -72,6 +72,30 @@ fn refused(vocab_txt: &str, files: Value) -> TokenizerError {
     Tokenizer::from_folder(folder(vocab_txt, &files).path(), 32).unwrap_err()
 }
 
+/// One more than there may be.
+fn many(token: impl Fn(usize) -> (String, Value)) -> Value {
+    (0..65_537).map(token).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// Four billion comparisons, if every token were compared with every line.
+#[test]
+fn many_added_tokens() {
+    let vocab_txt: String = ["[UNK]\n[CLS]\n[SEP]\n".to_owned()]
+        .into_iter()
+        .chain((0..100_000).map(|i| format!("w{i}\n")))
+        .collect();
+    let added: serde_json::Map<_, _> = (0..20_000).map(|i| (format!("new{i}"), json!(i))).collect();
+    let special: Vec<String> = (0..20_000).map(|i| format!("special{i}")).collect();
+    let files = json!({
+        "added_tokens.json": added, "special_tokens_map.json": {"additional_special_tokens": special}
+    });
+    let directory = folder(&vocab_txt, &serde_json::from_value(files).unwrap());
+    let started = std::time::Instant::now();
+    let tokenizer = Tokenizer::from_folder(directory.path(), 32).unwrap();
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    assert_eq!(tokenizer.encode("w99999 new7 special19999").unwrap().ids.len(), 5);
+}
+
 #[test]
 fn other_tokenizers_are_refused_by_name() {
     let config = |settings: Value| json!({"tokenizer_config.json": settings});
@@ -102,6 +126,18 @@ fn other_tokenizers_are_refused_by_name() {
             "special_tokens_map.json: mask_token",
         ),
         (json!({"added_tokens.json": ["[NEW]"]}), "added_tokens.json: invalid"),
+        (
+            json!({"added_tokens.json": many(|i| (format!("[{i}]"), json!(i)))}),
+            "added_tokens.json: the file has 65537 tokens, expected at most 65536",
+        ),
+        (
+            config(json!({"added_tokens_decoder": many(|i| (i.to_string(), json!({"content": "[NEW]"})))})),
+            "added_tokens_decoder has 65537 tokens",
+        ),
+        (
+            config(json!({"additional_special_tokens": vec!["[NEW]"; 65_537]})),
+            "additional_special_tokens has 65537 tokens",
+        ),
     ] {
         let error = refused(&tiny_vocabulary(), files.clone());
         assert!(matches!(error, TokenizerError::Settings { .. }), "{error}");

@@ -6,6 +6,7 @@
 
 mod settings;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -46,7 +47,8 @@ impl VocabTxt {
     pub(crate) fn read(directory: &Path) -> Result<VocabTxt, TokenizerError> {
         let path = directory.join(FILE_NAME);
         let refused = |reason: String| TokenizerError::Vocabulary { path: path.clone(), reason };
-        let text = String::from_utf8(crate::read(&path)?).map_err(|e| refused(format!("not UTF-8: {e}")))?;
+        let text =
+            String::from_utf8(crate::files::read(&path)?).map_err(|e| refused(format!("not UTF-8: {e}")))?;
         let settings = Settings::read(directory)?;
         let text = with_python_s_line_ends(text);
         let Settings { unk_token, cls_token, sep_token, added_tokens, .. } = settings;
@@ -118,14 +120,16 @@ fn tokens(text: &str) -> impl Iterator<Item = (&str, u32)> {
 
 /// The ids of some tokens, `None` for those that are not there, and the first id behind all tokens.
 fn find(text: &str, wanted: &[&str]) -> (Vec<Option<u32>>, u32) {
-    let (mut ids, mut next) = (vec![None; wanted.len()], 0);
+    // Mostly about eight: a tree compares a few of them with each line, and hashes no line.
+    let mut ids: BTreeMap<&str, Option<u32>> = wanted.iter().map(|&token| (token, None)).collect();
+    let mut next = 0;
     for (token, id) in tokens(text) {
-        for (found, _) in ids.iter_mut().zip(wanted).filter(|(_, wanted)| **wanted == token) {
+        if let Some(found) = ids.get_mut(token) {
             *found = Some(id);
         }
         next = id + 1;
     }
-    (ids, next)
+    (wanted.iter().map(|token| ids[token]).collect(), next)
 }
 
 /// A file that is read as text has `\n` for `\r\n` and `\r`.

@@ -1,14 +1,18 @@
 //! What the files beside `vocab.txt` say of a tokenizer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::AddedToken;
 use crate::TokenizerError;
+use crate::files::{from_json, read_json};
+use crate::tokenizer_class::TokenizerClass;
+
+/// The most added tokens that a file may have. Tokenizers have a few, some a thousand.
+const MAX_ADDED_TOKENS: usize = 1 << 16;
 
 /// The tokenizers of `transformers` whose vocabulary is read here; others use files of this name in another way.
 #[derive(Clone, Copy)]
@@ -49,13 +53,6 @@ struct TokenizerConfig {
     added_tokens_decoder: Option<BTreeMap<String, Written>>,
     #[serde(flatten)]
     others: Map<String, Value>,
-}
-
-/// `config.json`, as far as it names the tokenizer.
-#[derive(Default, Deserialize)]
-struct ModelConfig {
-    tokenizer_class: Option<String>,
-    model_type: Option<String>,
 }
 
 fn yes() -> bool {
@@ -134,10 +131,10 @@ impl Settings {
             // What the list says of a special token counts.
             Some(list) => {
                 let mut added = by_id(list, &path)?;
-                let new =
-                    |token: &SpecialToken| added.iter().all(|other| other.content != token.added.content);
-                let new: Vec<_> = special_tokens.all().filter(|token| new(token)).collect();
-                added.extend(new.into_iter().map(|token| token.added.clone()));
+                let known: HashSet<&str> = added.iter().map(|token| &*token.content).collect();
+                let new = special_tokens.all().filter(|token| !known.contains(&*token.added.content));
+                let new: Vec<_> = new.map(|token| token.added.clone()).collect();
+                added.extend(new);
                 added
             }
             // As it was written before 2023.
@@ -163,24 +160,22 @@ impl Settings {
 }
 
 impl Class {
-    /// As `AutoTokenizer` finds it: `tokenizer_config.json`, `config.json`, the type of the model. BERT if nothing is said.
+    /// BERT if nothing is said.
     fn of(directory: &Path, class: Option<&str>, path: &Path) -> Result<Class, TokenizerError> {
-        if let Some(class) = class {
-            return Class::named(class, path);
-        }
-        let path = directory.join("config.json");
-        let config: ModelConfig = read_json(&path)?.unwrap_or_default();
-        match (config.tokenizer_class, config.model_type.as_deref()) {
-            (Some(class), _) => Class::named(&class, &path),
-            (None, Some("bert" | "distilbert") | None) => Ok(Class::Bert),
-            (None, Some("mpnet")) => Ok(Class::MPNet),
-            (None, Some(other)) => Err(TokenizerError::Settings {
-                path,
-                reason: format!(
-                    "model_type is {other:?}, whose tokenizer needs a tokenizer.json: from vocab.txt alone only those of \
-                     bert, distilbert and mpnet are known"
-                ),
-            }),
+        match TokenizerClass::find(directory, class, path)? {
+            TokenizerClass::Name(class, path) => Class::named(&class, &path),
+            TokenizerClass::OfModelType(model_type, path) => match &*model_type {
+                "bert" | "distilbert" => Ok(Class::Bert),
+                "mpnet" => Ok(Class::MPNet),
+                other => Err(TokenizerError::Settings {
+                    path,
+                    reason: format!(
+                        "model_type is {other:?}, whose tokenizer needs a tokenizer.json: from vocab.txt alone only those \
+                         of bert, distilbert and mpnet are known"
+                    ),
+                }),
+            },
+            TokenizerClass::Unknown => Ok(Class::Bert),
         }
     }
 
@@ -268,6 +263,7 @@ impl SpecialTokens {
                 return Err(TokenizerError::Settings { path: path.to_owned(), reason });
             }
         };
+        check_count(list.len(), ADDITIONAL, path)?;
         for value in list {
             if let Some(token) = written(ADDITIONAL, value)? {
                 self.additional.push(self.class.special(ADDITIONAL, token, map));
@@ -278,12 +274,12 @@ impl SpecialTokens {
 
     /// Each once, the first of its text.
     fn all(&self) -> impl Iterator<Item = &SpecialToken> {
-        let mut seen: Vec<&str> = Vec::new();
-        self.named.iter().flatten().chain(&self.additional).filter(move |token| {
-            let new = !seen.contains(&&*token.added.content);
-            seen.push(&token.added.content);
-            new
-        })
+        let mut seen: HashSet<&str> = HashSet::new();
+        self.named
+            .iter()
+            .flatten()
+            .chain(&self.additional)
+            .filter(move |token| seen.insert(&token.added.content))
     }
 
     fn content(&self, name: &str, path: &Path) -> Result<String, TokenizerError> {
@@ -296,10 +292,12 @@ impl SpecialTokens {
 
     /// These tokens and those that are not among them. Of what is in both, an object replaces what was said.
     fn added_to(&self, mut tokens: Vec<AddedToken>) -> Vec<AddedToken> {
+        let places: HashMap<String, usize> =
+            tokens.iter().enumerate().map(|(at, token)| (token.content.clone(), at)).collect();
         for token in self.all() {
-            match tokens.iter_mut().find(|other| other.content == token.added.content) {
+            match places.get(&token.added.content) {
                 None => tokens.push(token.added.clone()),
-                Some(other) if token.is_object => *other = token.added.clone(),
+                Some(&at) if token.is_object => tokens[at] = token.added.clone(),
                 Some(_) => {}
             }
         }
@@ -325,8 +323,17 @@ impl Class {
     }
 }
 
+fn check_count(tokens: usize, name: &str, path: &Path) -> Result<(), TokenizerError> {
+    if tokens <= MAX_ADDED_TOKENS {
+        return Ok(());
+    }
+    let reason = format!("{name} has {tokens} tokens, expected at most {MAX_ADDED_TOKENS}");
+    Err(TokenizerError::Settings { path: path.to_owned(), reason })
+}
+
 /// In the order of their ids.
 fn by_id(list: BTreeMap<String, Written>, path: &Path) -> Result<Vec<AddedToken>, TokenizerError> {
+    check_count(list.len(), "added_tokens_decoder", path)?;
     let mut tokens = Vec::with_capacity(list.len());
     for (id, token) in list {
         match (id.parse::<u32>(), token) {
@@ -344,28 +351,16 @@ fn by_id(list: BTreeMap<String, Written>, path: &Path) -> Result<Vec<AddedToken>
 
 /// Those of `added_tokens.json`, in the order of their ids: normalized, if no file has them as special ones.
 fn added_tokens_json(directory: &Path, special: &SpecialTokens) -> Result<Vec<AddedToken>, TokenizerError> {
-    let ids: BTreeMap<String, u32> = read_json(&directory.join("added_tokens.json"))?.unwrap_or_default();
+    let path = directory.join("added_tokens.json");
+    let ids: BTreeMap<String, u32> = read_json(&path)?.unwrap_or_default();
+    check_count(ids.len(), "the file", &path)?;
     let mut tokens: Vec<(u32, String)> = ids.into_iter().map(|(content, id)| (id, content)).collect();
     tokens.sort();
     // transformers does not ask here what a tokenizer has by default.
     let written = special.named.iter().flatten().chain(&special.additional).filter(|token| token.is_written);
-    let written: Vec<&str> = written.map(|token| &*token.added.content).collect();
+    let written: HashSet<&str> = written.map(|token| &*token.added.content).collect();
     Ok(tokens
         .into_iter()
-        .map(|(_, content)| AddedToken::plain(content.clone(), !written.contains(&&*content)))
+        .map(|(_, content)| AddedToken::plain(content.clone(), !written.contains(&*content)))
         .collect())
-}
-
-/// `None` if there is no such file.
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, TokenizerError> {
-    match std::fs::read(path) {
-        Ok(json) => from_json(path, &json).map(Some),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TokenizerError::Open { path: path.to_owned(), source }),
-    }
-}
-
-fn from_json<T: DeserializeOwned>(path: &Path, json: &[u8]) -> Result<T, TokenizerError> {
-    serde_json::from_slice(json)
-        .map_err(|e| TokenizerError::Settings { path: path.to_owned(), reason: e.to_string() })
 }

@@ -95,8 +95,10 @@ impl AddedTokens {
         if self.is_empty() {
             return false;
         }
-        let first =
-            |c: u8| self.first_bytes[usize::from(c)] || self.first_bytes[usize::from(c.to_ascii_lowercase())];
+        // Of the letters of a text, either case may be the one that it is normalized to.
+        let first = |c: u8| {
+            [c.to_ascii_lowercase(), c.to_ascii_uppercase()].iter().any(|&c| self.first_bytes[usize::from(c)])
+        };
         // Where a space or another character than an ASCII one comes from is not looked at.
         first(b' ')
             || self.first_bytes[128..].contains(&true)

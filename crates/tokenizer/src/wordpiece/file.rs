@@ -15,6 +15,7 @@ use tokenizers::{PaddingParams, TruncationParams};
 
 use super::trim::Trim;
 use super::vocabulary::TokenList;
+use crate::overrides::{NormalizerOverride, PostProcessorOverride};
 use crate::vocab_txt::{self, VocabTxt};
 
 #[derive(Deserialize)]
@@ -102,6 +103,16 @@ impl Normalizer<'_> {
             lowercase: vocabulary.lowercase,
         }
     }
+
+    pub(super) fn overridden(self, by: Option<NormalizerOverride>) -> Self {
+        let Some(by) = by else { return self };
+        Normalizer {
+            handle_chinese_chars: by.chinese_chars.unwrap_or(self.handle_chinese_chars),
+            strip_accents: by.strip_accents,
+            lowercase: by.lowercase,
+            ..self
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -173,7 +184,7 @@ struct SpecialToken {
 
 impl PostProcessor<'_> {
     /// `None` for what cannot be applied, about which `template` has its say.
-    pub(super) fn around_a_text(&self) -> Option<Around> {
+    pub(super) fn around_a_text(&self, overridden: Option<PostProcessorOverride>) -> Option<Around> {
         let template = (&self.single, &self.pair, &self.special_tokens);
         let ends = self.cls.as_ref().zip(self.sep.as_ref());
         let offsets = (self.trim_offsets, self.add_prefix_space);
@@ -186,7 +197,11 @@ impl PostProcessor<'_> {
                 (None, None, None),
                 Some(((_, cls), (_, sep))),
                 (Some(trim), Some(add_prefix_space)),
-            ) => (vec![*cls], vec![*sep], trim.then_some(Trim { add_prefix_space })),
+            ) => {
+                let (trim, add_prefix_space) =
+                    overridden.map_or((trim, add_prefix_space), |by| (by.trim_offsets, by.add_prefix_space));
+                (vec![*cls], vec![*sep], trim.then_some(Trim { add_prefix_space }))
+            }
             ("TemplateProcessing", (Some(single), Some(pair), Some(tokens)), None, (None, None)) => {
                 let valid = |piece: &Piece| match piece {
                     Piece::Sequence(Object(text)) => matches!(&*text.id, "A" | "B"),

@@ -32,6 +32,7 @@ use vocabulary::{Place, TokenList, Vocabulary};
 use words::{MAX_WORD_CHARS, Sink, Words};
 
 use crate::TokenOffsets;
+use crate::overrides::Overrides;
 use crate::vocab_txt::VocabTxt;
 
 /// More added tokens are left to `tokenizers`, which has an automaton for them.
@@ -44,8 +45,8 @@ pub(crate) struct WordPiece {
     added_tokens: AddedTokens,
     normalized_tokens: AddedTokens,
     rules: Rules,
-    /// What normalizes and is found if texts are lower-cased first; `None` if they need not be.
-    lowercased: Option<Box<(Rules, AddedTokens)>>,
+    /// What normalizes if texts are lower-cased first; `None` if they need not be.
+    lowercased: Option<Box<Rules>>,
     vocabulary: Vocabulary,
     vocab_size: usize,
     unknown: u32,
@@ -60,6 +61,8 @@ pub(crate) struct WordPiece {
 struct Parts {
     added_tokens: Vec<file::AddedToken>,
     rules: Rules,
+    /// What added tokens are normalized by: the rules of the file.
+    token_rules: Rules,
     around: Around,
     tokens: TokenList,
     unk_token: String,
@@ -69,15 +72,17 @@ struct Parts {
 
 impl WordPiece {
     /// `None` if the file (`tokenizer.json`) is invalid or anything else than what is computed here.
-    pub(crate) fn from_json(json: &[u8]) -> Option<WordPiece> {
+    pub(crate) fn from_json(json: &[u8], overrides: &Overrides) -> Option<WordPiece> {
         let File { added_tokens, normalizer, post_processor, model: Object(model), .. } = File::parse(json)?;
+        let token_rules = Rules::new(&normalizer.0);
         let around = match post_processor {
-            Some(Object(processor)) => processor.around_a_text()?,
+            Some(Object(processor)) => processor.around_a_text(overrides.post_processor)?,
             None => Around::default(),
         };
         WordPiece::new(Parts {
             added_tokens: added_tokens.into_iter().map(|Object(token)| token).collect(),
-            rules: Rules::new(&normalizer.0),
+            rules: Rules::new(&normalizer.0.overridden(overrides.normalizer)),
+            token_rules,
             around,
             tokens: model.vocab,
             unk_token: model.unk_token,
@@ -93,10 +98,12 @@ impl WordPiece {
             tokens.push(token)?;
             tokens.set_last_id(id);
         }
+        let rules = Rules::new(&file::Normalizer::of(vocabulary));
         let added = vocabulary.added_tokens.iter().map(|(token, id)| file::AddedToken::of(token, *id));
         WordPiece::new(Parts {
             added_tokens: added.collect(),
-            rules: Rules::new(&file::Normalizer::of(vocabulary)),
+            token_rules: rules.clone(),
+            rules,
             around: Around {
                 before: vec![vocabulary.cls_token.1],
                 after: vec![vocabulary.sep_token.1],
@@ -120,17 +127,10 @@ impl WordPiece {
         let vocabulary = Vocabulary::new(tokens, &parts.continuing_subword_prefix, MAX_WORD_CHARS * 4)?;
         let unknown = vocabulary.id(&parts.unk_token)?;
         let (added_tokens, to_normalize, new) = known_tokens(added_tokens, &vocabulary)?;
-        let normalized_tokens = to_normalize.normalized(&rules)?;
-        let lowercased = if rules.lowercase() {
-            None
-        } else {
-            let rules = rules.clone().lowercase_first();
-            let tokens = to_normalize.normalized(&rules)?;
-            Some(Box::new((rules, tokens)))
-        };
-        let lowercased_tokens = lowercased.as_ref().map(|lowercased| &lowercased.1);
+        let normalized_tokens = to_normalize.normalized(&parts.token_rules)?;
+        let lowercased = (!rules.lowercase()).then(|| rules.clone().lowercase_first().into());
         let trimmed = |tokens: &AddedTokens| trim.is_some() && tokens.texts().any(trim::may_be_trimmed);
-        if trimmed(&added_tokens) || trimmed(&normalized_tokens) || lowercased_tokens.is_some_and(trimmed) {
+        if trimmed(&added_tokens) || trimmed(&normalized_tokens) {
             return None;
         }
         Some(WordPiece {
@@ -148,10 +148,10 @@ impl WordPiece {
         })
     }
 
-    /// Lower-cases every text first, unless the tokenizer does so already.
+    /// Lower-cases every text first, which changes nothing if the tokenizer does so later. Added tokens stay as they are.
     pub(crate) fn lowercased(mut self) -> WordPiece {
         if let Some(lowercased) = self.lowercased.take() {
-            (self.rules, self.normalized_tokens) = *lowercased;
+            self.rules = *lowercased;
         }
         self
     }

@@ -1,0 +1,184 @@
+//! What settings beside a `tokenizer.json` change in it, against what sentence-transformers makes of the same folder
+//! (`fixtures/golden/tokenizer-overrides.json`), and what is refused.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use minilm_tokenizer::{Backend, Tokenizer, TokenizerError};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+#[derive(Deserialize)]
+struct Golden {
+    texts: Vec<String>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    model: String,
+    tokenizer: BTreeMap<String, Value>,
+    added: Vec<Value>,
+    files: BTreeMap<String, Option<Map<String, Value>>>,
+    do_lower_case: bool,
+    ids: Vec<Vec<u32>>,
+    offsets: Option<Vec<Vec<(usize, usize)>>>,
+}
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn write(directory: &TempDir, name: &str, content: &Value) {
+    std::fs::write(directory.path().join(name), content.to_string()).unwrap();
+}
+
+impl Case {
+    fn tokenizer_json(&self) -> Value {
+        let mut json = read_json(&fixtures().join(&self.model).join("tokenizer.json"));
+        for (member, value) in &self.tokenizer {
+            *json.pointer_mut(&format!("/{}", member.replace('.', "/"))).unwrap() = value.clone();
+        }
+        for token in &self.added {
+            add(&mut json, token.clone());
+        }
+        json
+    }
+
+    /// Of the folder's files, those that are about its tokenizer.
+    fn folder(&self) -> TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        write(&directory, "tokenizer.json", &self.tokenizer_json());
+        let mut config = read_json(&fixtures().join(&self.model).join("config.json"));
+        for (name, content) in &self.files {
+            match content {
+                Some(content) if name == "config.json" => {
+                    config.as_object_mut().unwrap().extend(content.clone());
+                }
+                Some(content) => write(&directory, name, &content.clone().into()),
+                None => {}
+            }
+        }
+        write(&directory, "config.json", &config);
+        directory
+    }
+
+    fn load(&self, directory: &TempDir) -> Tokenizer {
+        let tokenizer = Tokenizer::from_folder(directory.path(), 512).unwrap();
+        if self.do_lower_case { tokenizer.lowercased().unwrap() } else { tokenizer }
+    }
+}
+
+/// Adds a token to a `tokenizer.json`, with the next id.
+fn add(json: &mut Value, mut token: Value) {
+    let new = json["added_tokens"].as_array().unwrap().iter().filter(|token| {
+        let in_vocabulary = json["model"]["vocab"].get(token["content"].as_str().unwrap());
+        in_vocabulary.is_none()
+    });
+    let id = json["model"]["vocab"].as_object().unwrap().len() + new.count();
+    token["id"] = id.into();
+    json["added_tokens"].as_array_mut().unwrap().push(token);
+}
+
+fn golden() -> Golden {
+    serde_json::from_value(read_json(&fixtures().join("golden/tokenizer-overrides.json"))).unwrap()
+}
+
+#[test]
+fn ids_are_those_of_sentence_transformers() {
+    let golden = golden();
+    for case in &golden.cases {
+        let tokenizer = case.load(&case.folder());
+        let wordpiece = !case.model.contains("roberta");
+        assert_eq!(tokenizer.backend() == Backend::WordPiece, wordpiece, "{}", case.name);
+        for (text, ids) in golden.texts.iter().zip(&case.ids) {
+            assert_eq!(&tokenizer.encode(text).unwrap().ids, ids, "{}: {text:?}", case.name);
+        }
+        let mut tokens = Vec::new();
+        for (text, offsets) in golden.texts.iter().zip(case.offsets.iter().flatten()) {
+            tokenizer.offsets_into(text, &mut tokens).unwrap();
+            let characters = |at: usize| text[..at].chars().count();
+            let found: Vec<_> =
+                tokens.iter().map(|token| (characters(token.start), characters(token.end))).collect();
+            assert_eq!(&found, offsets, "{}: {text:?}", case.name);
+        }
+    }
+    assert_eq!((golden.cases.len(), golden.texts.len()), (40, 11));
+}
+
+/// A token that is one word, which no text has, makes the `tokenizers` crate do the same.
+#[test]
+fn both_backends_do_the_same() {
+    let golden = golden();
+    for case in golden.cases.iter().filter(|case| !case.model.contains("roberta")) {
+        let directory = case.folder();
+        let mut json = case.tokenizer_json();
+        let flags = json!({"single_word": true, "lstrip": false, "rstrip": false, "special": false});
+        let mut token = flags;
+        token["content"] = "zzzz".into();
+        token["normalized"] = false.into();
+        add(&mut json, token);
+        write(&directory, "tokenizer.json", &json);
+        let tokenizer = case.load(&directory);
+        assert_eq!(tokenizer.backend(), Backend::TokenizersCrate, "{}", case.name);
+        for (text, ids) in golden.texts.iter().zip(&case.ids) {
+            assert_eq!(&tokenizer.encode(text).unwrap().ids, ids, "{}: {text:?}", case.name);
+        }
+    }
+}
+
+/// `transformers` would not load such a folder, and nothing says what it is for.
+#[test]
+fn a_tokenizer_alone_is_taken_as_it_is() {
+    let mut json = read_json(&fixtures().join("tiny-bert/tokenizer.json"));
+    json["normalizer"]["lowercase"] = false.into();
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory, "tokenizer.json", &json);
+    write(&directory, "tokenizer_config.json", &json!({"do_lower_case": true}));
+    let tokenizer = Tokenizer::from_folder(directory.path(), 32).unwrap();
+    assert_ne!(tokenizer.encode("THE").unwrap(), tokenizer.encode("the").unwrap());
+    write(&directory, "config.json", &json!({"model_type": "bert"}));
+    let tokenizer = Tokenizer::from_folder(directory.path(), 32).unwrap();
+    assert_eq!(tokenizer.encode("THE").unwrap(), tokenizer.encode("the").unwrap());
+}
+
+#[test]
+fn settings_of_another_type_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    for (model, settings, says) in [
+        ("bert", json!({"do_lower_case": null}), "do_lower_case is null, expected true or false"),
+        ("bert", json!({"do_lower_case": "no"}), "do_lower_case is \"no\", expected true or false"),
+        ("bert", json!({"strip_accents": 1}), "strip_accents is 1, expected true or false"),
+        ("distilbert", json!({"tokenize_chinese_chars": []}), "tokenize_chinese_chars is [], expected"),
+        ("mpnet", json!({"strip_accents": "no"}), "strip_accents is \"no\", expected"),
+        ("roberta", json!({"add_prefix_space": null}), "add_prefix_space is null, expected"),
+        ("roberta", json!({"trim_offsets": 0}), "trim_offsets is 0, expected"),
+        ("bert", json!({"tokenizer_class": 7}), "invalid type: integer `7`, expected a string"),
+        ("bert", json!([]), "invalid"),
+    ] {
+        let tokenizer = fixtures().join(format!("tiny-{model}/tokenizer.json"));
+        std::fs::copy(tokenizer, directory.path().join("tokenizer.json")).unwrap();
+        write(&directory, "config.json", &json!({"model_type": model}));
+        write(&directory, "tokenizer_config.json", &settings);
+        let error = Tokenizer::from_folder(directory.path(), 32).unwrap_err();
+        assert!(matches!(error, TokenizerError::Settings { .. }), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("tokenizer_config.json: ") && error.contains(says), "{error}");
+    }
+    write(&directory, "tokenizer_config.json", &json!({}));
+    write(&directory, "config.json", &json!({"model_type": 1}));
+    let error = Tokenizer::from_folder(directory.path(), 32).unwrap_err().to_string();
+    assert!(error.contains("config.json: invalid type"), "{error}");
+    // To the others it means nothing.
+    write(&directory, "config.json", &json!({"model_type": "xlm-roberta"}));
+    let nothing =
+        json!({"do_lower_case": null, "strip_accents": 1, "add_prefix_space": null, "trim_offsets": 0});
+    write(&directory, "tokenizer_config.json", &nothing);
+    Tokenizer::from_folder(directory.path(), 32).unwrap();
+}

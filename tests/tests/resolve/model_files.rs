@@ -25,6 +25,11 @@ fn setup_of(change: impl FnOnce(&Folder)) -> Setup {
     Setup::of(Model::of_folder(NAME, COMMIT, folder.directory()))
 }
 
+/// A model of `fixtures/` on the hub.
+fn setup_of_fixture(name: &str) -> Setup {
+    Setup::of(Model::of_folder(NAME, COMMIT, &golden::fixtures().join(name)))
+}
+
 fn sharded() -> Setup {
     setup_of(|folder| assert_eq!(folder.split_weights(3), SHARDS))
 }
@@ -254,6 +259,8 @@ fn a_vocabulary_does_for_a_tokenizer() {
     assert!(model.directory().join("vocab.txt").is_file());
     assert!(model.directory().join("special_tokens_map.json").is_file());
     assert!(setup.asked_for().contains(&"added_tokens.json".to_owned()));
+    let expected = SentenceTransformer::load(golden::tiny_bert()).unwrap();
+    assert_eq!(setup.load().encode(TEXT).unwrap(), expected.encode(TEXT).unwrap());
     let offline = setup.options().offline(true);
     assert_eq!(resolve(NAME, &offline).unwrap().source(), Source::Cache);
     assert!(resolve(model.directory(), &offline).is_ok());
@@ -373,26 +380,70 @@ fn modules_that_are_not_computed_are_refused_by_their_name_alone() {
 }
 
 #[test]
-fn weights_of_modules_belong_to_the_model() {
-    for module in ["Dense", "LayerNorm"] {
-        let folder = Folder::new();
-        let modules = MODULES.replace("2_Normalize", "2_Module").replace("Normalize", module);
-        fs::write(folder.path("modules.json"), modules).unwrap();
-        fs::create_dir(folder.path("2_Module")).unwrap();
-        fs::write(folder.path("2_Module/config.json"), "{}").unwrap();
-        fs::write(folder.path("2_Module/model.safetensors"), "x").unwrap();
-        let verified =
-            || resolve(folder.directory(), &ResolveOptions::new()).and_then(|model| model.verify());
-        let found: Vec<String> = verified().unwrap().into_iter().map(|verified| verified.file).collect();
-        for file in ["2_Module/config.json", "2_Module/model.safetensors", WEIGHTS] {
-            assert!(found.contains(&file.to_owned()), "{module}: {found:?}");
-        }
-        for file in ["2_Module/config.json", "2_Module/model.safetensors"] {
-            fs::rename(folder.path(file), folder.path("aside")).unwrap();
-            assert!(verified().is_err(), "{module} without {file}");
-            fs::rename(folder.path("aside"), folder.path(file)).unwrap();
-        }
+fn every_model_of_the_family_comes_from_the_hub_as_it_is_by_path() {
+    for name in ["tiny-bert", "tiny-bert-dense", "tiny-bert-odd", "tiny-distilbert", "tiny-mpnet"]
+        .into_iter()
+        .chain(["tiny-multilingual-bert", "tiny-roberta", "tiny-xlm-roberta"])
+    {
+        let setup = setup_of_fixture(name);
+        let (model, by_path) =
+            (setup.load(), SentenceTransformer::load(golden::fixtures().join(name)).unwrap());
+        assert_eq!(model.fingerprint().unwrap(), by_path.fingerprint().unwrap(), "{name}");
+        assert_eq!(model.encode(TEXT).unwrap(), by_path.encode(TEXT).unwrap(), "{name}");
+        setup.server.forget_requests();
+        assert_eq!(setup.load().resolved().source(), Source::Cache, "{name}");
+        assert_eq!(setup.server.requests(), [], "{name}");
     }
+}
+
+#[test]
+fn weights_of_modules_belong_to_the_model() {
+    let setup = setup_of_fixture("tiny-bert-dense");
+    let model = setup.resolve().unwrap();
+    let of_modules = ["2_Dense", "3_LayerNorm", "4_Dense"].map(|module| format!("{module}/{WEIGHTS}"));
+    let verified: Vec<String> = model.verify().unwrap().into_iter().map(|verified| verified.file).collect();
+    for file in &of_modules {
+        assert!(verified.contains(file), "{verified:?}");
+    }
+    let first = |name: &str| setup.asked_for().iter().position(|file| file == name).unwrap();
+    let settings = ["2_Dense/config.json", "tokenizer.json", "vocab.txt"].map(first);
+    assert!(settings.iter().all(|&setting| of_modules.iter().all(|file| setting < first(file))));
+
+    let setup = setup_of_fixture("tiny-bert-dense");
+    setup.server.change(|model| {
+        let weights = model.files.remove("2_Dense/model.safetensors").unwrap();
+        model.files.insert("2_Dense/pytorch_model.bin".to_owned(), weights);
+    });
+    let error = setup.failure();
+    let says =
+        "has no 2_Dense/model.safetensors. There is a 2_Dense/pytorch_model.bin, but that is a Python pickle";
+    assert!(error.contains(says) && error.contains("safe_serialization=True"), "{error}");
+    assert!(setup.server.requests().iter().all(|request| request.server == Server::Hub));
+    setup.assert_no_snapshot();
+
+    let setup = setup_of_fixture("tiny-bert-dense");
+    setup.server.change(|model| drop(model.files.remove("3_LayerNorm/config.json")));
+    assert!(setup.failure().contains("has no 3_LayerNorm/config.json"));
+    setup.assert_no_weights_were_asked_for();
+}
+
+#[test]
+fn folders_that_lack_weights_of_modules_say_which() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, file) in Model::of_folder(NAME, COMMIT, &golden::fixtures().join("tiny-bert-dense")).files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, file.content).unwrap();
+    }
+    let failure = || resolve(folder.path(), &ResolveOptions::new()).unwrap_err().to_string();
+    fs::rename(folder.path().join("2_Dense"), folder.path().join("aside")).unwrap();
+    fs::remove_file(folder.path().join("3_LayerNorm").join(WEIGHTS)).unwrap();
+    let error = failure();
+    let says = "lacks 2_Dense/config.json, 2_Dense/model.safetensors, 3_LayerNorm/model.safetensors";
+    assert!(error.ends_with(says), "{error}");
+    fs::write(folder.path().join("3_LayerNorm/pytorch_model.bin"), "x").unwrap();
+    let error = failure();
+    assert!(error.contains("There is a 3_LayerNorm/pytorch_model.bin"), "{error}");
 }
 
 #[test]

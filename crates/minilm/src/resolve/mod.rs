@@ -75,12 +75,14 @@ pub use source::Source;
 ///
 /// # Errors
 ///
-/// - [`ResolveError::PathNotFound`], [`ResolveError::NotADirectory`] and
-///   [`ResolveError::MissingFiles`] for a path;
+/// - [`ResolveError::PathNotFound`], [`ResolveError::NotADirectory`],
+///   [`ResolveError::MissingFiles`], [`ResolveError::InvalidModules`],
+///   [`ResolveError::InvalidShardIndex`] and, where files are missing because the modules are others,
+///   [`ResolveError::Unsupported`] for a path;
 /// - [`ResolveError::InvalidName`] and [`ResolveError::InvalidOption`] for names and options
 ///   that cannot be used;
-/// - [`ResolveError::Unavailable`] with what each source tried has to say, if none has the model
-///   or what one has is not what it should be.
+/// - [`ResolveError::Unavailable`] with what each source tried has to say, if none has the model,
+///   or what one has is not what it should be, or is no model that this engine computes.
 pub fn resolve(
     name_or_path: impl AsRef<OsStr>,
     options: &ResolveOptions,

@@ -96,6 +96,31 @@ fn a_model_without_modules_needs_pythons_word_for_it() {
 }
 
 #[test]
+fn settings_that_would_make_another_model_are_asked_for() {
+    for (file, is_there) in [
+        ("sentence_bert_config.json", true),
+        ("config_sentence_transformers.json", false),
+        ("tokenizer_config.json", false),
+    ] {
+        let setup = Setup::new();
+        fill_like_python(&setup, COMMIT, &[file]);
+        let mark = setup.path(".no_exist").join(COMMIT).join(file);
+        if !is_there {
+            fs::remove_file(&mark).unwrap();
+        }
+        let error = resolve(NAME, &setup.options().offline(true)).unwrap_err().to_string();
+        assert!(error.contains(&format!("lacks {file}")), "{error}");
+        assert!(error.contains("give this directory's path"), "{error}");
+        let model = setup.resolve().unwrap();
+        assert_eq!(model.source(), Source::Hub);
+        assert_eq!((model.directory().join(file).is_file(), mark.is_file()), (is_there, !is_there));
+        let fetched = setup.server.requests().into_iter().filter(|request| request.method == "GET");
+        assert!(fetched.map(|request| request.file).all(|fetched| fetched == file));
+        assert_eq!(resolve(NAME, &setup.options().offline(true)).unwrap().source(), Source::Cache);
+    }
+}
+
+#[test]
 fn a_part_of_a_model_that_is_not_computed_is_called_that() {
     let setup = Setup::new();
     fill_like_python(&setup, COMMIT, &["tokenizer.json", "vocab.txt", WEIGHTS]);

@@ -189,10 +189,29 @@ pub(super) fn wanted_in(directory: &Path) -> Result<Vec<Wanted>, ResolveError> {
     Ok(files)
 }
 
-/// The files that a model may do without, but that make it another model if they are only not there yet: its modules, and
-/// the tokenizer that counts before a vocabulary.
-pub(super) fn decisive_in(directory: &Path) -> Result<[String; 2], ResolveError> {
-    Ok([MODULES.to_owned(), ModelFiles::in_directory(directory)?.tokenizer])
+/// The files that a model may do without, but that would make it another one if they were only not there yet, and of which
+/// nothing is known: neither are they there, nor does it have none, as `is_absent` says.
+///
+/// They are the modules, the tokenizer that counts before a vocabulary, and settings; of those, no others than
+/// sentence-transformers asks for as well, so that a cache that it filled says all there is to know.
+pub(super) fn unknown_in(
+    directory: &Path,
+    is_absent: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, ResolveError> {
+    let model = ModelFiles::in_directory(directory)?;
+    let is_there = |file: &str| directory.join(file).is_file();
+    let mut decisive = vec![MODULES.to_owned(), model.tokenizer];
+    let has_modules = is_there(MODULES);
+    decisive.extend(model.settings.into_iter().map(|wanted| wanted.file).filter(|file| {
+        // A plain transformer has no prompts there.
+        is_called(file, TOKENIZER_CONFIG) || (has_modules && is_called(file, PROMPTS_CONFIG))
+    }));
+    if has_modules {
+        // Those behind the first that is there do not count.
+        decisive.extend(model.sentence_configs.into_iter().take_while(|file| !is_there(file)));
+    }
+    decisive.retain(|file| !is_there(file) && !is_absent(file));
+    Ok(decisive)
 }
 
 /// Fails with the names of all files that `directory` lacks.
@@ -350,6 +369,28 @@ mod tests {
         assert_eq!(required()[4..], ["0/model.safetensors.index.json", "0/a.safetensors"]);
         write("0/model.safetensors", "");
         assert_eq!(required(), in_folder);
+    }
+
+    #[test]
+    fn what_is_not_known_would_make_another_model() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |file: &str, content: &str| std::fs::write(directory.path().join(file), content).unwrap();
+        let unknown = |absent: &[&str]| unknown_in(directory.path(), |file| absent.contains(&file)).unwrap();
+        assert_eq!(unknown(&[]), ["modules.json", "tokenizer.json", "tokenizer_config.json"]);
+        write("tokenizer.json", "");
+        assert_eq!(unknown(&["modules.json", "tokenizer_config.json"]), [""; 0]);
+        write("modules.json", r#"[{"path": "", "type": "Transformer"}]"#);
+        let [first, second, third, ..] = SENTENCE_CONFIGS;
+        let absent = &["config_sentence_transformers.json", "tokenizer_config.json", first];
+        assert_eq!(unknown(absent), SENTENCE_CONFIGS[1..]);
+        write(third, "");
+        assert_eq!(unknown(absent), [second]);
+        write(first, "");
+        assert_eq!(unknown(absent), [""; 0]);
+        assert_eq!(unknown(&[]), absent[..2]);
+        write("tokenizer_config.json", "");
+        write("config_sentence_transformers.json", "");
+        assert_eq!(unknown(&[]), [""; 0]);
     }
 
     #[test]

@@ -12,6 +12,9 @@
 //! such names: `bge-small-en-v1.5` is `BAAI/bge-small-en-v1.5`, `e5-…` intfloat's, `gte-…` thenlper's or
 //! Alibaba-NLP's, `bert-base-…` google-bert's.
 //!
+//! A snapshot in the cache counts as the model only if it says of every file that would make another model of it, settings
+//! included, that the file is there or that the hub has none. sentence-transformers and this engine leave caches that do.
+//!
 //! Files of the default model's revision `main` have to be those this engine was released with, wherever they
 //! come from; [`ResolvedModel::verify`] compares all of them completely.
 //!

@@ -1,12 +1,13 @@
-//! Whether a model is one that this engine computes, as far as its settings say: asked when it is downloaded, before
-//! its weights are fetched.
+//! Whether a model is one that this engine computes, as far as its small files say: asked when it is downloaded, before
+//! its weights are fetched, and of a folder that lacks files.
 
 use std::path::Path;
 
 use minilm_encoder::EncoderConfig;
+use minilm_tokenizer::Tokenizer;
 
 use crate::Error;
-use crate::folder::{CONFIG, MODULES};
+use crate::folder::{CONFIG, MODULES, tokenizer_file};
 use crate::model_settings::ModelSettings;
 use crate::modules::{Pipeline, TextSettings};
 
@@ -25,6 +26,16 @@ pub(crate) fn check_modules(directory: &Path) -> Result<(), Error> {
     }
 }
 
+/// Reads a transformer's config, which needs no other files.
+///
+/// # Errors
+///
+/// Those that loading the model would end with, whatever its other files are.
+pub(crate) fn check_architecture(config: &Path) -> Result<(), Error> {
+    EncoderConfig::from_file(config)?;
+    Ok(())
+}
+
 /// Reads the settings in a folder, which needs no other files, as loading a model does.
 ///
 /// # Errors
@@ -33,8 +44,38 @@ pub(crate) fn check_modules(directory: &Path) -> Result<(), Error> {
 pub(crate) fn check(directory: &Path) -> Result<(), Error> {
     let Pipeline { transformer, .. } = Pipeline::read(directory)?;
     ModelSettings::read(directory)?;
-    EncoderConfig::from_file(transformer.join(CONFIG))?;
-    // How many positions there are limits texts, and makes no settings right or wrong.
-    TextSettings::read(&transformer, usize::MAX)?;
+    let config = EncoderConfig::from_file(transformer.join(CONFIG))?;
+    TextSettings::read(&transformer, config.max_positions())?;
     Ok(())
+}
+
+/// Makes the tokenizer of a folder that has all settings, as loading a model does. A large one takes half a second.
+///
+/// # Errors
+///
+/// Those that loading the model would end with, whatever its weights are.
+pub(crate) fn check_tokenizer(directory: &Path) -> Result<(), Error> {
+    let Pipeline { transformer, .. } = Pipeline::read(directory)?;
+    let config = EncoderConfig::from_file(transformer.join(CONFIG))?;
+    read_tokenizer(&transformer, &config)?;
+    Ok(())
+}
+
+/// The tokenizer of a transformer's folder, as its settings want it.
+///
+/// # Errors
+///
+/// If a file is invalid or there is none, or it has more tokens than the config.
+pub(crate) fn read_tokenizer(transformer: &Path, config: &EncoderConfig) -> Result<Tokenizer, Error> {
+    let settings = TextSettings::read(transformer, config.max_positions())?;
+    let mut tokenizer = Tokenizer::from_folder(transformer, settings.max_seq_length)?;
+    if settings.do_lower_case {
+        tokenizer = tokenizer.lowercased()?;
+    }
+    if tokenizer.vocab_size() > config.vocab_size {
+        let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
+        let reason = format!("it has {tokens} tokens, but config.json's vocab_size is {rows}");
+        return Err(Error::Settings { path: tokenizer_file(transformer), reason });
+    }
+    Ok(tokenizer)
 }

@@ -4,7 +4,15 @@ use minilm::resolve::{Check, DEFAULT_MODEL, Source};
 
 use super::*;
 
-/// Fills a cache as huggingface_hub does.
+/// What the tiny model has none of, and Python notes.
+const ABSENT: [&str; 4] = [
+    "added_tokens.json",
+    "config_sentence_transformers.json",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+];
+
+/// Fills a cache as sentence-transformers does.
 fn fill_like_python(setup: &Setup, commit: &str, without: &[&str]) {
     for (path, file) in tiny().files {
         if without.contains(&path.as_str()) {
@@ -17,6 +25,12 @@ fn fill_like_python(setup: &Setup, commit: &str, without: &[&str]) {
         fs::write(&blob, &file.content).unwrap();
         let up = "../".repeat(2 + path.matches('/').count());
         place(&format!("{up}blobs/{}", file.etag()), &blob, &pointer);
+    }
+    // What sentence-transformers 5.7 asks for, and does not find.
+    let absent = setup.path(".no_exist").join(commit);
+    fs::create_dir_all(&absent).unwrap();
+    for file in ABSENT {
+        fs::write(absent.join(file), "").unwrap();
     }
     fs::create_dir_all(setup.path("refs")).unwrap();
     fs::write(setup.path("refs/main"), commit).unwrap();
@@ -82,6 +96,46 @@ fn a_model_without_modules_needs_pythons_word_for_it() {
 }
 
 #[test]
+fn settings_that_would_make_another_model_are_asked_for() {
+    for (file, is_there) in [
+        ("sentence_bert_config.json", true),
+        ("config_sentence_transformers.json", false),
+        ("tokenizer_config.json", false),
+    ] {
+        let setup = Setup::new();
+        fill_like_python(&setup, COMMIT, &[file]);
+        let mark = setup.path(".no_exist").join(COMMIT).join(file);
+        if !is_there {
+            fs::remove_file(&mark).unwrap();
+        }
+        let error = resolve(NAME, &setup.options().offline(true)).unwrap_err().to_string();
+        assert!(error.contains(&format!("lacks {file}")), "{error}");
+        assert!(error.contains("give this directory's path"), "{error}");
+        let model = setup.resolve().unwrap();
+        assert_eq!(model.source(), Source::Hub);
+        assert_eq!((model.directory().join(file).is_file(), mark.is_file()), (is_there, !is_there));
+        let fetched = setup.server.requests().into_iter().filter(|request| request.method == "GET");
+        assert!(fetched.map(|request| request.file).all(|fetched| fetched == file));
+        assert_eq!(resolve(NAME, &setup.options().offline(true)).unwrap().source(), Source::Cache);
+    }
+}
+
+#[test]
+fn a_part_of_a_model_that_is_not_computed_is_called_that() {
+    let setup = Setup::new();
+    fill_like_python(&setup, COMMIT, &["tokenizer.json", "vocab.txt", WEIGHTS]);
+    let config = setup.path("snapshots").join(COMMIT).join("config.json");
+    let text = fs::read_to_string(&config).unwrap().replace("\"bert\"", "\"deberta-v2\"");
+    fs::remove_file(&config).unwrap();
+    fs::write(&config, text).unwrap();
+    let offline = resolve(NAME, &setup.options().offline(true)).unwrap_err();
+    assert!(matches!(offline, ResolveError::Unsupported { .. }), "{offline}");
+    assert!(offline.to_string().contains("deberta-v2"), "{offline}");
+    // The hub has another config, and its word counts.
+    setup.assert_complete(&setup.resolve().unwrap());
+}
+
+#[test]
 fn references_to_nothing_are_no_snapshots() {
     for reference in ["", "fedcba", "../..", "a\0b", "/"] {
         let setup = Setup::new();
@@ -116,7 +170,7 @@ fn directories_that_lack_something_say_what() {
     let error = failure();
     assert!(error.contains("lacks config.json, tokenizer.json, model.safetensors"), "{error}");
     assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
-    fs::write(folder.path().join("config.json"), "{}").unwrap();
+    fs::copy(golden::tiny_bert().join("config.json"), folder.path().join("config.json")).unwrap();
     fs::write(folder.path().join("vocab.txt"), "a").unwrap();
     fs::write(folder.path().join("pytorch_model.bin"), "a").unwrap();
     let error = failure();

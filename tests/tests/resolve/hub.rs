@@ -33,10 +33,6 @@ fn a_download_fills_the_cache_in_pythons_layout() {
         "2_Normalize",
         "added_tokens.json",
         "config_sentence_transformers.json",
-        "sentence_camembert_config.json",
-        "sentence_distilbert_config.json",
-        "sentence_roberta_config.json",
-        "sentence_xlm-roberta_config.json",
         "special_tokens_map.json",
         "tokenizer_config.json",
     ];
@@ -180,6 +176,51 @@ fn optional_files_may_be_absent() {
     });
     let model = setup.resolve().unwrap();
     assert_eq!(names(model.directory()), ["README.md", "config.json", WEIGHTS, "tokenizer.json"]);
+    assert_eq!(setup.resolve().unwrap().source(), Source::Cache);
+}
+
+#[test]
+fn files_that_change_nothing_may_fail() {
+    for file in ["README.md", "vocab.txt", "special_tokens_map.json", "added_tokens.json"] {
+        for (method, fault) in
+            [("HEAD", Fault::Status(403)), ("HEAD", Fault::Header("ETag", None)), ("GET", Fault::Status(404))]
+        {
+            let setup = Setup::with(|model| {
+                model.files.insert(file.to_owned(), super::file("{}", Storage::Git));
+            });
+            setup.server.misbehave(method, file, fault, usize::MAX);
+            let recorder = Arc::new(Recorder::default());
+            let model = resolve(NAME, &setup.options().progress(recorder.clone())).unwrap();
+            setup.assert_complete(&model);
+            assert!(!model.directory().join(file).exists());
+            let start = format!("note going on without {file}: http://");
+            assert!(recorder.0.lock().unwrap().iter().any(|event| event.starts_with(&start)));
+            // It has one all the same.
+            assert!(!setup.path(".no_exist").join(COMMIT).join(file).exists());
+            assert_eq!(setup.resolve().unwrap().source(), Source::Cache);
+        }
+    }
+    for file in ["vocab.txt", "special_tokens_map.json", "added_tokens.json"] {
+        let setup = Setup::with(|model| drop(model.files.remove("tokenizer.json")));
+        setup.server.misbehave("HEAD", file, Fault::Status(403), usize::MAX);
+        let error = setup.failure();
+        assert!(error.contains(file) && error.contains("403"), "{error}");
+        setup.assert_no_snapshot();
+    }
+}
+
+#[test]
+fn of_several_sentence_configs_the_first_is_fetched() {
+    let old = "sentence_distilbert_config.json";
+    let setup = Setup::with(|model| {
+        let first = model.files.remove("sentence_bert_config.json").unwrap();
+        model.files.insert(old.to_owned(), first.clone());
+        model.files.insert("sentence_camembert_config.json".to_owned(), first);
+    });
+    let model = setup.resolve().unwrap();
+    assert!(model.directory().join(old).is_file());
+    let files: Vec<String> = setup.server.requests().into_iter().map(|request| request.file).collect();
+    assert!(!files.iter().any(|file| file.contains("camembert")), "{files:?}");
     assert_eq!(setup.resolve().unwrap().source(), Source::Cache);
 }
 

@@ -11,12 +11,13 @@ use super::cache::ModelCache;
 use super::digest::{Expected, hash_in_name};
 use super::error::{Bytes, ResolveError};
 use super::files::{
-    MAX_SMALL_FILE, ModelFiles, Wanted, advice, is_setting, is_weights, read_modules, read_shards,
+    MAX_SMALL_FILE, ModelFiles, Wanted, advice, is_of_tokenizer, is_setting, is_weights, read_modules,
+    read_shards,
 };
 use super::hub::{Announcement, Answer, Failure, Hub, Repeat, Retries, explain, invalid};
 use super::pins::{Pin, pin_of};
 use super::progress::{Progress, Step};
-use crate::folder::{MODULES, WEIGHTS};
+use crate::folder::{MODEL_CARD, MODULES, WEIGHTS};
 use crate::{Error, supported};
 
 /// A download that brings this much between two failures may go on for as long as it takes.
@@ -57,10 +58,17 @@ impl Download<'_> {
         for Wanted { file, required } in &files.settings {
             arrivals.fetch(file, *required)?;
         }
-        let has_vocabulary = arrivals.fetch(&files.vocabulary, false)?;
-        arrivals.fetch(&files.tokenizer, !has_vocabulary)?;
-        // Whatever is wrong with these is known before the large downloads.
+        for file in &files.sentence_configs {
+            if arrivals.fetch(file, false)? {
+                break;
+            }
+        }
+        // Before a model of another kind is said to lack a tokenizer.
         arrivals.check(supported::check)?;
+        arrivals.fetch_tokenizer(&files)?;
+        // Whatever is wrong with all these is known before the large downloads.
+        arrivals.check(supported::check_tokenizer)?;
+        arrivals.fetch_companion(MODEL_CARD)?;
         arrivals.fetch_weights(&files)?;
         arrivals.publish()
     }
@@ -142,6 +150,35 @@ impl Arrivals<'_> {
         Ok(true)
     }
 
+    /// Brings a file that changes nothing about the model, for people and for other programs. Whatever the hub has against it,
+    /// the model does without.
+    fn fetch_companion(&mut self, file: &str) -> Result<(), ResolveError> {
+        match self.fetch(file, false) {
+            // A disk that refuses this will refuse the rest.
+            Err(error @ ResolveError::Io { .. }) => Err(error),
+            Err(error) => {
+                if let Some(progress) = self.download.progress {
+                    progress.note(&format!("going on without {file}: {error}"));
+                }
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Brings what the tokenizer is made of, and what else belongs to it.
+    fn fetch_tokenizer(&mut self, files: &ModelFiles) -> Result<(), ResolveError> {
+        let ModelFiles { tokenizer, vocabulary, of_vocabulary, .. } = files;
+        if self.fetch(tokenizer, false)? {
+            self.fetch_companion(vocabulary)?;
+            return of_vocabulary.iter().try_for_each(|file| self.fetch_companion(file));
+        }
+        if !self.fetch(vocabulary, false)? {
+            return Err(self.download.not_found(self.revision(), tokenizer));
+        }
+        of_vocabulary.iter().try_for_each(|file| self.fetch(file, false).map(drop))
+    }
+
     /// Asks for a file. `None`: the model does without it.
     fn announce(&mut self, file: &str, required: bool) -> Result<Option<Announcement>, ResolveError> {
         let Download { hub, .. } = self.download;
@@ -188,8 +225,8 @@ impl Arrivals<'_> {
         }
     }
 
-    /// Refuses a model that this engine does not compute, as the settings say that have arrived. In a copy of them: what is no complete model
-    /// does not become a snapshot.
+    /// Refuses a model that this engine does not compute, as the settings and the tokenizer say, if they have arrived. In a
+    /// copy of them: what is no complete model does not become a snapshot.
     fn check(&self, check: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), ResolveError> {
         let Download { hub, cache, .. } = self.download;
         let work = cache.create_work_folder()?;
@@ -197,7 +234,8 @@ impl Arrivals<'_> {
             .prefix(COPY_START)
             .tempdir_in(work)
             .map_err(ResolveError::io("create a directory in", work))?;
-        for file in self.files.iter().map(|(file, _)| file).filter(|file| is_setting(file)) {
+        let is_checked = |file: &&String| is_setting(file) || is_of_tokenizer(file);
+        for file in self.files.iter().map(|(file, _)| file).filter(is_checked) {
             let Some(path) = self.path(file) else { continue };
             let to = copy.path().join(file);
             let folder = to.parent().unwrap_or(copy.path());

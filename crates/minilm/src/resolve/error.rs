@@ -82,11 +82,11 @@ pub enum ResolveError {
         reason: String,
     },
 
-    /// The model is of a kind that this engine does not compute, or its settings contradict each other. Its weights were
-    /// not fetched.
+    /// The model is of a kind that this engine does not compute, or its settings and its tokenizer contradict each other. Its
+    /// weights were not fetched.
     #[error("model `{name}` is not supported: {reason}")]
     Unsupported {
-        /// The model's name.
+        /// The model's name, or its directory.
         name: String,
         /// The setting, with the address of its file, what was expected and what was found.
         reason: String,

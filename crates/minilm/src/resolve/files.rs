@@ -11,7 +11,7 @@ use crate::folder::{
     ADDED_TOKENS, CONFIG, MAX_MODULES_BYTES, MODEL_CARD, MODULES, Module, PROMPTS_CONFIG, SENTENCE_CONFIGS,
     SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, WEIGHTS, WEIGHTS_INDEX,
 };
-use crate::supported;
+use crate::{Error, supported};
 
 /// Larger than any tokenizer; whatever is read into memory as a whole is limited to this.
 pub(super) const MAX_SMALL_FILE: u64 = 64 << 20;
@@ -36,12 +36,18 @@ impl Wanted {
 /// All files besides `modules.json`, by their paths in the model's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ModelFiles {
-    /// Settings, and what goes with them; all small.
+    /// The transformer's config.
+    pub(super) config: String,
+    /// All settings but the sentence configs, the transformer's config first; all small.
     pub(super) settings: Vec<Wanted>,
+    /// Settings of which the first that is there counts, and the others need not be.
+    pub(super) sentence_configs: Vec<String>,
     /// The tokenizer. Needed unless there is a vocabulary.
     pub(super) tokenizer: String,
     /// What an older model has in the place of the tokenizer, and others beside it.
     pub(super) vocabulary: String,
+    /// What changes the tokenizer of a vocabulary, and nothing about a tokenizer.
+    pub(super) of_vocabulary: Vec<String>,
     /// The weights of modules behind the transformer; all needed.
     pub(super) module_weights: Vec<String>,
     /// The transformer's weights in one file.
@@ -56,7 +62,8 @@ impl ModelFiles {
         let transformer = Module::transformer_path(modules);
         let of_transformer = |name: &str| beside(transformer, name);
         let weights = of_transformer(WEIGHTS);
-        let mut settings = vec![Wanted::required(of_transformer(CONFIG))];
+        let config = of_transformer(CONFIG);
+        let mut settings = vec![Wanted::required(config.clone())];
         let mut module_weights = Vec::new();
         for module in modules.iter().filter(|module| !module.path.is_empty()) {
             let has_weights = ["Dense", "LayerNorm"].contains(&module.kind());
@@ -72,14 +79,15 @@ impl ModelFiles {
                 module_weights.push(file);
             }
         }
-        settings.extend(SENTENCE_CONFIGS.map(|name| Wanted::optional(of_transformer(name))));
-        settings.extend([PROMPTS_CONFIG, MODEL_CARD].map(|name| Wanted::optional(name.to_owned())));
-        let of_tokenizer = [TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS];
-        settings.extend(of_tokenizer.map(|name| Wanted::optional(of_transformer(name))));
+        settings.push(Wanted::optional(PROMPTS_CONFIG.to_owned()));
+        settings.push(Wanted::optional(of_transformer(TOKENIZER_CONFIG)));
         ModelFiles {
+            config,
             settings,
+            sentence_configs: SENTENCE_CONFIGS.map(of_transformer).into(),
             tokenizer: of_transformer(TOKENIZER),
             vocabulary: of_transformer(VOCABULARY),
+            of_vocabulary: [SPECIAL_TOKENS, ADDED_TOKENS].map(of_transformer).into(),
             module_weights,
             weights,
             weights_index: of_transformer(WEIGHTS_INDEX),
@@ -102,6 +110,11 @@ impl ModelFiles {
 pub(super) fn is_setting(file: &str) -> bool {
     let others = [MODULES, CONFIG, PROMPTS_CONFIG, TOKENIZER_CONFIG];
     others.iter().chain(&SENTENCE_CONFIGS).any(|name| is_called(file, name))
+}
+
+/// Whether a file is one that a tokenizer is made of.
+pub(super) fn is_of_tokenizer(file: &str) -> bool {
+    [TOKENIZER, VOCABULARY, SPECIAL_TOKENS, ADDED_TOKENS].iter().any(|name| is_called(file, name))
 }
 
 /// Whether a file has weights, and so any size.
@@ -159,8 +172,11 @@ pub(super) fn wanted_in(directory: &Path) -> Result<Vec<Wanted>, ResolveError> {
     let exists = |file: &str| directory.join(file).is_file();
     let mut files = vec![Wanted::optional(MODULES.to_owned())];
     files.extend(model.settings);
+    files.extend(model.sentence_configs.into_iter().map(Wanted::optional));
+    files.push(Wanted::optional(MODEL_CARD.to_owned()));
     files.push(Wanted { file: model.tokenizer, required: !exists(&model.vocabulary) });
     files.push(Wanted::optional(model.vocabulary));
+    files.extend(model.of_vocabulary.into_iter().map(Wanted::optional));
     files.extend(model.module_weights.into_iter().map(Wanted::required));
     if exists(&model.weights) || !exists(&model.weights_index) {
         files.push(Wanted::required(model.weights));
@@ -173,10 +189,29 @@ pub(super) fn wanted_in(directory: &Path) -> Result<Vec<Wanted>, ResolveError> {
     Ok(files)
 }
 
-/// The files that a model may do without, but that make it another model if they are only not there yet: its modules, and
-/// the tokenizer that counts before a vocabulary.
-pub(super) fn decisive_in(directory: &Path) -> Result<[String; 2], ResolveError> {
-    Ok([MODULES.to_owned(), ModelFiles::in_directory(directory)?.tokenizer])
+/// The files that a model may do without, but that would make it another one if they were only not there yet, and of which
+/// nothing is known: neither are they there, nor does it have none, as `is_absent` says.
+///
+/// They are the modules, the tokenizer that counts before a vocabulary, and settings; of those, no others than
+/// sentence-transformers asks for as well, so that a cache that it filled says all there is to know.
+pub(super) fn unknown_in(
+    directory: &Path,
+    is_absent: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, ResolveError> {
+    let model = ModelFiles::in_directory(directory)?;
+    let is_there = |file: &str| directory.join(file).is_file();
+    let mut decisive = vec![MODULES.to_owned(), model.tokenizer];
+    let has_modules = is_there(MODULES);
+    decisive.extend(model.settings.into_iter().map(|wanted| wanted.file).filter(|file| {
+        // A plain transformer has no prompts there.
+        is_called(file, TOKENIZER_CONFIG) || (has_modules && is_called(file, PROMPTS_CONFIG))
+    }));
+    if has_modules {
+        // Those behind the first that is there do not count.
+        decisive.extend(model.sentence_configs.into_iter().take_while(|file| !is_there(file)));
+    }
+    decisive.retain(|file| !is_there(file) && !is_absent(file));
+    Ok(decisive)
 }
 
 /// Fails with the names of all files that `directory` lacks.
@@ -189,13 +224,26 @@ pub(super) fn check_complete(directory: &Path) -> Result<(), ResolveError> {
     if missing.is_empty() {
         return Ok(());
     }
-    // What other modules have is not looked for, so that it is them who are to be named.
-    supported::check_modules(directory).map_err(|error| ResolveError::Unsupported {
+    // What a model that is not computed has is not looked for, so that it lacks nothing.
+    let config = directory.join(ModelFiles::in_directory(directory)?.config);
+    check_settings(directory, &config, &missing).map_err(|error| ResolveError::Unsupported {
         name: directory.display().to_string(),
         reason: error.to_string(),
     })?;
     let advice = advice(&missing, |file| directory.join(file).is_file());
     Err(ResolveError::MissingFiles { directory: directory.to_owned(), missing, advice })
+}
+
+/// Refuses a model that is not computed, as far as the settings say that are not missing.
+fn check_settings(directory: &Path, config: &Path, missing: &[String]) -> Result<(), Error> {
+    supported::check_modules(directory)?;
+    if !missing.iter().any(|file| is_setting(file)) {
+        supported::check(directory)
+    } else if config.is_file() {
+        supported::check_architecture(config)
+    } else {
+        Ok(())
+    }
 }
 
 /// What to do about missing files, judged by the files that are there instead.
@@ -266,7 +314,9 @@ mod tests {
         assert_eq!(files.weights, "0_Transformer/model.safetensors");
         assert_eq!(files.weights_index, "0_Transformer/model.safetensors.index.json");
         let optional: Vec<&str> = files.settings[1..].iter().map(|wanted| wanted.file.as_str()).collect();
-        assert!(optional.contains(&"README.md") && optional.contains(&"0_Transformer/added_tokens.json"));
+        assert_eq!(optional, ["config_sentence_transformers.json", "0_Transformer/tokenizer_config.json"]);
+        assert_eq!(files.sentence_configs[0], "0_Transformer/sentence_bert_config.json");
+        assert!(files.of_vocabulary.contains(&"0_Transformer/added_tokens.json".to_owned()));
     }
 
     #[test]
@@ -319,6 +369,28 @@ mod tests {
         assert_eq!(required()[4..], ["0/model.safetensors.index.json", "0/a.safetensors"]);
         write("0/model.safetensors", "");
         assert_eq!(required(), in_folder);
+    }
+
+    #[test]
+    fn what_is_not_known_would_make_another_model() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |file: &str, content: &str| std::fs::write(directory.path().join(file), content).unwrap();
+        let unknown = |absent: &[&str]| unknown_in(directory.path(), |file| absent.contains(&file)).unwrap();
+        assert_eq!(unknown(&[]), ["modules.json", "tokenizer.json", "tokenizer_config.json"]);
+        write("tokenizer.json", "");
+        assert_eq!(unknown(&["modules.json", "tokenizer_config.json"]), [""; 0]);
+        write("modules.json", r#"[{"path": "", "type": "Transformer"}]"#);
+        let [first, second, third, ..] = SENTENCE_CONFIGS;
+        let absent = &["config_sentence_transformers.json", "tokenizer_config.json", first];
+        assert_eq!(unknown(absent), SENTENCE_CONFIGS[1..]);
+        write(third, "");
+        assert_eq!(unknown(absent), [second]);
+        write(first, "");
+        assert_eq!(unknown(absent), [""; 0]);
+        assert_eq!(unknown(&[]), absent[..2]);
+        write("tokenizer_config.json", "");
+        write("config_sentence_transformers.json", "");
+        assert_eq!(unknown(&[]), [""; 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::cache::ModelCache;
 use super::digest::{Expected, hash_in_name, sha256};
 use super::error::{HashKind, ResolveError};
-use super::files::{check_complete, decisive_in};
+use super::files::{check_complete, unknown_in};
 use super::pins::{PACKAGE_SNAPSHOT, Pin};
 use crate::folder::WEIGHTS;
 
@@ -56,9 +56,8 @@ pub(super) fn check(
     }
     // A cache filled by a program that needed a part only looks just like a model without
     // modules, and that model would be pooled and cut in another way; or like one that has its
-    // vocabulary and no other tokenizer.
-    let is_open = |file: &String| !snapshot.join(file).is_file() && !cache.is_marked_absent(commit, file);
-    let missing: Vec<String> = decisive_in(&snapshot)?.into_iter().filter(is_open).collect();
+    // vocabulary and no other tokenizer, or no limit of its own for texts, or no prompts.
+    let missing = unknown_in(&snapshot, |file| cache.is_marked_absent(commit, file))?;
     if missing.is_empty() {
         return Ok(());
     }

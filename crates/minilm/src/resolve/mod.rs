@@ -12,6 +12,9 @@
 //! such names: `bge-small-en-v1.5` is `BAAI/bge-small-en-v1.5`, `e5-…` intfloat's, `gte-…` thenlper's or
 //! Alibaba-NLP's, `bert-base-…` google-bert's.
 //!
+//! A snapshot in the cache counts as the model only if it says of every file that would make another model of it, settings
+//! included, that the file is there or that the hub has none. sentence-transformers and this engine leave caches that do.
+//!
 //! Files of the default model's revision `main` have to be those this engine was released with, wherever they
 //! come from; [`ResolvedModel::verify`] compares all of them completely.
 //!
@@ -77,12 +80,18 @@ pub use source::Source;
 ///
 /// - [`ResolveError::PathNotFound`], [`ResolveError::NotADirectory`],
 ///   [`ResolveError::MissingFiles`], [`ResolveError::InvalidModules`],
-///   [`ResolveError::InvalidShardIndex`] and, where files are missing because the modules are others,
-///   [`ResolveError::Unsupported`] for a path;
+///   [`ResolveError::InvalidShardIndex`] and [`ResolveError::Io`] for a path;
+/// - [`ResolveError::Unsupported`] for a model on the hub whose settings or tokenizer are not what this engine
+///   computes, whose weights are then not fetched, and for one at a path or in the cache that lacks files and would
+///   be refused if it had them;
 /// - [`ResolveError::InvalidName`] and [`ResolveError::InvalidOption`] for names and options
 ///   that cannot be used;
 /// - [`ResolveError::Unavailable`] with what each source tried has to say, if none has the model,
-///   or what one has is not what it should be, or is no model that this engine computes.
+///   or what one has is not what it should be. What a path's errors say of a directory is said there of a
+///   snapshot in the cache, and of files from the hub.
+///
+/// Whether the settings of a directory or snapshot that has all its files make a model that this engine computes, loading it
+/// says.
 pub fn resolve(
     name_or_path: impl AsRef<OsStr>,
     options: &ResolveOptions,
@@ -125,13 +134,25 @@ impl<'a> Search<'a> {
                 Some(Ok(snapshot)) => return Ok(self.found(source, snapshot)),
                 Some(Err(error)) => error,
             };
+            // That the cache has no usable snapshot of it is beside the point.
+            if source == Source::Hub && matches!(error, ResolveError::Unsupported { .. }) {
+                return Err(error);
+            }
             let ends_search = source == Source::Hub && !error.allows_fallback();
             attempts.push(Attempt { source, error: Box::new(error) });
             if ends_search {
                 break;
             }
         }
-        Err(ResolveError::Unavailable { name: self.name.to_string(), attempts })
+        // What is in the cache is part of a model that no source could complete to one that is computed. The default model
+        // is one, so that a part of it that says otherwise is damaged.
+        let is_unsupported = |attempt: &Attempt| {
+            self.pins.is_none() && matches!(*attempt.error, ResolveError::Unsupported { .. })
+        };
+        match attempts.iter().position(is_unsupported) {
+            Some(index) => Err(*attempts.swap_remove(index).error),
+            None => Err(ResolveError::Unavailable { name: self.name.to_string(), attempts }),
+        }
     }
 
     /// Asks one source for the name of a snapshot, after others gave none. `None`: it does not have such

@@ -120,16 +120,27 @@ fn tokens(text: &str) -> impl Iterator<Item = (&str, u32)> {
 
 /// The ids of some tokens, `None` for those that are not there, and the first id behind all tokens.
 fn find(text: &str, wanted: &[&str]) -> (Vec<Option<u32>>, u32) {
-    // Mostly about eight: a tree compares a few of them with each line, and hashes no line.
     let mut ids: BTreeMap<&str, Option<u32>> = wanted.iter().map(|&token| (token, None)).collect();
+    // Most lines begin as none of them does, and need not be looked for.
+    let mut first_bytes = [false; 256];
+    for token in wanted {
+        first_bytes[usize::from(first_byte(token))] = true;
+    }
     let mut next = 0;
     for (token, id) in tokens(text) {
-        if let Some(found) = ids.get_mut(token) {
+        if first_bytes[usize::from(first_byte(token))]
+            && let Some(found) = ids.get_mut(token)
+        {
             *found = Some(id);
         }
         next = id + 1;
     }
     (wanted.iter().map(|token| ids[token]).collect(), next)
+}
+
+/// 0 for the empty token.
+fn first_byte(token: &str) -> u8 {
+    token.bytes().next().unwrap_or_default()
 }
 
 /// A file that is read as text has `\n` for `\r\n` and `\r`.

@@ -55,9 +55,15 @@ impl Split {
     }
 }
 
-/// How many lines of weights are fetched ahead of their use, for each panel of a tile: with four panels 384 KB, as much as
-/// the longest that are used at once.
-const AHEAD: usize = 1536;
+/// How many lines of weights are fetched ahead of their use, for each panel of a tile, of k lines of so many inputs.
+///
+/// The first rows read all panels of a tile at once, so not fewer than these have. And each product fetches the first weights of
+/// the next, so they should agree: not fewer than the longest panels of all-MiniLM-L6-v2 have, of 1536 inputs. More
+/// would not all stay in L2.
+const fn lines_ahead(k: usize, inputs: usize) -> usize {
+    let least = 1536 / inputs;
+    if k > least { k } else { least }
+}
 
 /// Where a product's weights are, and what follows.
 #[derive(Clone, Copy)]
@@ -66,9 +72,9 @@ pub(crate) enum Fetch<'a> {
     Nothing,
     /// The weights come from memory, and nothing is known of what was before or comes after.
     Alone,
-    /// The first weights, [`AHEAD`] lines a panel, have been fetched by the product before this one, as this one fetches
-    /// those of the next, which are these.
-    Then(&'a [Lanes]),
+    /// The first weights, [`lines_ahead`] a panel, have been fetched by the product before this one, as this one fetches
+    /// those of the next, which are these. A line of them has so many inputs.
+    Then(&'a [Lanes], usize),
 }
 
 /// One product: rows of `a` · the panels of `b` → as many rows of `out`, finished.
@@ -134,7 +140,7 @@ impl Product<'_> {
         let (ahead, then) = match self.fetch {
             Fetch::Nothing => return Upcoming::nothing(),
             Fetch::Alone => (k * panels.size, &[][..]),
-            Fetch::Then(then) => (AHEAD * panels.size, then),
+            Fetch::Then(then, inputs) => (lines_ahead(k, inputs) * panels.size, then),
         };
         let (own, then) = (&own[ahead.min(own.len())..], &then[..ahead.min(then.len())]);
         Upcoming::spread(own, then, rows.tiles() * panels.tiles() * k)
@@ -181,7 +187,12 @@ mod tests {
     use crate::simd::Scalar;
 
     /// How often each line is fetched during a product of m rows: of its own weights and of those that follow.
-    fn fetched<D: Dot>(m: usize, k: usize, panels: usize, then: usize) -> (Vec<u32>, Vec<u32>) {
+    fn fetched<D: Dot>(
+        m: usize,
+        k: usize,
+        panels: usize,
+        [then, inputs]: [usize; 2],
+    ) -> (Vec<u32>, Vec<u32>) {
         let (own, then) = (vec![Lanes::ZERO; panels * k], vec![Lanes::ZERO; then]);
         let (x, mut out) = (vec![0; m * k], vec![0.0; m * panels * LANES]);
         let product = Product {
@@ -189,7 +200,7 @@ mod tests {
             b: Panels { data: &own, k },
             finish: Finish::NOTHING,
             out: RowsMut::new(&mut out, panels * LANES),
-            fetch: Fetch::Then(&then),
+            fetch: Fetch::Then(&then, inputs),
         };
         let rows = Split::new(m, D::TILE_ROWS);
         let panels = Split::new(panels, panels_per_tile::<D>(rows.size));
@@ -210,7 +221,7 @@ mod tests {
         times
     }
 
-    /// The products of the network, whole and by columns on two threads: each line once, but for those that the product
+    /// The products of the network and of BERT-base, whole and by columns on two threads: each line once, but for those that the product
     /// before has fetched, and for a few at the end, because the pace is kept by blocks. `steps` are those of k a line has.
     #[test]
     fn weights_are_fetched_once_and_before_they_are_used() {
@@ -224,11 +235,14 @@ mod tests {
                 (384, 12, 48 * 384),
                 (384, 48, 12 * 1536),
                 (1536, 12, 12 * 384),
+                (768, 192, 48 * 3072),
+                (3072, 48, 144 * 768),
             ] {
                 let (k, next) = (k / steps, next / steps);
                 for m in [1, 7, 8, 12, 16, 64] {
-                    let ahead = AHEAD * panels_per_tile::<D>(Split::new(m, D::TILE_ROWS).size);
-                    let (own, then) = fetched::<D>(m, k, panels, next);
+                    let ahead =
+                        lines_ahead(k, steps) * panels_per_tile::<D>(Split::new(m, D::TILE_ROWS).size);
+                    let (own, then) = fetched::<D>(m, k, panels, [next, steps]);
                     let what = format!("m = {m}, k = {k}, {panels} panels, {next} lines to follow");
                     let ahead_of_own = ahead.min(own.len());
                     assert!(

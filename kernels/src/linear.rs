@@ -98,7 +98,7 @@ pub fn linear_columns(
         b: columns.panels(),
         finish: Finish { scales, bias, residual, activation }.skip(0, first / LANES),
         out,
-        fetch: then.map_or(Fetch::Alone, |then| Fetch::Then(then.panels().data)),
+        fetch: then.map_or(Fetch::Alone, |then| Fetch::Then(then.panels().data, precision.steps_a_word())),
     };
     isa.multiply(precision, product);
 }

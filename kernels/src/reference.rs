@@ -249,6 +249,28 @@ pub fn attention_scores(
     scores
 }
 
+/// How many biases of attention scores a head of MPNet has.
+pub const RELATIVE_POSITION_BUCKETS: usize = 32;
+
+/// Which bias the score of a key has that is so many tokens behind the query: `MPNetEncoder.relative_position_bucket` in
+/// transformers, T5's buckets (Raffel et al., <https://arxiv.org/abs/1910.10683>) for both directions.
+///
+/// Half of the buckets are for keys behind the query. Of each half, the first half is for one distance each, 0 … 7; the
+/// others for ranges that grow by √2 up to 128, and the last also for all beyond. transformers computes these in floating point,
+/// ⌊8 log(n / 8) / log(128 / 8)⌋, which is ⌊log₂(n² / 64)⌋; here in integers, with the same results.
+pub fn relative_position_bucket(distance: isize) -> usize {
+    let side = RELATIVE_POSITION_BUCKETS / 2;
+    let exact = side / 2;
+    let n = distance.unsigned_abs();
+    let bucket = if n < exact {
+        n
+    } else {
+        let square = n.saturating_mul(n) / (exact * exact);
+        (exact + square.ilog2() as usize).min(side - 1)
+    };
+    if distance > 0 { side + bucket } else { bucket }
+}
+
 /// One sequence: probabilities \[heads\]\[s\]\[s\] and the values in qkv \[s\]\[3 · heads · head_size\] →
 /// \[s\]\[heads · head_size\].
 ///

@@ -23,8 +23,13 @@ impl Default for Folder {
 impl Folder {
     /// A copy that loads.
     pub fn new() -> Folder {
+        Folder::copy_of(&golden::tiny_bert())
+    }
+
+    /// A copy of another model that loads.
+    pub fn copy_of(model: &Path) -> Folder {
         let folder = Folder(tempfile::tempdir().unwrap());
-        copy(&golden::tiny_bert(), folder.0.path());
+        copy(model, folder.0.path());
         SentenceTransformer::load(folder.0.path()).expect("the copy loads before it is broken");
         folder
     }

@@ -128,12 +128,12 @@ fn an_unknown_architecture_and_what_is_not_computed() {
     for (from, to, says) in [
         ("\"model_type\": \"bert\"", "\"model_type\": \"deberta-v2\"", "model_type is \"deberta-v2\""),
         ("\"model_type\": \"bert\"", "\"model_type\": \"bert\", \"is_decoder\": true", "is_decoder is true"),
-        ("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"silu\"", "hidden_act is \"silu\""),
+        ("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"mish\"", "hidden_act is \"mish\""),
         ("\"num_attention_heads\": 5", "\"num_attention_heads\": 7", "num_attention_heads is 7"),
         ("\"hidden_size\": 40", "\"hidden_size\": 0", "hidden_size is 0"),
-        ("\"hidden_size\": 40", "\"hidden_size\": \"40\"", "not a valid model config"),
+        ("\"hidden_size\": 40", "\"hidden_size\": \"40\"", "hidden_size is \"40\", expected an integer"),
         ("\"absolute\"", "\"relative_key\"", "position_embedding_type is \"relative_key\""),
-        ("\"vocab_size\"", "\"vocabulary\"", "missing field `vocab_size`"),
+        ("\"model_type\"", "\"type\"", "missing field `model_type`"),
     ] {
         Folder::new().replace("config.json", from, to).refuses(&["config.json", says]);
     }
@@ -145,15 +145,15 @@ fn an_unknown_architecture_and_what_is_not_computed() {
 #[test]
 fn modules_and_pooling_that_are_not_computed() {
     Folder::new()
-        .replace("modules.json", "models.Normalize", "models.Dense")
-        .refuses(&["modules.json", "models.Dense\" is not supported"]);
+        .replace("modules.json", "models.Normalize", "models.CNN")
+        .refuses(&["modules.json", "models.CNN\" is not supported"]);
     Folder::new()
         .replace(
             "1_Pooling/config.json",
             "\"pooling_mode_cls_token\": false",
-            "\"pooling_mode_cls_token\": true",
+            "\"pooling_mode_median\": true",
         )
-        .refuses(&["1_Pooling", "cls and mean"]);
+        .refuses(&["1_Pooling", "the pooling mode is \"median\""]);
     Folder::new()
         .replace("modules.json", "1_Pooling", "../elsewhere")
         .refuses(&["modules.json", "../elsewhere"]);

@@ -56,6 +56,29 @@ fn without_the_normalize_module_vectors_keep_their_length() {
     }
 }
 
+/// sentence-transformers reads the settings of its own modules only where there are modules.
+#[test]
+fn a_folder_without_modules_is_a_plain_transformer() {
+    let folder = Folder::new();
+    std::fs::write(folder.path("config_sentence_transformers.json"), r#"{"truncate_dim": 8}"#).unwrap();
+    let with = folder.load();
+    assert_eq!((with.max_seq_length(), with.embedding_dimension(), with.normalizes()), (32, 8, true));
+    std::fs::remove_file(folder.path("modules.json")).unwrap();
+    let without = folder.load();
+    assert_eq!((without.max_seq_length(), without.embedding_dimension()), (48, 40));
+    assert!(!without.normalizes());
+    assert_eq!(without.modules(), ["Pooling (mean)"]);
+}
+
+#[test]
+fn modules_are_named_in_their_order() {
+    let dense = SentenceTransformer::load(golden::fixtures().join("tiny-bert-dense")).unwrap();
+    let expected =
+        ["Pooling (mean + cls + max)", "Dense 96 → 44, tanh", "LayerNorm", "Dense 44 → 20", "Normalize"];
+    assert_eq!(dense.modules(), expected);
+    assert_eq!(dense.embedding_dimension(), 20);
+}
+
 #[test]
 fn do_lower_case_lower_cases() {
     let folder = Folder::new();
@@ -145,6 +168,21 @@ fn a_fingerprint_is_of_what_decides_vectors() {
         folder.replace(file, from, to);
         seen.push(fingerprint(&folder));
     }
+    // The same modules in another order, and one twice.
+    let modules = |kinds: &[&str]| {
+        let folder = Folder::copy_of(&golden::fixtures().join("tiny-bert-dense"));
+        let json = std::fs::read_to_string(folder.path("modules.json")).unwrap();
+        let all: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+        let of =
+            |kind: &&str| all.iter().find(|m| m["type"].as_str().unwrap().ends_with(kind)).unwrap().clone();
+        let chain: Vec<_> = kinds.iter().map(of).collect();
+        std::fs::write(folder.path("modules.json"), serde_json::to_string(&chain).unwrap()).unwrap();
+        fingerprint(&folder)
+    };
+    seen.push(modules(&["Transformer", "Pooling", "Dense"]));
+    seen.push(modules(&["Transformer", "Pooling", "Dense", "Normalize"]));
+    seen.push(modules(&["Transformer", "Pooling", "Normalize", "Dense"]));
+    seen.push(modules(&["Transformer", "Pooling", "Normalize", "Dense", "Normalize"]));
     let folder = Folder::new();
     folder.change_weights(|name, (dtype, shape, mut bytes)| {
         if name.ends_with("LayerNorm.bias") {

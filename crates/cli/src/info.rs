@@ -40,6 +40,7 @@ struct ModelInfo {
     max_seq_length: usize,
     pooling: String,
     normalize: bool,
+    modules: Vec<String>,
     similarity_function: &'static str,
     prompts: BTreeMap<String, String>,
     default_prompt_name: Option<String>,
@@ -96,6 +97,7 @@ impl ModelInfo {
             max_seq_length: model.max_seq_length(),
             pooling: model.pooling_modes().iter().map(|mode| mode.name()).collect::<Vec<_>>().join(" + "),
             normalize: model.normalizes(),
+            modules: model.modules(),
             similarity_function: model.similarity_function().name(),
             prompts: model.prompts().map(|(name, prompt)| (name.to_owned(), prompt.to_owned())).collect(),
             default_prompt_name: model.default_prompt_name().map(str::to_owned),
@@ -119,7 +121,7 @@ impl Info {
         line("threads", &self.threads)?;
         if let Some(error) = &self.model_error {
             line("model", &format!("not loaded: {error}"))?;
-            return writeln!(to, "\n`minilm pull` fetches a model.");
+            return writeln!(to, "\n`minilm pull NAME` fetches a model that is not on this machine.");
         }
         let Some(model) = &self.model else { return Ok(()) };
         line("model", &model.name.as_deref().unwrap_or("(by path)"))?;
@@ -140,6 +142,7 @@ impl Info {
         line("max_seq_length", &format!("{} tokens", model.max_seq_length))?;
         let normalize = if model.normalize { ", scaled to unit length" } else { "" };
         line("vectors", &format!("{} components, {} pooling{normalize}", model.dimension, model.pooling))?;
+        line("modules", &format!("Transformer, {}", model.modules.join(", ")))?;
         line("similarity", &model.similarity_function)?;
         for (name, prompt) in model.prompts.iter().filter(|(_, prompt)| !prompt.is_empty()) {
             let default = if model.default_prompt_name.as_ref() == Some(name) { " (default)" } else { "" };

@@ -1,15 +1,17 @@
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
+use minilm_kernels::reference::RELATIVE_POSITION_BUCKETS;
 use minilm_kernels::{Activation, Precision};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::EncoderError;
-use crate::architecture::{Architecture, RELATIVE_ATTENTION_NUM_BUCKETS};
+use crate::architecture::{Architecture, Field, Fields, WrongType};
 
-/// What the arithmetic of an encoder depends on, of its `config.json`. A value has been checked: no size is 0, and the
-/// heads divide the hidden size.
+/// What the arithmetic of an encoder depends on, of its `config.json`. What [`from_file`](Self::from_file) gives has been
+/// checked: no size is 0 (there may be no layers), the heads divide the hidden size, and a sequence may have a token.
 ///
 /// Names are those of transformers' `BertConfig`, whatever an architecture's own config calls a thing.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,8 +33,8 @@ pub struct EncoderConfig {
     pub hidden_act: HiddenAct,
     /// The number of position embeddings. A sequence may have fewer tokens than that: [`max_positions`](Self::max_positions).
     pub max_position_embeddings: usize,
-    /// Where positions begin behind it, the padding token's id: a sequence's first token has the position behind it, and a
-    /// token with this id has this position and is not counted. None where they begin at 0.
+    /// The padding token's id, where positions begin behind it: a sequence's first token has the position id + 1, and a token
+    /// with this id has the position id and is not counted. None where positions begin at 0.
     pub position_padding_id: Option<u32>,
     /// The number of token type (segment) embeddings, of which only the first is used; 0 where there are none.
     pub type_vocab_size: usize,
@@ -52,6 +54,8 @@ pub enum HiddenAct {
     GeluTanh,
     /// max(0, x), transformers' `"relu"`.
     Relu,
+    /// x / (1 + e⁻ˣ), transformers' `"silu"`.
+    Silu,
 }
 
 impl HiddenAct {
@@ -59,8 +63,11 @@ impl HiddenAct {
     fn of(name: &str) -> Option<HiddenAct> {
         Some(match name {
             "gelu" | "gelu_python" => HiddenAct::Gelu,
-            "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" => HiddenAct::GeluTanh,
+            "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
+                HiddenAct::GeluTanh
+            }
             "relu" => HiddenAct::Relu,
+            "silu" | "swish" => HiddenAct::Silu,
             _ => return None,
         })
     }
@@ -71,6 +78,7 @@ impl HiddenAct {
             HiddenAct::Gelu => "gelu",
             HiddenAct::GeluTanh => "gelu_new",
             HiddenAct::Relu => "relu",
+            HiddenAct::Silu => "silu",
         }
     }
 
@@ -80,6 +88,7 @@ impl HiddenAct {
             HiddenAct::Gelu => Activation::gelu(precision),
             HiddenAct::GeluTanh => Activation::GeluTanh,
             HiddenAct::Relu => Activation::Relu,
+            HiddenAct::Silu => Activation::Silu,
         }
     }
 }
@@ -90,29 +99,26 @@ impl fmt::Display for HiddenAct {
     }
 }
 
-/// What an architecture's `config.json` says, under BERT's names, not yet checked.
+/// What an architecture's `config.json` says, by what it is to BERT, not yet checked. None is a field that the architecture has
+/// not or does not look at.
 pub(crate) struct ConfigFields {
-    pub(crate) vocab_size: usize,
-    pub(crate) hidden_size: usize,
-    pub(crate) num_hidden_layers: usize,
-    pub(crate) num_attention_heads: usize,
-    pub(crate) intermediate_size: usize,
-    pub(crate) hidden_act: String,
-    pub(crate) max_position_embeddings: usize,
-    pub(crate) position_padding_id: Option<u32>,
-    pub(crate) type_vocab_size: Option<usize>,
-    pub(crate) relative_attention_num_buckets: Option<usize>,
-    pub(crate) layer_norm_eps: f32,
-    pub(crate) decoder: DecoderFields,
+    pub(crate) vocab_size: Field<usize>,
+    pub(crate) hidden_size: Field<usize>,
+    pub(crate) num_hidden_layers: Field<usize>,
+    pub(crate) num_attention_heads: Field<usize>,
+    pub(crate) intermediate_size: Field<usize>,
+    pub(crate) hidden_act: Field<String>,
+    pub(crate) max_position_embeddings: Field<usize>,
+    pub(crate) position_padding_id: Option<Field<u32>>,
+    pub(crate) type_vocab_size: Option<Field<usize>>,
+    pub(crate) relative_attention_num_buckets: Option<Field<usize>>,
+    pub(crate) layer_norm_eps: Field<f32>,
+    pub(crate) position_embedding_type: Option<Field<String>>,
+    pub(crate) is_decoder: Option<Field<bool>>,
 }
 
-/// What makes another network of BERT and RoBERTa, which is not computed.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct DecoderFields {
-    position_embedding_type: Option<String>,
-    is_decoder: bool,
-}
+/// More than any config has.
+const MAX_BYTES: u64 = 1 << 20;
 
 impl EncoderConfig {
     /// Reads and checks a `config.json`.
@@ -122,19 +128,21 @@ impl EncoderConfig {
     /// [`EncoderError::OpenConfig`], [`EncoderError::InvalidConfig`] or [`EncoderError::UnsupportedConfig`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<EncoderConfig, EncoderError> {
         let path = path.as_ref();
-        let json = std::fs::read(path)
+        let json = read_limited(path)
             .map_err(|source| EncoderError::OpenConfig { path: path.to_owned(), source })?;
         let invalid = |reason: String| EncoderError::InvalidConfig { path: path.to_owned(), reason };
-        let value: Value = serde_json::from_slice(&json).map_err(|e| invalid(e.to_string()))?;
+        let fields: Map<String, Value> = serde_json::from_slice(&json).map_err(|e| invalid(e.to_string()))?;
         // The architecture first: another one's config lacks these fields, and the error should say which it is rather
         // than which field is missing.
         let model_type =
-            value.get("model_type").ok_or_else(|| invalid("missing field `model_type`".to_owned()))?;
+            fields.get("model_type").ok_or_else(|| invalid("missing field `model_type`".to_owned()))?;
         let architecture = Architecture::of(model_type).ok_or_else(|| {
             let names = Architecture::ALL.map(|architecture| format!("{:?}", architecture.name()));
             unsupported(path, "model_type", model_type, &format!("one of {}", names.join(", ")))
         })?;
-        let fields = architecture.read(&value).map_err(|e| invalid(e.to_string()))?;
+        let fields = architecture
+            .read(&Fields(&fields))
+            .map_err(|WrongType { name, found, expected }| unsupported(path, name, found, expected))?;
         fields.checked(architecture, path)
     }
 
@@ -145,88 +153,95 @@ impl EncoderConfig {
 
     /// The most tokens of a sequence: as many as have a position.
     pub fn max_positions(&self) -> usize {
-        self.max_position_embeddings - self.first_position()
+        self.max_position_embeddings.saturating_sub(self.first_position())
     }
 
     /// The position of a sequence's first token.
     pub(crate) fn first_position(&self) -> usize {
-        self.position_padding_id.map_or(0, |id| id as usize + 1)
+        self.position_padding_id.map_or(0, |id| (id as usize).saturating_add(1))
     }
 }
 
 impl ConfigFields {
     fn checked(self, architecture: Architecture, path: &Path) -> Result<EncoderConfig, EncoderError> {
-        let Some(hidden_act) = HiddenAct::of(&self.hidden_act) else {
-            let found = format!("{:?}", self.hidden_act);
-            return Err(unsupported(path, "hidden_act", found, "\"gelu\", \"gelu_new\" or \"relu\""));
+        let Some(hidden_act) = HiddenAct::of(&self.hidden_act.value) else {
+            let found = format!("{:?}", self.hidden_act.value);
+            let expected = "\"gelu\", \"gelu_new\", \"relu\" or \"silu\"";
+            return Err(unsupported(path, self.hidden_act.name, found, expected));
         };
-        self.decoder.check(path)?;
-        for (field, value) in [
-            ("vocab_size", self.vocab_size),
-            ("hidden_size", self.hidden_size),
-            ("num_attention_heads", self.num_attention_heads),
-            ("intermediate_size", self.intermediate_size),
-            ("max_position_embeddings", self.max_position_embeddings),
-            ("type_vocab_size", self.type_vocab_size.unwrap_or(1)),
-        ] {
-            if value == 0 {
-                return Err(unsupported(path, field, 0, "at least 1"));
-            }
-        }
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            let expected = format!("a divisor of hidden_size, which is {}", self.hidden_size);
-            return Err(unsupported(path, "num_attention_heads", self.num_attention_heads, &expected));
-        }
-        if !(self.layer_norm_eps.is_finite() && self.layer_norm_eps >= 0.0) {
-            return Err(unsupported(path, "layer_norm_eps", self.layer_norm_eps, "a number from 0 on"));
-        }
-        if let Some(id) = self
-            .position_padding_id
-            .filter(|&id| (id as usize).saturating_add(1) >= self.max_position_embeddings)
+        if let Some(Field { name, value }) =
+            self.position_embedding_type.filter(|kind| kind.value != "absolute")
         {
-            let least = u64::from(id) + 1;
-            let expected = format!("more than {least}, for positions begin behind the padding token's id");
-            return Err(unsupported(
-                path,
-                "max_position_embeddings",
-                self.max_position_embeddings,
-                &expected,
-            ));
+            return Err(unsupported(path, name, format!("{value:?}"), "\"absolute\""));
         }
-        let other = |&buckets: &usize| buckets != RELATIVE_ATTENTION_NUM_BUCKETS;
-        if let Some(buckets) = self.relative_attention_num_buckets.filter(other) {
-            let expected = RELATIVE_ATTENTION_NUM_BUCKETS.to_string();
-            return Err(unsupported(path, "relative_attention_num_buckets", buckets, &expected));
+        if let Some(Field { name, .. }) = self.is_decoder.filter(|is_decoder| is_decoder.value) {
+            // Its attention would be causal.
+            return Err(unsupported(path, name, true, "false"));
+        }
+        let sizes = [
+            &self.vocab_size,
+            &self.hidden_size,
+            &self.num_attention_heads,
+            &self.intermediate_size,
+            &self.max_position_embeddings,
+        ];
+        if let Some(size) = sizes.into_iter().chain(&self.type_vocab_size).find(|size| size.value == 0) {
+            return Err(unsupported(path, size.name, 0, "at least 1"));
+        }
+        let (hidden_size, heads) = (self.hidden_size.value, self.num_attention_heads.value);
+        if !hidden_size.is_multiple_of(heads) {
+            let expected = format!("a divisor of {}, which is {hidden_size}", self.hidden_size.name);
+            return Err(unsupported(path, self.num_attention_heads.name, heads, &expected));
+        }
+        let eps = self.layer_norm_eps.value;
+        if !(eps.is_finite() && eps >= 0.0) {
+            return Err(unsupported(path, self.layer_norm_eps.name, eps, "a number from 0 on"));
+        }
+        let positions = self.max_position_embeddings.value;
+        if let Some(Field { name, value: id }) = &self.position_padding_id
+            && positions <= (*id as usize).saturating_add(1)
+        {
+            let expected = format!(
+                "less than {} − 1, which is {}, for positions begin behind it",
+                self.max_position_embeddings.name,
+                positions - 1
+            );
+            return Err(unsupported(path, name, id, &expected));
+        }
+        let other = |buckets: &Field<usize>| buckets.value != RELATIVE_POSITION_BUCKETS;
+        let buckets = self.relative_attention_num_buckets;
+        if let Some(Field { name, value }) = buckets.clone().filter(other) {
+            return Err(unsupported(path, name, value, &RELATIVE_POSITION_BUCKETS.to_string()));
         }
         Ok(EncoderConfig {
             architecture,
-            vocab_size: self.vocab_size,
-            hidden_size: self.hidden_size,
-            num_hidden_layers: self.num_hidden_layers,
-            num_attention_heads: self.num_attention_heads,
-            intermediate_size: self.intermediate_size,
+            vocab_size: self.vocab_size.value,
+            hidden_size,
+            num_hidden_layers: self.num_hidden_layers.value,
+            num_attention_heads: heads,
+            intermediate_size: self.intermediate_size.value,
             hidden_act,
-            max_position_embeddings: self.max_position_embeddings,
-            position_padding_id: self.position_padding_id,
-            type_vocab_size: self.type_vocab_size.unwrap_or(0),
-            relative_attention_num_buckets: self.relative_attention_num_buckets.unwrap_or(0),
-            layer_norm_eps: self.layer_norm_eps,
+            max_position_embeddings: positions,
+            position_padding_id: self.position_padding_id.map(|id| id.value),
+            type_vocab_size: self.type_vocab_size.map_or(0, |types| types.value),
+            relative_attention_num_buckets: buckets.map_or(0, |buckets| buckets.value),
+            layer_norm_eps: eps,
         })
     }
 }
 
-impl DecoderFields {
-    fn check(&self, path: &Path) -> Result<(), EncoderError> {
-        if let Some(other) = self.position_embedding_type.as_deref().filter(|&t| t != "absolute") {
-            let found = format!("{other:?}");
-            return Err(unsupported(path, "position_embedding_type", found, "\"absolute\""));
-        }
-        if self.is_decoder {
-            // Its attention would be causal.
-            return Err(unsupported(path, "is_decoder", true, "false"));
-        }
-        Ok(())
+/// A file that is one, and not too large.
+fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    // First, because opening a pipe waits for whoever writes to it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
     }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other(format!("it has more than {MAX_BYTES} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn unsupported(path: &Path, field: &'static str, found: impl fmt::Display, expected: &str) -> EncoderError {

@@ -3,7 +3,7 @@
 //! Two ways lead through a layer, with the same bits:
 //!
 //! **By rows**, on one thread and for texts of many tokens. All but attention is done row by row, so a piece of some
-//! rows goes from attention's output to the next layer's queries, keys and values at once, and what lies between
+//! sixty rows goes from attention's output to the next layer's queries, keys and values at once, and what lies between
 //! stays in L2. A layer is two joins:
 //!
 //! ```text
@@ -19,7 +19,7 @@
 //! LayerNorm, qkv of some heads, their attention │ attention output, + residual │ LayerNorm, intermediate, GELU │ output, + residual
 //! ```
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use minilm_kernels::{
@@ -33,12 +33,9 @@ use crate::profile::{Operation, Probe};
 use crate::team::Lead;
 use crate::{Arena, Encoder, PackedTokens, Tap};
 
-/// Elements of a piece's activations inside the feed-forward network: 384 KB of an L2 that has a megabyte, 64 rows of
-/// all-MiniLM-L6-v2.
-const PIECE: usize = 64 * 1536;
-
-/// Rows of a piece, at least and at most. With fewer, weights are read too often; with more, there are too few pieces.
-const ROWS: RangeInclusive<usize> = 24..=64;
+/// Rows of a piece: their activations of a feed-forward layer, 6 KB a row of all-MiniLM-L6-v2, fit into half a megabyte of L2.
+/// In BERT-base they do not, and fewer rows are slower all the same: weights are read too often.
+const ROWS: usize = 64;
 
 /// With fewer rows a thread than these, products are shared by columns.
 const LEAST_ROWS: usize = 24;
@@ -123,14 +120,10 @@ impl<P: Probe> Pass<'_, P> {
         });
     }
 
-    /// Pieces of at most so many rows that they stay within [`PIECE`], as many pieces for each thread; of more rows, where there
-    /// would be too many pieces.
+    /// Pieces of at most [`ROWS`] rows, as many for each thread; of more rows, where there would be too many pieces.
     fn row_pieces(&self, rows: usize) -> usize {
         let threads = self.lead.threads().min(Shares::MOST);
-        let of_a_piece = PIECE / self.pieces.encoder.config.intermediate_size;
-        rows.div_ceil(of_a_piece.clamp(*ROWS.start(), *ROWS.end()))
-            .next_multiple_of(threads)
-            .min(Shares::MOST / threads * threads)
+        rows.div_ceil(ROWS).next_multiple_of(threads).min(Shares::MOST / threads * threads)
     }
 
     /// From the queries, keys and values in `states.qkv` to the layer's states, and those of the next.
@@ -341,10 +334,11 @@ impl<P: Probe> Pieces<'_, P> {
     fn attention_of(&self, layer: &Layer, heads: Range<usize>) -> AttentionParameters<'_> {
         let encoder = self.encoder;
         let max_tokens = encoder.config.max_positions();
-        let position_bias = encoder.position_bias.as_deref().map(|biases| {
-            let of_heads = scaled(heads.clone(), biases.len() / encoder.config.num_attention_heads);
-            PositionBias::new(&biases[of_heads], heads.len(), max_tokens)
-        });
+        let all_heads = encoder.config.num_attention_heads;
+        let position_bias = encoder
+            .position_bias
+            .as_deref()
+            .map(|biases| PositionBias::new(biases, all_heads, max_tokens).of_heads(heads.clone()));
         AttentionParameters {
             heads: heads.len(),
             head_size: encoder.config.head_size(),

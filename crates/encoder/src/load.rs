@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use minilm_kernels::reference::relative_position_bucket;
 use minilm_kernels::{Isa, Precision};
 use minilm_weights::{
     PackedContents, PackedFile, PackedFileError, Region, SAMPLE, Tensor, Weights, WeightsError,
 };
 
-use crate::architecture::{EMBEDDING_NORM, WORD_EMBEDDINGS, relative_position_bucket};
+use crate::architecture::{EMBEDDING_NORM, WORD_EMBEDDINGS};
 use crate::calibration::{self, LayerFactors};
 use crate::encoder::Layer;
 use crate::packed_model::{Packed, Plan};
@@ -329,9 +330,7 @@ impl ModelSections {
                 .collect::<Result<_, _>>()?,
         })
     }
-}
 
-impl ModelSections {
     /// Sets the factors of the products' inputs.
     fn set_factors(&self, plan: &mut Plan<'_>, factors: Vec<LayerFactors>) {
         for (layer, LayerFactors { qkv, intermediate }) in self.layers.iter().zip(factors) {

@@ -276,7 +276,7 @@ impl Trace<'_> {
         Some(self.show_shape("position_bias", &[heads, columns], values, |step| {
             let what =
                 "[head][key − query + s − 1]: each head's bias of the bucket that the distance falls into";
-            step.description(what).weights(weights)
+            step.description(what).weights(weights).reference("relative_position_bucket")
         }))
     }
 
@@ -400,7 +400,7 @@ fn describe_activation(activation: Activation) -> (&'static str, &'static str) {
         Activation::GeluTanh => ("GELU of each element, in the tanh form", "gelu_tanh"),
         Activation::GeluPolynomial => ("GELU of each element, by a polynomial", "gelu_polynomial"),
         Activation::Relu => ("max(0, x) of each element", "relu"),
-        Activation::Tanh => ("tanh of each element", "tanh"),
+        Activation::Silu => ("x / (1 + e⁻ˣ) of each element", "silu"),
         other => unreachable!("no encoder has the activation {other:?}"),
     }
 }

@@ -1,6 +1,6 @@
-//! What the encoder refuses, on the tiny model in `fixtures/`, and what one thread means.
+//! What the encoder refuses, on the tiny models in `fixtures/`, and what one thread means.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use minilm_encoder::{Arena, Encoder, EncoderConfig, EncoderError, EncoderOptions, Lead, Workers};
 use minilm_kernels::{Isa, Precision};
@@ -11,9 +11,28 @@ fn tiny_bert() -> Encoder {
 }
 
 fn load(precision: Precision, calibration: Vec<Vec<u32>>) -> Result<Encoder, EncoderError> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tiny-bert");
+    load_model("tiny-bert", precision, calibration)
+}
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+fn load_model(
+    model: &str,
+    precision: Precision,
+    calibration: Vec<Vec<u32>>,
+) -> Result<Encoder, EncoderError> {
+    load_folder(&fixtures().join(model), precision, calibration)
+}
+
+fn load_folder(
+    folder: &Path,
+    precision: Precision,
+    calibration: Vec<Vec<u32>>,
+) -> Result<Encoder, EncoderError> {
     let config = EncoderConfig::from_file(folder.join("config.json")).unwrap();
-    let weights = Weights::open(folder.join("model.safetensors")).unwrap();
+    let weights = Weights::open_in(folder).unwrap();
     let workers = Workers::new(1).unwrap();
     let options = EncoderOptions::new(Isa::best(), &workers).precision(precision).calibration(calibration);
     Encoder::load(config, weights, &options)
@@ -37,6 +56,56 @@ fn sequences_beyond_the_positions_and_ids_beyond_the_vocabulary_are_refused() {
     arena.tokens.push(&[301]);
     let error = encoder.forward(&mut arena, &Lead::alone()).unwrap_err();
     assert!(matches!(error, EncoderError::UnknownToken { id: 301, vocab_size: 301 }), "{error}");
+}
+
+/// Also where positions begin behind the padding token's id.
+#[test]
+fn every_architecture_takes_as_many_tokens_as_it_has_positions() {
+    for (model, positions) in [
+        ("tiny-bert", 48),
+        ("tiny-mpnet", 200),
+        ("tiny-roberta", 64),
+        ("tiny-xlm-roberta", 128),
+        ("tiny-distilbert", 40),
+    ] {
+        let encoder = load_model(model, Precision::F32, Vec::new()).unwrap();
+        assert_eq!(encoder.config().max_positions(), positions, "{model}");
+        let mut arena = Arena::default();
+        arena.tokens.push(&vec![9; positions]);
+        encoder.forward(&mut arena, &Lead::alone()).unwrap();
+        assert_eq!(arena.hidden().len(), positions * encoder.config().hidden_size, "{model}");
+        arena.tokens.push(&vec![9; positions + 1]);
+        let error = encoder.forward(&mut arena, &Lead::alone()).unwrap_err();
+        let EncoderError::TooLong { tokens, max_positions } = error else { panic!("{model}: {error}") };
+        assert_eq!((tokens, max_positions), (positions + 1, positions), "{model}");
+    }
+}
+
+/// In transformers, `CamembertModel` and `XLMRobertaModel` are `RobertaModel` by other names.
+#[test]
+fn roberta_has_two_other_names() {
+    let states = |model_type: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let roberta = fixtures().join("tiny-roberta");
+        for entry in std::fs::read_dir(&roberta).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+            }
+        }
+        let config = std::fs::read_to_string(roberta.join("config.json")).unwrap();
+        let changed = config.replace("\"roberta\"", &format!("{model_type:?}"));
+        std::fs::write(folder.path().join("config.json"), changed).unwrap();
+        let encoder = load_folder(folder.path(), Precision::F32, Vec::new()).unwrap();
+        assert_eq!(encoder.config().architecture.name(), model_type);
+        let mut arena = Arena::default();
+        arena.tokens.push(&[0, 7, 1, 30, 31, 2]);
+        encoder.forward(&mut arena, &Lead::alone()).unwrap();
+        arena.hidden().to_vec()
+    };
+    let expected = states("roberta");
+    assert_eq!(states("camembert"), expected);
+    assert_eq!(states("xlm-roberta"), expected);
 }
 
 #[test]

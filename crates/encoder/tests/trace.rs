@@ -86,7 +86,7 @@ fn recompute(
         Some(PositionBias::new(&before[bias], heads, s))
     };
     match step.reference {
-        None if step.name == "position_bias" => {
+        Some("relative_position_bucket") => {
             let biases = weights.matrix(&step.weights[0], config.relative_attention_num_buckets, heads);
             let distances = (0..(2 * s).saturating_sub(1)).map(|i| i.cast_signed() - (s.cast_signed() - 1));
             let of_head = |head| distances.clone().map(move |d| (d, head));
@@ -147,6 +147,7 @@ fn recompute(
         }
         Some("gelu") => input(0).iter().map(|&x| reference::gelu(x)).collect(),
         Some("gelu_tanh") => input(0).iter().map(|&x| reference::gelu_tanh(x)).collect(),
+        Some("silu") => input(0).iter().map(|&x| reference::silu(x)).collect(),
         Some("relu") => input(0).iter().map(|&x| reference::relu(x)).collect(),
         Some("gelu_polynomial") => input(0).iter().map(|&x| reference::gelu_polynomial(x)).collect(),
         Some(other) => panic!("{} is specified by {other}", step.name),

@@ -47,8 +47,16 @@ impl SentenceTransformer {
         let modes: Vec<&str> = pooling.modes.iter().map(|mode| mode.name()).collect();
         let prompt = if pooling.include_prompt { "with" } else { "without" };
         hasher.update(format!("pooling {} {prompt} prompt\n", modes.join("+")));
-        for (description, weights) in self.modules.with_weights() {
-            hasher.update(format!("{description} {}\n", sha256_of(weights)?));
+        // Of a chain that is nothing but a normalisation, or nothing, what follows says enough.
+        let chain: Vec<_> = self.modules.after_pooling().collect();
+        if chain.len() > usize::from(self.normalizes()) {
+            for (description, weights) in chain {
+                hasher.update(description);
+                if let Some(weights) = weights {
+                    hasher.update(format!(" {}", sha256_of(weights)?));
+                }
+                hasher.update("\n");
+            }
         }
         let normalize = self.normalizes();
         hasher.update(format!("normalize {normalize}\nmax_seq_length {}\n", self.max_seq_length()));

@@ -28,21 +28,42 @@ pub(crate) struct ModelSettings {
     pub(crate) similarity: SimilarityFunction,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct SettingsFile {
     #[serde(default)]
     prompts: BTreeMap<String, Option<String>>,
     default_prompt_name: Option<String>,
     truncate_dim: Option<usize>,
     similarity_fn_name: Option<String>,
+    model_type: Option<String>,
+}
+
+impl Default for ModelSettings {
+    /// Without a file.
+    fn default() -> ModelSettings {
+        let by_name = without_prompts();
+        ModelSettings {
+            prompts: Prompts { by_name, default_name: None },
+            truncate_dim: None,
+            similarity: SimilarityFunction::default(),
+        }
+    }
+}
+
+/// What every model has.
+fn without_prompts() -> BTreeMap<String, String> {
+    BTreeMap::from(["query", "document"].map(|name| (name.to_owned(), String::new())))
 }
 
 impl ModelSettings {
     pub(crate) fn read(directory: &Path) -> Result<ModelSettings, Error> {
         let path = directory.join(PROMPTS_CONFIG);
-        let file: SettingsFile = read_optional(&path)?.unwrap_or_default();
-        let names = ["query", "document"].map(|name| (name.to_owned(), String::new()));
-        let mut by_name = BTreeMap::from(names);
+        let Some(file) = read_optional::<SettingsFile>(&path)? else { return Ok(ModelSettings::default()) };
+        if let Some(other) = file.model_type.filter(|kind| kind != "SentenceTransformer") {
+            let reason = format!("model_type is {other:?}, expected \"SentenceTransformer\"");
+            return Err(Error::Settings { path, reason });
+        }
+        let mut by_name = without_prompts();
         by_name.extend(file.prompts.into_iter().map(|(name, prompt)| (name, prompt.unwrap_or_default())));
         if let Some(name) = file.default_prompt_name.as_ref().filter(|name| !by_name.contains_key(*name)) {
             let reason =
@@ -152,6 +173,8 @@ mod tests {
         for (json, says) in [
             (r#"{"default_prompt_name": "passage"}"#, "\"passage\", but the prompts are document, query"),
             (r#"{"truncate_dim": 0}"#, "truncate_dim is 0"),
+            (r#"{"model_type": "SparseEncoder"}"#, "model_type is \"SparseEncoder\""),
+            (r#"{"model_type": "CrossEncoder"}"#, "model_type is \"CrossEncoder\""),
             (r#"{"similarity_fn_name": "jaccard"}"#, "jaccard"),
             (r#"{"prompts": ["query: "]}"#, "not the expected JSON"),
         ] {

@@ -9,7 +9,7 @@ use minilm_weights::{FloatType, Weights};
 use crate::calibration::calibration_sequences;
 use crate::folder;
 use crate::model_settings::{ModelSettings, Prompts};
-use crate::modules::{Pipeline, SentenceModules, TextSettings};
+use crate::modules::{Pipeline, SentenceModules};
 use crate::resolve::{ResolvedModel, resolve};
 use crate::{
     Error, LoadOptions, PoolingMode, SimilarityFunction, SimilarityMatrix, TokenCount, Vectors, VectorsError,
@@ -68,11 +68,12 @@ impl SentenceTransformer {
         };
         let resolved = resolve(name_or_path.as_ref(), &options.resolve)?;
         let pipeline = Pipeline::read(resolved.directory())?;
-        let ModelSettings { prompts, truncate_dim, similarity } = ModelSettings::read(resolved.directory())?;
+        let ModelSettings { prompts, truncate_dim, similarity } =
+            pipeline.model_settings(resolved.directory())?;
         let transformer = &pipeline.transformer;
 
         let config = EncoderConfig::from_file(transformer.join(folder::CONFIG))?;
-        let settings = TextSettings::read(transformer, config.max_positions())?;
+        let settings = pipeline.text_settings(config.max_positions())?;
         let tokenizer_path = folder::tokenizer_file(transformer);
         let mut tokenizer = Tokenizer::from_folder(transformer, settings.max_seq_length)?;
         if settings.do_lower_case {
@@ -202,6 +203,11 @@ impl SentenceTransformer {
     /// How the tokens' vectors become one; several where the vectors of as many poolings lie one behind the other.
     pub fn pooling_modes(&self) -> &[PoolingMode] {
         &self.modules.pooling.modes
+    }
+
+    /// The modules behind the transformer, in their order and in words: `Pooling (mean)`, `Dense 768 → 512, tanh`, `Normalize`.
+    pub fn modules(&self) -> Vec<String> {
+        self.modules.names()
     }
 
     /// Whether vectors are scaled to unit length, in the end.

@@ -151,7 +151,7 @@ impl Case {
                 self.out_of_place(&x.get()[..h], |_, out| cls_pool(x.get(), out));
             }
             Operation::L2Normalize { n: Size(n) } => {
-                self.in_place(n, l2_normalize, last_token_pool, reference::l2_normalize);
+                self.in_place(n, l2_normalize, reference::l2_normalize);
             }
             Operation::Dot { k } => self.pair(k.0, dot, reference::dot),
             Operation::SimilarityMatrix { m, n, k } => {

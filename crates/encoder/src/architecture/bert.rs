@@ -1,60 +1,31 @@
 //! BERT, Devlin et al., <https://arxiv.org/abs/1810.04805>: `transformers/models/bert/modeling_bert.py`.
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use super::TensorNames;
-use crate::config::{ConfigFields, DecoderFields};
+use super::fields::{Fields, WrongType};
+use crate::config::ConfigFields;
 
 /// `BertConfig`, with its defaults.
-#[derive(Deserialize)]
-#[serde(default)]
-struct BertConfig {
-    vocab_size: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    hidden_act: String,
-    max_position_embeddings: usize,
-    type_vocab_size: usize,
-    layer_norm_eps: f32,
-    #[serde(flatten)]
-    decoder: DecoderFields,
+pub(super) fn read(config: &Fields<'_>) -> Result<ConfigFields, WrongType> {
+    read_with(config, 30_522)
 }
 
-impl Default for BertConfig {
-    fn default() -> BertConfig {
-        BertConfig {
-            vocab_size: 30_522,
-            hidden_size: 768,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            intermediate_size: 3072,
-            hidden_act: "gelu".to_owned(),
-            max_position_embeddings: 512,
-            type_vocab_size: 2,
-            layer_norm_eps: 1e-12,
-            decoder: DecoderFields::default(),
-        }
-    }
-}
-
-pub(super) fn read(config: &Value) -> serde_json::Result<ConfigFields> {
-    let file = BertConfig::deserialize(config)?;
+/// What BERT's config and those made after it have in common, but for the default of `vocab_size`.
+pub(super) fn read_with(config: &Fields<'_>, vocab_size: usize) -> Result<ConfigFields, WrongType> {
     Ok(ConfigFields {
-        vocab_size: file.vocab_size,
-        hidden_size: file.hidden_size,
-        num_hidden_layers: file.num_hidden_layers,
-        num_attention_heads: file.num_attention_heads,
-        intermediate_size: file.intermediate_size,
-        hidden_act: file.hidden_act,
-        max_position_embeddings: file.max_position_embeddings,
+        vocab_size: config.size("vocab_size", vocab_size)?,
+        hidden_size: config.size("hidden_size", 768)?,
+        num_hidden_layers: config.size("num_hidden_layers", 12)?,
+        num_attention_heads: config.size("num_attention_heads", 12)?,
+        intermediate_size: config.size("intermediate_size", 3072)?,
+        hidden_act: config.string("hidden_act", "gelu")?,
+        max_position_embeddings: config.size("max_position_embeddings", 512)?,
         position_padding_id: None,
-        type_vocab_size: Some(file.type_vocab_size),
+        type_vocab_size: Some(config.size("type_vocab_size", 2)?),
         relative_attention_num_buckets: None,
-        layer_norm_eps: file.layer_norm_eps,
-        decoder: file.decoder,
+        layer_norm_eps: config.number("layer_norm_eps", 1e-12)?,
+        // `null` is none of the kinds that are added.
+        position_embedding_type: Some(config.string("position_embedding_type", "absolute")?),
+        is_decoder: Some(config.flag("is_decoder")?),
     })
 }
 

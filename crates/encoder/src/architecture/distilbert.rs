@@ -3,57 +3,30 @@
 //! BERT without token types, with names of its own for everything. Where positions are sinusoidal, they are stored as any
 //! other position embeddings.
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use super::TensorNames;
-use crate::config::{ConfigFields, DecoderFields};
+use super::fields::{Field, Fields, WrongType};
+use crate::config::ConfigFields;
 
 /// `nn.LayerNorm(config.dim, eps=1e-12)`
-const LAYER_NORM_EPS: f32 = 1e-12;
+const LAYER_NORM_EPS: Field<f32> = Field { name: "eps", value: 1e-12 };
 
-/// `DistilBertConfig`, with its defaults.
-#[derive(Deserialize)]
-#[serde(default)]
-struct DistilBertConfig {
-    vocab_size: usize,
-    dim: usize,
-    n_layers: usize,
-    n_heads: usize,
-    hidden_dim: usize,
-    activation: String,
-    max_position_embeddings: usize,
-}
-
-impl Default for DistilBertConfig {
-    fn default() -> DistilBertConfig {
-        DistilBertConfig {
-            vocab_size: 30_522,
-            dim: 768,
-            n_layers: 6,
-            n_heads: 12,
-            hidden_dim: 3072,
-            activation: "gelu".to_owned(),
-            max_position_embeddings: 512,
-        }
-    }
-}
-
-pub(super) fn read(config: &Value) -> serde_json::Result<ConfigFields> {
-    let file = DistilBertConfig::deserialize(config)?;
+/// `DistilBertConfig`, with its defaults. Its `attribute_map` has BERT's names for some fields, which count if they are there.
+pub(super) fn read(config: &Fields<'_>) -> Result<ConfigFields, WrongType> {
     Ok(ConfigFields {
-        vocab_size: file.vocab_size,
-        hidden_size: file.dim,
-        num_hidden_layers: file.n_layers,
-        num_attention_heads: file.n_heads,
-        intermediate_size: file.hidden_dim,
-        hidden_act: file.activation,
-        max_position_embeddings: file.max_position_embeddings,
+        vocab_size: config.size("vocab_size", 30_522)?,
+        hidden_size: config.size_of_either(["hidden_size", "dim"], 768)?,
+        num_hidden_layers: config.size_of_either(["num_hidden_layers", "n_layers"], 6)?,
+        num_attention_heads: config.size_of_either(["num_attention_heads", "n_heads"], 12)?,
+        intermediate_size: config.size("hidden_dim", 3072)?,
+        hidden_act: config.string("activation", "gelu")?,
+        max_position_embeddings: config.size("max_position_embeddings", 512)?,
         position_padding_id: None,
         type_vocab_size: None,
         relative_attention_num_buckets: None,
         layer_norm_eps: LAYER_NORM_EPS,
-        decoder: DecoderFields::default(),
+        position_embedding_type: None,
+        // `DistilBertModel` never looks at it.
+        is_decoder: None,
     })
 }
 

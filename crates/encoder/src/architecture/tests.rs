@@ -2,6 +2,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use minilm_kernels::reference::relative_position_bucket;
+
 use super::*;
 use crate::{EncoderConfig, EncoderError, HiddenAct};
 
@@ -39,25 +41,34 @@ fn defaults_are_those_of_transformers() {
 }
 
 #[test]
-fn distilbert_has_names_of_its_own() {
-    let json = json!({
+fn distilbert_has_names_of_its_own_and_berts() {
+    let own = json!({
         "model_type": "distilbert", "dim": 48, "n_heads": 3, "n_layers": 2, "hidden_dim": 70,
         "activation": "relu", "max_position_embeddings": 40, "vocab_size": 9,
-        // Not of this architecture.
-        "hidden_size": 5, "num_hidden_layers": 7,
     });
-    let config = config(&json).unwrap();
+    let config = config(&own).unwrap();
     assert_eq!((config.hidden_size, config.num_attention_heads, config.num_hidden_layers), (48, 3, 2));
     assert_eq!((config.intermediate_size, config.max_positions(), config.vocab_size), (70, 40, 9));
     assert_eq!(config.hidden_act, HiddenAct::Relu);
+    // transformers' `attribute_map`.
+    let mut both = own;
+    for (name, value) in [("hidden_size", 30), ("num_hidden_layers", 7), ("num_attention_heads", 6)] {
+        both[name] = value.into();
+    }
+    let config = self::config(&both).unwrap();
+    assert_eq!((config.hidden_size, config.num_attention_heads, config.num_hidden_layers), (30, 6, 7));
 }
 
 #[test]
 fn names_of_activations_that_mean_the_same_are_known() {
     for (names, expected) in [
         (&["gelu", "gelu_python"][..], HiddenAct::Gelu),
-        (&["gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh"], HiddenAct::GeluTanh),
+        (
+            &["gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh", "gelu_python_tanh"],
+            HiddenAct::GeluTanh,
+        ),
         (&["relu"], HiddenAct::Relu),
+        (&["silu", "swish"], HiddenAct::Silu),
     ] {
         for name in names {
             assert_eq!(
@@ -97,22 +108,81 @@ fn what_is_not_computed_is_refused_by_name() {
         let name = architecture.name();
         let act = if architecture == Architecture::DistilBert { "activation" } else { "hidden_act" };
         let error = refuse(json!({"model_type": name, act: "quick_gelu"}));
-        assert!(error.contains("hidden_act is \"quick_gelu\""), "{error}");
+        assert!(error.contains(&format!("{act} is \"quick_gelu\"")), "{error}");
     }
+    for name in ["bert", "roberta", "xlm-roberta", "camembert", "mpnet"] {
+        let error = refuse(json!({"model_type": name, "is_decoder": true}));
+        assert!(error.contains("is_decoder is true"), "{error}");
+    }
+    // DistilBERT's model looks at neither.
+    assert!(
+        config(&json!({"model_type": "distilbert", "is_decoder": true, "position_embedding_type": 1}))
+            .is_ok()
+    );
+    assert!(config(&json!({"model_type": "bert", "is_decoder": null})).is_ok());
     for name in ["bert", "roberta", "xlm-roberta", "camembert"] {
+        let error = refuse(json!({"model_type": name, "position_embedding_type": null}));
+        assert!(error.contains("position_embedding_type is null, expected a string"), "{error}");
         for kind in ["relative_key", "relative_key_query", "alibi"] {
             let error = refuse(json!({"model_type": name, "position_embedding_type": kind}));
             assert!(error.contains(&format!("position_embedding_type is {kind:?}")), "{error}");
         }
-        let error = refuse(json!({"model_type": name, "is_decoder": true}));
-        assert!(error.contains("is_decoder is true"), "{error}");
     }
     let error = refuse(json!({"model_type": "mpnet", "relative_attention_num_buckets": 16}));
     assert!(error.contains("relative_attention_num_buckets is 16, expected 32"), "{error}");
     let error = refuse(json!({"model_type": "mpnet", "max_position_embeddings": 2}));
-    assert!(error.contains("max_position_embeddings is 2, expected more than 2"), "{error}");
+    assert!(error.contains("pad_token_id is 1, expected less than max_position_embeddings − 1"), "{error}");
     let error = refuse(json!({"model_type": "roberta", "pad_token_id": u32::MAX}));
-    assert!(error.contains("max_position_embeddings is 512, expected more than"), "{error}");
+    assert!(error.contains("pad_token_id is 4294967295, expected less than"), "{error}");
+}
+
+/// Every field, of every architecture, with values of other types: the error names it, and what it has.
+#[test]
+fn fields_of_another_type_are_named() {
+    for (architecture, sizes) in [
+        (
+            "bert",
+            &[
+                "hidden_size",
+                "num_hidden_layers",
+                "num_attention_heads",
+                "intermediate_size",
+                "vocab_size",
+                "max_position_embeddings",
+                "type_vocab_size",
+            ][..],
+        ),
+        ("roberta", &["hidden_size", "type_vocab_size", "pad_token_id"]),
+        ("mpnet", &["hidden_size", "relative_attention_num_buckets"]),
+        ("distilbert", &["dim", "n_heads", "n_layers", "hidden_dim", "hidden_size", "vocab_size"]),
+    ] {
+        let strings = if architecture == "distilbert" { "activation" } else { "hidden_act" };
+        let wrong = [json!("384"), json!(null), json!(-1), json!(1.5), json!([384])];
+        let of_sizes = sizes.iter().flat_map(|&name| wrong.iter().map(move |value| (name, value.clone())));
+        let mut cases: Vec<_> = of_sizes.chain([(strings, json!(3)), (strings, json!(null))]).collect();
+        if architecture != "distilbert" {
+            cases.extend([("layer_norm_eps", json!("1e-12")), ("layer_norm_eps", json!(null))]);
+            cases.push(("is_decoder", json!("no")));
+        }
+        for (name, value) in cases {
+            let error = config(&json!({"model_type": architecture, name: value})).unwrap_err().to_string();
+            assert!(error.contains(&format!("{name} is {value}, expected ")), "{architecture}: {error}");
+        }
+    }
+    let error = config(&json!({"model_type": "distilbert", "dim": 0})).unwrap_err().to_string();
+    assert!(error.contains("dim is 0"), "{error}");
+}
+
+#[test]
+fn a_config_is_a_file_of_some_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = EncoderConfig::from_file(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("no regular file"), "{error}");
+    let path = folder.path().join("config.json");
+    std::fs::write(&path, format!("{{\"model_type\": \"bert\", \"x\": \"{}\"}}", "x".repeat(1 << 20)))
+        .unwrap();
+    let error = EncoderConfig::from_file(path).unwrap_err().to_string();
+    assert!(error.contains("more than 1048576 bytes"), "{error}");
 }
 
 #[test]

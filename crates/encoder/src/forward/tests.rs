@@ -1,12 +1,14 @@
-//! Teams larger than this machine has cores, on a random model whose sizes are no multiples of each other.
+//! Teams larger than this machine has cores, on random models whose sizes are no multiples of each other.
 
 use std::path::Path;
 
+use minilm_kernels::reference::RELATIVE_POSITION_BUCKETS;
 use minilm_kernels::{Isa, Precision};
 use minilm_weights::Weights;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use crate::architecture::{Architecture, RELATIVE_ATTENTION_BIAS};
 use crate::team::{Lead, Team};
 use crate::{Arena, Encoder, EncoderConfig, EncoderOptions, Workers};
 
@@ -30,11 +32,16 @@ fn bytes(elements: usize, state: &mut u64) -> Vec<u8> {
     (0..elements).flat_map(|_| number().to_le_bytes()).collect()
 }
 
-fn write_model(folder: &Path) {
+fn write_model(folder: &Path, architecture: Architecture) {
     let mut shapes: Vec<(String, Vec<usize>)> =
         [("word", VOCABULARY), ("position", POSITIONS), ("token_type", 2)]
             .map(|(name, rows)| (format!("embeddings.{name}_embeddings.weight"), vec![rows, HIDDEN]))
             .into();
+    if architecture == Architecture::Mpnet {
+        let shape = vec![RELATIVE_POSITION_BUCKETS, HEADS];
+        shapes.push((format!("{RELATIVE_ATTENTION_BIAS}.weight"), shape));
+    }
+    let names = architecture.tensor_names();
     let mut module = |name: String, weight: Vec<usize>, n: usize| {
         shapes.push((format!("{name}.weight"), weight));
         shapes.push((format!("{name}.bias"), vec![n]));
@@ -42,17 +49,17 @@ fn write_model(folder: &Path) {
     module("embeddings.LayerNorm".to_owned(), vec![HIDDEN], HIDDEN);
     for i in 0..LAYERS {
         for (name, n, k) in [
-            ("attention.self.query", HIDDEN, HIDDEN),
-            ("attention.self.key", HIDDEN, HIDDEN),
-            ("attention.self.value", HIDDEN, HIDDEN),
-            ("attention.output.dense", HIDDEN, HIDDEN),
-            ("intermediate.dense", INTERMEDIATE, HIDDEN),
-            ("output.dense", HIDDEN, INTERMEDIATE),
+            (names.query, HIDDEN, HIDDEN),
+            (names.key, HIDDEN, HIDDEN),
+            (names.value, HIDDEN, HIDDEN),
+            (names.attention_output, HIDDEN, HIDDEN),
+            (names.intermediate, INTERMEDIATE, HIDDEN),
+            (names.output, HIDDEN, INTERMEDIATE),
         ] {
-            module(format!("encoder.layer.{i}.{name}"), vec![n, k], n);
+            module(format!("{}.{i}.{name}", names.layer), vec![n, k], n);
         }
-        for name in ["attention.output.LayerNorm", "output.LayerNorm"] {
-            module(format!("encoder.layer.{i}.{name}"), vec![HIDDEN], HIDDEN);
+        for name in [names.attention_norm, names.output_norm] {
+            module(format!("{}.{i}.{name}", names.layer), vec![HIDDEN], HIDDEN);
         }
     }
     let mut state = 1;
@@ -68,7 +75,7 @@ fn write_model(folder: &Path) {
         .map(|(name, shape, data)| (name, TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
     safetensors::serialize_to_file(views, None, &folder.join("model.safetensors")).unwrap();
     let config = serde_json::json!({
-        "model_type": "bert", "architectures": ["BertModel"], "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+        "model_type": architecture.name(), "hidden_act": "gelu", "layer_norm_eps": 1e-12,
         "hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
         "intermediate_size": INTERMEDIATE, "vocab_size": VOCABULARY,
         "max_position_embeddings": POSITIONS, "type_vocab_size": 2,
@@ -101,8 +108,13 @@ const BATCHES: [&[usize]; 13] =
 
 #[test]
 fn teams_of_any_size_give_the_bits_of_one_thread() {
+    // With a bias, and without.
+    [Architecture::Bert, Architecture::Mpnet].into_iter().for_each(check_teams);
+}
+
+fn check_teams(architecture: Architecture) {
     let folder = tempfile::tempdir().unwrap();
-    write_model(folder.path());
+    write_model(folder.path(), architecture);
     for precision in Precision::ALL {
         let mut of_first_isa = None;
         for isa in Isa::available() {

@@ -37,6 +37,7 @@ fn tanh() -> String {
 #[derive(Debug)]
 pub(crate) struct Dense {
     weight: PackedLinear,
+    has_bias: bool,
     /// None for the identity.
     activation: Option<Activation>,
 }
@@ -87,11 +88,16 @@ impl DenseSettings {
 
     /// The layer with the weights of that file.
     pub(super) fn load(self, path: &Path) -> Result<Dense, Error> {
-        let DenseSettings { in_features: k, out_features: n, activation, bias } = self;
+        let DenseSettings { in_features: k, out_features: n, activation, bias: has_bias } = self;
         let weights = Weights::open(path)?;
+        if !has_bias && weights.contains("linear.bias") {
+            let reason = "it has the tensor \"linear.bias\", but config.json's bias is false".to_owned();
+            return Err(Error::Settings { path: path.to_owned(), reason });
+        }
         let weight = weights.tensor("linear.weight", &[n, k])?.to_f32();
-        let bias = if bias { weights.tensor("linear.bias", &[n])?.to_f32() } else { vec![0.0; n] };
-        Ok(Dense { weight: PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k), activation })
+        let bias = if has_bias { weights.tensor("linear.bias", &[n])?.to_f32() } else { vec![0.0; n] };
+        let weight = PackedLinear::pack(Precision::F32, &[(&weight, &bias)], k);
+        Ok(Dense { weight, has_bias, activation })
     }
 }
 
@@ -99,15 +105,21 @@ impl Dense {
     /// What it computes, by the functions that specify it.
     pub(super) fn describe(&self) -> String {
         let linear = "linear with the module's linear.weight and linear.bias";
-        let function = match self.activation {
-            None => return linear.to_owned(),
-            Some(Activation::Tanh) => "tanh",
-            Some(Activation::Relu) => "relu",
-            Some(Activation::Sigmoid) => "sigmoid",
-            Some(Activation::Silu) => "silu",
-            Some(_) => "gelu",
+        let linear = if self.has_bias {
+            linear.to_owned()
+        } else {
+            "linear with the module's linear.weight".to_owned()
         };
-        format!("{linear}, then {function} of each")
+        match self.activation {
+            None => linear,
+            Some(activation) => format!("{linear}, then {} of each", function(activation)),
+        }
+    }
+
+    /// `Dense 768 → 512, tanh`
+    pub(super) fn name(&self) -> String {
+        let activation = self.activation.map_or(String::new(), |a| format!(", {}", function(a)));
+        format!("Dense {} → {}{activation}", self.weight.k(), self.weight.n())
     }
 
     /// One vector.
@@ -116,5 +128,16 @@ impl Dense {
         let mut out = vec![0.0; self.weight.n()];
         linear(isa, x, &self.weight, epilogue, &mut out);
         out
+    }
+}
+
+/// The function of `minilm_kernels::reference` that specifies an activation.
+fn function(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Tanh => "tanh",
+        Activation::Relu => "relu",
+        Activation::Sigmoid => "sigmoid",
+        Activation::Silu => "silu",
+        _ => "gelu",
     }
 }

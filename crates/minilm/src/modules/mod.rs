@@ -23,6 +23,7 @@ use minilm_kernels::{Isa, LayerNorm, l2_normalize, layer_norm as normalize_rows}
 
 use crate::Error;
 use crate::folder::{CONFIG, MODULES, Module, WEIGHTS};
+use crate::model_settings::ModelSettings;
 use dense::{Dense, DenseSettings};
 use files::read_bytes;
 pub(crate) use files::read_optional;
@@ -33,6 +34,8 @@ pub(crate) use text_settings::TextSettings;
 /// What `modules.json` and the settings of the modules say; no weights have been read.
 #[derive(Clone, Debug)]
 pub(crate) struct Pipeline {
+    /// Whether there is a `modules.json`.
+    has_modules: bool,
     /// The directory of the encoder's and the tokenizer's files.
     pub(crate) transformer: PathBuf,
     pooling: Pooling,
@@ -90,7 +93,8 @@ impl Pipeline {
         let path = directory.join(MODULES);
         let Some(json) = read_bytes(&path)? else {
             let transformer = directory.to_owned();
-            return Ok(Pipeline { transformer, pooling: Pooling::mean(), after_pooling: Vec::new() });
+            let (pooling, after_pooling) = (Pooling::mean(), Vec::new());
+            return Ok(Pipeline { has_modules: false, transformer, pooling, after_pooling });
         };
         let settings = |reason| Error::Settings { path: path.clone(), reason };
         let modules = Module::parse_list(&json).map_err(settings)?;
@@ -125,10 +129,22 @@ impl Pipeline {
             after_pooling.push((directory, settings));
         }
         Ok(Pipeline {
+            has_modules: true,
             transformer: directory.join(&transformer.path),
             pooling: Pooling::read(&directory.join(&pooling.path).join(CONFIG))?,
             after_pooling,
         })
+    }
+
+    /// Reads what the folder says about texts, for an encoder of so many positions.
+    pub(crate) fn text_settings(&self, max_positions: usize) -> Result<TextSettings, Error> {
+        let read = if self.has_modules { TextSettings::read } else { TextSettings::of_tokenizer };
+        read(&self.transformer, max_positions)
+    }
+
+    /// Reads what the folder says about its vectors. sentence-transformers does not look where there are no modules.
+    pub(crate) fn model_settings(&self, directory: &Path) -> Result<ModelSettings, Error> {
+        if self.has_modules { ModelSettings::read(directory) } else { Ok(ModelSettings::default()) }
     }
 
     /// Reads the modules' weights, for an encoder of that hidden size.
@@ -175,14 +191,29 @@ impl SentenceModules {
         self.hidden_size
     }
 
-    /// The modules that have weights: what each computes, and the file.
-    pub(crate) fn with_weights(&self) -> impl Iterator<Item = (String, &Path)> {
-        self.after_pooling.iter().filter_map(|module| match module {
-            SentenceModule::Dense { weights, .. } | SentenceModule::LayerNorm { weights, .. } => {
-                Some((module.step(0).description, weights.as_path()))
-            }
-            SentenceModule::Normalize => None,
+    /// What the modules behind the pooling compute, in their order, and the file of each one's weights.
+    pub(crate) fn after_pooling(&self) -> impl Iterator<Item = (String, Option<&Path>)> {
+        self.after_pooling.iter().map(|module| {
+            let weights = match module {
+                SentenceModule::Dense { weights, .. } | SentenceModule::LayerNorm { weights, .. } => {
+                    Some(weights.as_path())
+                }
+                SentenceModule::Normalize => None,
+            };
+            (module.step(0).description, weights)
         })
+    }
+
+    /// All modules behind the transformer in their order, each by its name and what is known of it.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let modes: Vec<&str> = self.pooling.modes.iter().map(|mode| mode.name()).collect();
+        let mut names = vec![format!("Pooling ({})", modes.join(" + "))];
+        names.extend(self.after_pooling.iter().map(|module| match module {
+            SentenceModule::Dense { layer, .. } => layer.name(),
+            SentenceModule::LayerNorm { .. } => "LayerNorm".to_owned(),
+            SentenceModule::Normalize => "Normalize".to_owned(),
+        }));
+        names
     }
 
     /// Whether vectors are of length 1.
@@ -209,8 +240,8 @@ impl SentenceModules {
         out.copy_from_slice(&vector);
     }
 
-    /// As [`vector`](Self::vector), one module after the other: the pooled vector, then what each module makes of it. `see` is shown every one,
-    /// and may give back what is to take its place.
+    /// As [`vector`](Self::vector), one module after the other: the pooled vector, then what each module makes of it. `see` is
+    /// shown every one, and may give back what is to take its place.
     pub(crate) fn vector_in_steps(
         &self,
         isa: Isa,

@@ -91,6 +91,9 @@ impl fmt::Display for PoolingMode {
     }
 }
 
+/// More than anybody concatenates.
+const MOST_MODES: usize = 16;
+
 /// How a text's tokens become one vector: by each mode in turn, the vectors one behind the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pooling {
@@ -170,9 +173,12 @@ impl PoolingConfig {
     fn modes(&self) -> Result<Vec<PoolingMode>, String> {
         let names = match &self.pooling_mode {
             Some(Value::String(name)) => vec![name.as_str()],
-            Some(Value::Array(names)) if !names.is_empty() => {
+            Some(Value::Array(names)) if (1..=MOST_MODES).contains(&names.len()) => {
                 let names = names.iter().map(|name| name.as_str().ok_or_else(|| name.to_string()));
                 names.collect::<Result<_, _>>()?
+            }
+            Some(Value::Array(names)) if !names.is_empty() => {
+                return Err(format!("a list of {} (at most {MOST_MODES})", names.len()));
             }
             Some(other) => return Err(other.to_string()),
             None => return self.flagged(),
@@ -183,12 +189,16 @@ impl PoolingConfig {
 
     /// Without any flag, it is the mean.
     fn flagged(&self) -> Result<Vec<PoolingMode>, String> {
-        let flags: Vec<&str> = self
-            .others
-            .iter()
-            .filter(|(_, value)| **value == true)
-            .filter_map(|(name, _)| name.strip_prefix("pooling_mode_"))
-            .collect();
+        let mut flags = Vec::new();
+        for (name, value) in &self.others {
+            let Some(flag) = name.strip_prefix("pooling_mode_") else { continue };
+            match value {
+                Value::Bool(true) => flags.push(flag),
+                Value::Bool(false) | Value::Null => {}
+                // True or false to Python, and to nobody else.
+                other => return Err(format!("{flag:?} {other}, neither true nor false")),
+            }
+        }
         let known = |flag: &str| PoolingMode::ALL.iter().any(|mode| mode.flag() == flag);
         if let Some(unknown) = flags.iter().find(|flag| !known(flag)) {
             return Err(format!("\"{unknown}\""));

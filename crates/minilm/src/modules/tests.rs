@@ -93,6 +93,8 @@ fn other_pooling_modes_are_refused_by_name() {
         (r#"{"pooling_mode": "median"}"#, "is \"median\"; expected one or several of cls, max, mean"),
         (r#"{"pooling_mode": ["mean", "median"]}"#, "\"median\""),
         (r#"{"pooling_mode": []}"#, "[]"),
+        (&format!(r#"{{"pooling_mode": [{}"max"]}}"#, r#""mean", "#.repeat(16)), "a list of 17 (at most 16)"),
+        (r#"{"pooling_mode_cls_token": 1}"#, "\"cls_token\" 1, neither true nor false"),
         (r#"{"pooling_mode": ["mean", 3]}"#, "3"),
         (r#"{"pooling_mode": null, "pooling_mode_median": true}"#, "\"median\""),
         ("{", "not the expected JSON"),

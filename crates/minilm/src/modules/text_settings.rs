@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::files::read_optional;
 use crate::Error;
@@ -18,9 +18,9 @@ pub(crate) struct TextSettings {
 }
 
 #[derive(Deserialize, Default)]
+#[serde(default)]
 struct SentenceConfig {
     max_seq_length: Option<usize>,
-    #[serde(default)]
     do_lower_case: bool,
     #[serde(flatten)]
     others: Map<String, Value>,
@@ -38,31 +38,55 @@ const ARGUMENTS: [&str; 7] = [
     "processing_kwargs",
 ];
 
-/// Arguments of a model that say how it is computed, and not what.
-const HARMLESS: [&str; 4] = ["torch_dtype", "dtype", "attn_implementation", "add_pooling_layer"];
+/// Arguments that say how a model is computed or found, and not what is computed.
+const HARMLESS: [&str; 5] =
+    ["torch_dtype", "dtype", "attn_implementation", "add_pooling_layer", "trust_remote_code"];
 
 impl SentenceConfig {
-    /// Or an argument that would have to be followed.
+    /// Or what would have to be followed and is not.
     fn check(&self) -> Result<(), String> {
-        for name in ARGUMENTS {
-            let arguments = self.others.get(name).and_then(Value::as_object);
-            let refused = |argument: &&String| !HARMLESS.contains(&argument.as_str());
-            if let Some(argument) = arguments.and_then(|arguments| arguments.keys().find(refused)) {
-                return Err(format!("{name} has {argument:?}, which is not supported"));
+        for (name, value) in &self.others {
+            match name.as_str() {
+                // How sentence-transformers computes.
+                "unpad_inputs" => {}
+                _ if value.is_null() => {}
+                "transformer_task" if value == "feature-extraction" => {}
+                "module_output_name" if value == "token_embeddings" => {}
+                "modality_config" if *value == json!({"text": last_hidden_state()}) => {}
+                arguments if ARGUMENTS.contains(&arguments) => {
+                    let refused = |argument: &&String| !HARMLESS.contains(&argument.as_str());
+                    let arguments = value.as_object();
+                    if let Some(argument) = arguments.and_then(|arguments| arguments.keys().find(refused)) {
+                        return Err(format!("{name} has {argument:?}, which is not supported"));
+                    }
+                }
+                _ => return Err(format!("{name} is {value}, which is not supported")),
             }
         }
         Ok(())
     }
 }
 
+/// What sentence-transformers writes of a model whose tokens' last states are pooled.
+fn last_hidden_state() -> Value {
+    json!({"method": "forward", "method_output_name": "last_hidden_state"})
+}
+
 #[derive(Deserialize, Default)]
 struct TokenizerConfig {
     /// "No limit" is written as 1e30, so not an integer.
     model_max_length: Option<f64>,
+    /// What old files call it.
+    max_len: Option<f64>,
     truncation_side: Option<String>,
 }
 
 impl TextSettings {
+    /// Those of a folder without modules, whose transformer's settings sentence-transformers does not read.
+    pub(super) fn of_tokenizer(transformer: &Path, max_positions: usize) -> Result<TextSettings, Error> {
+        TextSettings::of(SentenceConfig::default(), transformer, max_positions)
+    }
+
     /// `max_seq_length`, else the tokenizer's `model_max_length`; never more than there are positions. Limits inside
     /// `tokenizer.json` do not count.
     pub(crate) fn read(transformer: &Path, max_positions: usize) -> Result<TextSettings, Error> {
@@ -71,6 +95,10 @@ impl TextSettings {
         let sentence: SentenceConfig = read_optional(sentence_path)?.unwrap_or_default();
         let refused = |reason| Error::Settings { path: sentence_path.clone(), reason };
         sentence.check().map_err(refused)?;
+        TextSettings::of(sentence, transformer, max_positions)
+    }
+
+    fn of(sentence: SentenceConfig, transformer: &Path, max_positions: usize) -> Result<TextSettings, Error> {
         let tokenizer_path = transformer.join(TOKENIZER_CONFIG);
         let tokenizer: TokenizerConfig = read_optional(&tokenizer_path)?.unwrap_or_default();
 
@@ -78,7 +106,7 @@ impl TextSettings {
             let reason = format!("truncation_side is {side:?}, expected \"right\"");
             return Err(Error::Settings { path: tokenizer_path, reason });
         }
-        let limit = match (sentence.max_seq_length, tokenizer.model_max_length) {
+        let limit = match (sentence.max_seq_length, tokenizer.model_max_length.or(tokenizer.max_len)) {
             (Some(limit), _) => limit,
             (None, Some(limit)) if limit < 1.0 => {
                 let reason = format!("model_max_length is {limit}, expected at least 1");
@@ -144,6 +172,8 @@ mod tests {
         assert_eq!(limit(&[]), 512);
         assert_eq!(limit(&[tokenizer]), 300);
         assert_eq!(limit(&[("tokenizer_config.json", r#"{"model_max_length": 1e30}"#)]), 512);
+        assert_eq!(limit(&[("tokenizer_config.json", r#"{"max_len": 12}"#)]), 12);
+        assert_eq!(limit(&[("tokenizer_config.json", r#"{"max_len": 12, "model_max_length": 30}"#)]), 30);
         assert_eq!(limit(&[("sentence_bert_config.json", r#"{"max_seq_length": 256}"#), tokenizer]), 256);
         assert_eq!(limit(&[("sentence_bert_config.json", r#"{"max_seq_length": null}"#), tokenizer]), 300);
         assert_eq!(limit(&[("sentence_bert_config.json", r#"{"max_seq_length": 1000}"#)]), 512);

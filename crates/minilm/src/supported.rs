@@ -8,8 +8,7 @@ use minilm_tokenizer::Tokenizer;
 
 use crate::Error;
 use crate::folder::{CONFIG, MODULES, tokenizer_file};
-use crate::model_settings::ModelSettings;
-use crate::modules::{Pipeline, TextSettings};
+use crate::modules::Pipeline;
 
 /// Reads `modules.json` in a folder, where the files that it names need not be yet.
 ///
@@ -42,10 +41,10 @@ pub(crate) fn check_architecture(config: &Path) -> Result<(), Error> {
 ///
 /// Those that loading the model would end with, whatever its tokenizer and weights are.
 pub(crate) fn check(directory: &Path) -> Result<(), Error> {
-    let Pipeline { transformer, .. } = Pipeline::read(directory)?;
-    ModelSettings::read(directory)?;
-    let config = EncoderConfig::from_file(transformer.join(CONFIG))?;
-    TextSettings::read(&transformer, config.max_positions())?;
+    let pipeline = Pipeline::read(directory)?;
+    pipeline.model_settings(directory)?;
+    let config = EncoderConfig::from_file(pipeline.transformer.join(CONFIG))?;
+    pipeline.text_settings(config.max_positions())?;
     Ok(())
 }
 
@@ -55,19 +54,20 @@ pub(crate) fn check(directory: &Path) -> Result<(), Error> {
 ///
 /// Those that loading the model would end with, whatever its weights are.
 pub(crate) fn check_tokenizer(directory: &Path) -> Result<(), Error> {
-    let Pipeline { transformer, .. } = Pipeline::read(directory)?;
-    let config = EncoderConfig::from_file(transformer.join(CONFIG))?;
-    read_tokenizer(&transformer, &config)?;
+    let pipeline = Pipeline::read(directory)?;
+    let config = EncoderConfig::from_file(pipeline.transformer.join(CONFIG))?;
+    read_tokenizer(&pipeline, &config)?;
     Ok(())
 }
 
-/// The tokenizer of a transformer's folder, as its settings want it.
+/// The transformer's tokenizer, as the model's settings want it.
 ///
 /// # Errors
 ///
 /// If a file is invalid or there is none, or it has more tokens than the config.
-pub(crate) fn read_tokenizer(transformer: &Path, config: &EncoderConfig) -> Result<Tokenizer, Error> {
-    let settings = TextSettings::read(transformer, config.max_positions())?;
+pub(crate) fn read_tokenizer(pipeline: &Pipeline, config: &EncoderConfig) -> Result<Tokenizer, Error> {
+    let transformer = &pipeline.transformer;
+    let settings = pipeline.text_settings(config.max_positions())?;
     let mut tokenizer = Tokenizer::from_folder(transformer, settings.max_seq_length)?;
     if settings.do_lower_case {
         tokenizer = tokenizer.lowercased()?;

@@ -319,9 +319,9 @@ fn only_pickles() {
 fn architectures_that_are_not_computed_are_refused_before_weights_are_asked_for() {
     for (from, to, says) in [
         ("\"model_type\": \"bert\"", "\"model_type\": \"gpt2\"", "model_type is \"gpt2\""),
-        ("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"swish\"", "hidden_act is \"swish\""),
+        ("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"mish\"", "hidden_act is \"mish\""),
         ("\"hidden_size\": 40", "\"hidden_size\": 41", "num_attention_heads"),
-        ("\"hidden_size\": 40,", "", "hidden_size"),
+        ("\"model_type\"", "\"type\"", "missing field `model_type`"),
     ] {
         let setup = setup_of(|folder| {
             folder.replace("config.json", from, to);

@@ -82,7 +82,7 @@ fn modules_are_named_in_their_order() {
 #[test]
 fn do_lower_case_lower_cases() {
     let folder = Folder::new();
-    folder.replace("tokenizer.json", "\"lowercase\": true", "\"lowercase\": false");
+    folder.replace("tokenizer_config.json", "\"do_lower_case\": true", "\"do_lower_case\": false");
     let cased = folder.load();
     assert_ne!(cased.encode("THE CAT").unwrap(), cased.encode("the cat").unwrap());
     let config = "{\"max_seq_length\": 32, \"do_lower_case\": true}";
@@ -162,7 +162,9 @@ fn a_fingerprint_is_of_what_decides_vectors() {
         ("1_Pooling/config.json", "\"pooling_mode_cls_token\": false", "\"include_prompt\": false"),
         ("config.json", "1e-12", "1e-11"),
         ("sentence_bert_config.json", "\"do_lower_case\": false", "\"do_lower_case\": true"),
-        ("tokenizer.json", "\"lowercase\": true", "\"lowercase\": false"),
+        ("tokenizer.json", "\"clean_text\": true", "\"clean_text\": false"),
+        ("tokenizer_config.json", "\"do_lower_case\": true", "\"do_lower_case\": false"),
+        ("tokenizer_config.json", "\"tokenize_chinese_chars\": true", "\"tokenize_chinese_chars\": false"),
     ] {
         let folder = Folder::new();
         folder.replace(file, from, to);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use minilm_tokenizer::Tokenizer;
 use sha2::{Digest, Sha256};
 
 use crate::folder::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, tokenizer_file};
@@ -40,9 +41,17 @@ impl SentenceTransformer {
             let settings = [TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS].map(|file| directory.join(file));
             paths.extend(settings.into_iter().filter(|path| path.is_file()));
         }
+        let overridden = is_tokenizer_overridden(directory)?;
+        if overridden {
+            paths.extend([directory.join(TOKENIZER_CONFIG)].into_iter().filter(|path| path.is_file()));
+        }
         let mut hasher = Sha256::new();
         for path in paths {
             hasher.update(format!("{}\n", sha256_of(&path)?));
+        }
+        if overridden {
+            // Also where the settings are defaults, and there is no file.
+            hasher.update("tokenizer overridden\n");
         }
         let pooling = &self.modules.pooling;
         let modes: Vec<&str> = pooling.modes.iter().map(|mode| mode.name()).collect();
@@ -73,4 +82,21 @@ fn sha256_of(path: &Path) -> Result<String, Error> {
         let reason = format!("cannot read the file: {error}");
         Error::Settings { path: path.to_owned(), reason }
     })
+}
+
+/// Whether settings beside a `tokenizer.json` replace its own, as texts show it that have everything which these are about: case,
+/// accents, Chinese characters, a first word without a space before it.
+fn is_tokenizer_overridden(directory: &Path) -> Result<bool, Error> {
+    let file = directory.join(TOKENIZER);
+    if !file.is_file() {
+        return Ok(false);
+    }
+    let [by_folder, by_file] =
+        [Tokenizer::from_folder(directory, usize::MAX)?, Tokenizer::from_file(file, usize::MAX)?];
+    for text in ["the Word", "\u{c9}t\u{e9}", "the\u{6211}\u{4eec}the"] {
+        if by_folder.encode(text)? != by_file.encode(text)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

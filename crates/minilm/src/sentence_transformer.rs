@@ -11,6 +11,7 @@ use crate::folder;
 use crate::model_settings::{ModelSettings, Prompts};
 use crate::modules::{Pipeline, SentenceModules};
 use crate::resolve::{ResolvedModel, resolve};
+use crate::supported::read_tokenizer;
 use crate::{
     Error, LoadOptions, PoolingMode, SimilarityFunction, SimilarityMatrix, TokenCount, Vectors, VectorsError,
 };
@@ -73,17 +74,7 @@ impl SentenceTransformer {
         let transformer = &pipeline.transformer;
 
         let config = EncoderConfig::from_file(transformer.join(folder::CONFIG))?;
-        let settings = pipeline.text_settings(config.max_positions())?;
-        let tokenizer_path = folder::tokenizer_file(transformer);
-        let mut tokenizer = Tokenizer::from_folder(transformer, settings.max_seq_length)?;
-        if settings.do_lower_case {
-            tokenizer = tokenizer.lowercased()?;
-        }
-        if tokenizer.vocab_size() > config.vocab_size {
-            let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
-            let reason = format!("it has {tokens} tokens, but config.json's vocab_size is {rows}");
-            return Err(Error::Settings { path: tokenizer_path, reason });
-        }
+        let (tokenizer, settings) = read_tokenizer(&pipeline, &config)?;
         let workers = Workers::new(options.threads)?;
         let weights = Weights::open_in(transformer)?;
         let modules = pipeline.load(config.hidden_size)?;

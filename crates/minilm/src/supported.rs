@@ -8,7 +8,7 @@ use minilm_tokenizer::Tokenizer;
 
 use crate::Error;
 use crate::folder::{CONFIG, MODULES, tokenizer_file};
-use crate::modules::Pipeline;
+use crate::modules::{Pipeline, TextSettings};
 
 /// Reads `modules.json` in a folder, where the files that it names need not be yet.
 ///
@@ -60,12 +60,15 @@ pub(crate) fn check_tokenizer(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The transformer's tokenizer, as the model's settings want it.
+/// The transformer's tokenizer, as the model's settings want it, and these.
 ///
 /// # Errors
 ///
 /// If a file is invalid or there is none, or it has more tokens than the config.
-pub(crate) fn read_tokenizer(pipeline: &Pipeline, config: &EncoderConfig) -> Result<Tokenizer, Error> {
+pub(crate) fn read_tokenizer(
+    pipeline: &Pipeline,
+    config: &EncoderConfig,
+) -> Result<(Tokenizer, TextSettings), Error> {
     let transformer = &pipeline.transformer;
     let settings = pipeline.text_settings(config.max_positions())?;
     let mut tokenizer = Tokenizer::from_folder(transformer, settings.max_seq_length)?;
@@ -77,5 +80,5 @@ pub(crate) fn read_tokenizer(pipeline: &Pipeline, config: &EncoderConfig) -> Res
         let reason = format!("it has {tokens} tokens, but config.json's vocab_size is {rows}");
         return Err(Error::Settings { path: tokenizer_file(transformer), reason });
     }
-    Ok(tokenizer)
+    Ok((tokenizer, settings))
 }

@@ -10,9 +10,10 @@
 //! | RoBERTa's and those like it | `add_prefix_space` (false), `trim_offsets` (true) | the same of `RobertaProcessing` or of the post-processor `ByteLevel` |
 //! | all, `PreTrainedTokenizerFast` too | `add_prefix_space` (false) | the same of the pre-tokenizer `ByteLevel` |
 //!
-//! Parts of a `Sequence` are never replaced, and added tokens that are found in normalized texts stay normalized as the file says,
-//! since `tokenizers` 0.22, which `transformers` has then, does not normalize them again. The source is `__init__` of each class (`tokenization_bert_fast.py` and so on) and of
-//! `PreTrainedTokenizerFast` (`tokenization_utils_fast.py`).
+//! Parts of a `Sequence` are never replaced, and added tokens that are found in normalized texts stay normalized as the
+//! file says, since `tokenizers` 0.22, which `transformers` has then, does not normalize them again. The source is
+//! `__init__` of each class (`tokenization_bert_fast.py` and so on) and of `PreTrainedTokenizerFast`
+//! (`tokenization_utils_fast.py`).
 
 use std::path::Path;
 

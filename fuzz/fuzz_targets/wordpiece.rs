@@ -1,5 +1,6 @@
 //! Texts of many scripts: the WordPiece of `minilm-tokenizer` finds what the `tokenizers` crate finds, ids, counts and
-//! cuts, with the tokenizer of the real model and with that of `fixtures/tiny-bert` under every normalizer.
+//! cuts and offsets, with the tokenizer of the real model, that of `fixtures/tiny-bert` under every normalizer, and both made
+//! into MPNet's.
 //!
 //! The first byte of an input chooses the tokenizer, the others make some texts (`tests/src/mixed_texts.rs`); how many
 //! were compared is printed every 100,000. `MINILM_TOKENIZER_JSON` names the real `tokenizer.json`; without it, it is
@@ -11,12 +12,12 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use libfuzzer_sys::fuzz_target;
-use minilm_tokenizer::{Backend, Tokenizer};
+use minilm_tokenizer::{Backend, TokenOffsets, Tokenizer};
 
 #[path = "../../tests/src/mixed_texts.rs"]
 mod mixed_texts;
 
-use mixed_texts::Parts;
+use mixed_texts::{MPNet, Parts};
 
 struct Pair {
     parts: Parts,
@@ -34,7 +35,7 @@ impl Pair {
     }
 }
 
-/// The real one is every second of them.
+/// The real one is every fourth of them, and so is the real one made into MPNet's.
 static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(|| {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/tiny-bert/tokenizer.json");
     let json = std::fs::read_to_string(&tiny).expect("the tiny model is committed");
@@ -58,7 +59,16 @@ static PAIRS: LazyLock<Vec<Pair>> = LazyLock::new(|| {
             pairs.push(Pair { parts, wordpiece: lowercased(wordpiece), by_crate: lowercased(by_crate) });
         }
     }
-    pairs.push(Pair::load(&real_tokenizer(), 256));
+    for mask in ["lstrip", "rstrip", "normalized"] {
+        let variant = MPNet { cased: mask == "rstrip", trim_offsets: mask != "normalized", mask };
+        std::fs::write(&path, variant.of(&json)).expect("the temporary file can be written");
+        pairs.push(Pair::load(&path, 24));
+    }
+    let real = real_tokenizer();
+    let json = std::fs::read_to_string(&real).expect("it was found");
+    std::fs::write(&path, MPNet::default().of(&json)).expect("the temporary file can be written");
+    pairs.push(Pair::load(&path, 256));
+    pairs.push(Pair::load(&real, 256));
     pairs
 });
 
@@ -82,12 +92,25 @@ static COMPARED: AtomicU64 = AtomicU64::new(0);
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&first, bytes)) = bytes.split_first() else { return };
-    let others = PAIRS.len() - 1;
-    let pair = &PAIRS[if first < 128 { others } else { usize::from(first - 128) % others }];
+    let others = PAIRS.len() - 2;
+    let pair =
+        &PAIRS[if first < 128 { others + usize::from(first % 2) } else { usize::from(first - 128) % others }];
     for text in pair.parts.texts(bytes) {
         let found = pair.wordpiece.encode(&text).expect("there is an unknown token");
         let expected = pair.by_crate.encode(&text).expect("there is an unknown token");
         assert_eq!(found, expected, "{:?}: {text:?}", pair.by_crate);
+        let [found, expected] = [&pair.wordpiece, &pair.by_crate].map(|tokenizer| {
+            let mut tokens = Vec::new();
+            tokenizer.offsets_into(&text, &mut tokens).expect("there is an unknown token");
+            tokens
+        });
+        let places =
+            |tokens: &[TokenOffsets]| tokens.iter().map(|t| (t.id, t.begins_word)).collect::<Vec<_>>();
+        assert_eq!(places(&found), places(&expected), "{:?}: {text:?}", pair.by_crate);
+        // By the crate, marks that are reordered have each other's places.
+        if !mixed_texts::marks_are_reordered(&text) {
+            assert_eq!(found, expected, "{:?}: {text:?}", pair.by_crate);
+        }
         let compared = COMPARED.fetch_add(1, Ordering::Relaxed) + 1;
         if compared.is_multiple_of(100_000) {
             eprintln!("{compared} texts compared");

@@ -16,15 +16,21 @@ mod model_files;
 mod package;
 #[path = "resolve/processes.rs"]
 mod processes;
+#[path = "resolve/refused.rs"]
+mod refused;
+#[path = "resolve/shards.rs"]
+mod shards;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use minilm::resolve::{Environment, ResolveError, ResolveOptions, ResolvedModel, resolve};
+use minilm::{LoadOptions, SentenceTransformer};
 use minilm_tests::golden;
 use minilm_tests::hub_client::options;
-use minilm_tests::hub_server::{Access, File, HubServer, Model, Storage};
+use minilm_tests::hub_server::{Access, File, HubServer, Model, Server, Storage};
+use minilm_tests::model_folder::Folder;
 use tempfile::TempDir;
 
 const NAME: &str = "acme/tiny";
@@ -130,4 +136,51 @@ fn names(directory: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+const TEXT: &str = "the cat sat on the red mat";
+
+/// The tiny model, changed and on the hub.
+fn setup_of(change: impl FnOnce(&Folder)) -> Setup {
+    let folder = Folder::new();
+    change(&folder);
+    Setup::of(Model::of_folder(NAME, COMMIT, folder.directory()))
+}
+
+/// A model of `fixtures/` on the hub.
+fn setup_of_fixture(name: &str) -> Setup {
+    Setup::of(Model::of_folder(NAME, COMMIT, &golden::fixtures().join(name)))
+}
+
+impl Setup {
+    fn load(&self) -> SentenceTransformer {
+        SentenceTransformer::load_with(NAME, &LoadOptions::default().resolve(self.options())).unwrap()
+    }
+
+    /// The files that were asked for, each once, in the order in which they were first.
+    fn asked_for(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        for request in self.server.requests() {
+            if !files.contains(&request.file) {
+                files.push(request.file);
+            }
+        }
+        files
+    }
+
+    /// No weights were asked for, not even whether they are there.
+    #[track_caller]
+    fn assert_no_weights_were_asked_for(&self) {
+        let requests = self.server.requests();
+        let of_weights: Vec<_> =
+            requests.iter().filter(|request| request.file.contains(".safetensors")).collect();
+        assert!(!requests.is_empty() && of_weights.is_empty(), "{of_weights:?}");
+        assert!(requests.iter().all(|request| request.server == Server::Hub));
+    }
+
+    fn etag(&self, file: &str) -> String {
+        let mut etag = None;
+        self.server.change(|model| etag = Some(model.files[file].etag()));
+        etag.unwrap()
+    }
 }

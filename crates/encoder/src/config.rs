@@ -1,10 +1,9 @@
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use minilm_kernels::reference::RELATIVE_POSITION_BUCKETS;
 use minilm_kernels::{Activation, Precision};
+use minilm_weights::read_limited;
 use serde_json::{Map, Value};
 
 use crate::EncoderError;
@@ -128,7 +127,7 @@ impl EncoderConfig {
     /// [`EncoderError::OpenConfig`], [`EncoderError::InvalidConfig`] or [`EncoderError::UnsupportedConfig`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<EncoderConfig, EncoderError> {
         let path = path.as_ref();
-        let json = read_limited(path)
+        let json = read_limited(path, MAX_BYTES)
             .map_err(|source| EncoderError::OpenConfig { path: path.to_owned(), source })?;
         let invalid = |reason: String| EncoderError::InvalidConfig { path: path.to_owned(), reason };
         let fields: Map<String, Value> = serde_json::from_slice(&json).map_err(|e| invalid(e.to_string()))?;
@@ -228,20 +227,6 @@ impl ConfigFields {
             layer_norm_eps: eps,
         })
     }
-}
-
-/// A file that is one, and not too large.
-fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
-    // First, because opening a pipe waits for whoever writes to it.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other(format!("it has more than {MAX_BYTES} bytes")));
-    }
-    Ok(bytes)
 }
 
 fn unsupported(path: &Path, field: &'static str, found: impl fmt::Display, expected: &str) -> EncoderError {

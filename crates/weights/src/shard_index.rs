@@ -1,13 +1,12 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::WeightsError;
+use crate::{WeightsError, read_limited};
 
 /// Of the file; that of a model of 7 billion parameters has 25 KB.
 const MAX_INDEX: u64 = 16 << 20;
@@ -37,16 +36,15 @@ impl ShardIndex {
     /// [`WeightsError::Open`] or [`WeightsError::InvalidIndex`].
     pub fn read(path: impl AsRef<Path>) -> Result<ShardIndex, WeightsError> {
         let path = path.as_ref();
-        let json = read_limited(path, MAX_INDEX + 1)
-            .map_err(|source| WeightsError::Open { path: path.to_owned(), source })?;
-        ShardIndex::parse(&json)
-            .map_err(|reason| WeightsError::InvalidIndex { path: path.to_owned(), reason })
+        let invalid = |reason| WeightsError::InvalidIndex { path: path.to_owned(), reason };
+        let json = read_limited(path, MAX_INDEX).map_err(|source| match source.kind() {
+            io::ErrorKind::FileTooLarge => invalid(format!("expected at most {MAX_INDEX} bytes, found more")),
+            _ => WeightsError::Open { path: path.to_owned(), source },
+        })?;
+        ShardIndex::parse(&json).map_err(invalid)
     }
 
     fn parse(json: &[u8]) -> Result<ShardIndex, String> {
-        if json.len() as u64 > MAX_INDEX {
-            return Err(format!("expected at most {MAX_INDEX} bytes, found more"));
-        }
         let IndexFile { weight_map: WeightMap { shards: found, mut tensors } } =
             serde_json::from_slice(json).map_err(|e| format!("not the expected JSON: {e}"))?;
         if found.is_empty() {
@@ -86,16 +84,6 @@ impl ShardIndex {
     pub fn shard_of(&self, tensor: &str) -> Option<usize> {
         self.tensors.get(tensor).copied()
     }
-}
-
-fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    // Before it is opened: opening a pipe waits for somebody to write to it.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Says why a shard must not have this name, which is joined to a folder, and asked of a hub.

@@ -177,7 +177,7 @@ fn fields_of_another_type_are_named() {
 fn a_config_is_a_file_of_some_size() {
     let folder = tempfile::tempdir().unwrap();
     let error = EncoderConfig::from_file(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("no regular file"), "{error}");
+    assert!(error.contains("it is not a regular file"), "{error}");
     let path = folder.path().join("config.json");
     std::fs::write(&path, format!("{{\"model_type\": \"bert\", \"x\": \"{}\"}}", "x".repeat(1 << 20)))
         .unwrap();

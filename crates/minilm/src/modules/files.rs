@@ -1,9 +1,9 @@
 //! Reading a folder's settings files.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
+use minilm_weights::read_limited;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
@@ -23,7 +23,7 @@ pub(crate) fn read_optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T
 
 /// `None` if there is no such file.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match read_limited(path) {
+    match read_limited(path, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => {
@@ -34,17 +34,3 @@ pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 
 /// More than any settings file has.
 const MAX_BYTES: u64 = 16 << 20;
-
-/// A file that is one, and not too large.
-fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
-    // First, because opening a pipe waits for whoever writes to it.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other(format!("it has more than {MAX_BYTES} bytes")));
-    }
-    Ok(bytes)
-}

@@ -133,6 +133,11 @@ fn poolings_of_all_tokens_and_without_a_prompts() {
         pooling.pool(isa, &[], 0, &mut out);
         assert_eq!(out, [0.0, 0.0], "{mode}");
     }
+    // Of three tokens without the first, the others keep their positions, 2 and 3, as weights.
+    let pooling = Pooling { modes: vec![WeightedMean], include_prompt: false };
+    let mut out = [f32::NAN; 2];
+    pooling.pool(isa, &[1.0, -2.0, 4.0, 8.0, 7.0, 2.0], 1, &mut out);
+    assert_eq!(out, [29.0 / 5.0, 22.0 / 5.0]);
     let pooling = Pooling { modes: vec![Max, Cls, LastToken], include_prompt: true };
     let mut out = [f32::NAN; 6];
     pooling.pool(isa, &states, 0, &mut out);

@@ -149,8 +149,8 @@ impl Default for EncodeOptions {
             truncate_dim: None,
             truncation: Truncation::Report,
             batch_size: 0,
-            // 128 rows of activations (hidden 1.5 KiB, qkv 4.5 KiB, feed-forward 6 KiB each) stay in a
-            // megabyte of L2 beside the panels of weights that stream through it.
+            // The queries, keys and values of 128 tokens (4.5 KiB each in all-MiniLM-L6-v2) stay in a megabyte of L2
+            // until attention has read them. Twice as many take 3 % longer, and no less in BERT-base.
             micro_batch_tokens: 128,
             window_texts: 0,
             window_bytes: 4 << 20,

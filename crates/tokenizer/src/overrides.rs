@@ -66,6 +66,16 @@ enum Class {
     Other,
 }
 
+/// Classes for the models of the engine, and those like them, that read no `tokenizer.json`, even if there is one.
+const NOT_OF_TOKENIZER_JSON: [&str; 6] = [
+    "BertGenerationTokenizer",
+    "BertJapaneseTokenizer",
+    "BertweetTokenizer",
+    "LukeTokenizer",
+    "PhobertTokenizer",
+    "RoCBertTokenizer",
+];
+
 /// `tokenizer_config.json`. Values of another type matter only to the classes that take them.
 #[derive(Deserialize)]
 struct TokenizerConfig {
@@ -102,6 +112,13 @@ impl Overrides {
             None => crate::files::from_json(&path, b"{}")?,
         };
         let class = match TokenizerClass::find(directory, config.tokenizer_class.as_deref(), &path)? {
+            TokenizerClass::Name(name, path) if NOT_OF_TOKENIZER_JSON.contains(&&*name) => {
+                let reason = format!(
+                    "tokenizer_class is {name:?}, which is made of other files than tokenizer.json; without it, or with \
+                     \"PreTrainedTokenizerFast\", tokenizer.json would be followed"
+                );
+                return Err(TokenizerError::Settings { path, reason });
+            }
             TokenizerClass::Name(name, _) => Class::named(&name),
             TokenizerClass::OfModelType(model_type, _) => Class::of_model_type(&model_type),
             // transformers would not load the folder.

@@ -10,27 +10,30 @@ use tokenizers::{
 
 use crate::overrides::{NormalizerOverride, Overrides, PostProcessorOverride};
 use crate::wordpiece::piece_length;
-use crate::{TokenOffsets, TokenizerError, TruncationSide, special_tokens, template};
+use crate::{Properties, TokenOffsets, TokenizerError, special_tokens, template, unigram};
 
 /// A tokenizer of the `tokenizers` crate.
 #[derive(Clone)]
 pub(crate) struct CrateTokenizer {
     inner: tokenizers::Tokenizer,
     special_tokens: usize,
-    vocab_size: usize,
-    has_tokens_of_settings: bool,
-    truncation_side: TruncationSide,
+    properties: Properties,
 }
 
 impl CrateTokenizer {
     /// Or why the file (`tokenizer.json`) is invalid.
     pub(crate) fn from_json(json: &[u8], overrides: &Overrides) -> Result<CrateTokenizer, String> {
-        // First, as it also finds broken JSON, at which the crate panics where the decoder is.
-        template::check(json)?;
+        let read = || {
+            if let Some(unigram) = unigram::read(json) {
+                return Ok(unigram);
+            }
+            // First, as it also finds broken JSON, at which the crate panics where the decoder is.
+            template::check(json)?;
+            tokenizers::Tokenizer::from_bytes(json).map_err(|e| e.to_string())
+        };
         // The crate also panics at a normalizer of type Precompiled with a broken map.
-        let inner = catch_unwind(AssertUnwindSafe(|| tokenizers::Tokenizer::from_bytes(json)))
-            .map_err(|_| "the tokenizers crate panics while it reads it".to_owned())?
-            .map_err(|e| e.to_string())?;
+        let inner = catch_unwind(AssertUnwindSafe(read))
+            .map_err(|_| "the tokenizers crate panics while it reads it".to_owned())??;
         let vocab_size = inner.get_vocab_size(true);
         let changes = changed_tokens(&inner, overrides)?;
         let has_tokens_of_settings = !changes.is_empty();
@@ -44,7 +47,8 @@ impl CrateTokenizer {
         };
         let inner = changed(inner).map_err(|e: tokenizers::Error| e.to_string())?;
         let special_tokens = inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
-        Ok(CrateTokenizer { inner, special_tokens, vocab_size, has_tokens_of_settings, truncation_side })
+        let properties = Properties { vocab_size, has_tokens_of_settings, truncation_side };
+        Ok(CrateTokenizer { inner, special_tokens, properties })
     }
 
     /// Lower-cases every text first, unless the tokenizer does so already, as sentence-transformers' `Transformer` module does it.
@@ -66,18 +70,8 @@ impl CrateTokenizer {
         self.special_tokens
     }
 
-    /// How many different tokens the file has.
-    pub(crate) fn vocab_size(&self) -> usize {
-        self.vocab_size
-    }
-
-    /// Whether settings beside the file add tokens to it, or change some.
-    pub(crate) fn has_tokens_of_settings(&self) -> bool {
-        self.has_tokens_of_settings
-    }
-
-    pub(crate) fn truncation_side(&self) -> TruncationSide {
-        self.truncation_side
+    pub(crate) fn properties(&self) -> Properties {
+        self.properties
     }
 
     /// Replaces `ids` by those of a text, `max_seq_length` at most; returns how many there are without a limit. Special
@@ -92,7 +86,8 @@ impl CrateTokenizer {
         let mut encoding = self.inner.encode_fast(text, false).map_err(TokenizerError::encode)?;
         let total = encoding.len() + self.special_tokens;
         if total > max_seq_length {
-            encoding.truncate(max_seq_length - self.special_tokens, 0, self.truncation_side.into());
+            let side = self.properties.truncation_side;
+            encoding.truncate(max_seq_length - self.special_tokens, 0, side.into());
             // What was cut off, in pieces; each would be post-processed too.
             drop(encoding.take_overflowing());
         }

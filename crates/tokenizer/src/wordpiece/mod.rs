@@ -33,7 +33,7 @@ use words::{MAX_WORD_CHARS, Sink, Words};
 
 use crate::overrides::Overrides;
 use crate::vocab_txt::VocabTxt;
-use crate::{TokenOffsets, TruncationSide, special_tokens};
+use crate::{Properties, TokenOffsets, TruncationSide, special_tokens};
 
 /// More added tokens are left to `tokenizers`, which has an automaton for them.
 const MAX_ADDED_TOKENS: usize = 64;
@@ -48,15 +48,13 @@ pub(crate) struct WordPiece {
     /// What normalizes if texts are lower-cased first; `None` if they need not be.
     lowercased: Option<Box<Rules>>,
     vocabulary: Vocabulary,
-    vocab_size: usize,
-    has_tokens_of_settings: bool,
+    properties: Properties,
     unknown: u32,
     max_word_chars: usize,
     /// The ids before and after every text.
     before: Vec<u32>,
     after: Vec<u32>,
     trim: Option<Trim>,
-    truncation_side: TruncationSide,
 }
 
 /// What a tokenizer is made of.
@@ -159,15 +157,17 @@ impl WordPiece {
             normalized_tokens,
             rules,
             lowercased,
-            vocab_size: vocabulary.len() + new,
-            has_tokens_of_settings: parts.has_tokens_of_settings,
+            properties: Properties {
+                vocab_size: vocabulary.len() + new,
+                has_tokens_of_settings: parts.has_tokens_of_settings,
+                truncation_side: parts.truncation_side,
+            },
             vocabulary,
             unknown,
             max_word_chars: parts.max_word_chars,
             before,
             after,
             trim,
-            truncation_side: parts.truncation_side,
         })
     }
 
@@ -184,18 +184,8 @@ impl WordPiece {
         self.before.len() + self.after.len()
     }
 
-    /// How many different tokens the file has.
-    pub(crate) fn vocab_size(&self) -> usize {
-        self.vocab_size
-    }
-
-    /// Whether settings beside the file add tokens to it, or change some.
-    pub(crate) fn has_tokens_of_settings(&self) -> bool {
-        self.has_tokens_of_settings
-    }
-
-    pub(crate) fn truncation_side(&self) -> TruncationSide {
-        self.truncation_side
+    pub(crate) fn properties(&self) -> Properties {
+        self.properties
     }
 
     /// Replaces `ids` by those of a text, `max_seq_length` at most; returns how many there are without a limit. Special
@@ -205,7 +195,7 @@ impl WordPiece {
         ids.extend_from_slice(&self.before);
         let room = max_seq_length - self.after.len();
         // Which are the last ones is known at the end.
-        let cuts_beginning = self.truncation_side == TruncationSide::Left;
+        let cuts_beginning = self.properties.truncation_side == TruncationSide::Left;
         let kept = if cuts_beginning { usize::MAX } else { room };
         let pieces =
             Pieces { vocabulary: &self.vocabulary, unknown: self.unknown, ids, room: kept, total: 0 };

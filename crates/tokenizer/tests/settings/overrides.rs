@@ -71,6 +71,11 @@ fn settings_of_another_type_are_refused() {
         ("roberta", json!({"trim_offsets": 0}), "trim_offsets is 0, expected"),
         ("bert", json!({"tokenizer_class": 7}), "invalid type: integer `7`, expected a string"),
         ("bert", json!([]), "invalid"),
+        (
+            "bert",
+            json!({"tokenizer_class": "BertJapaneseTokenizer"}),
+            "made of other files than tokenizer.json",
+        ),
     ] {
         let tokenizer = fixtures().join(format!("tiny-{model}/tokenizer.json"));
         std::fs::copy(tokenizer, directory.path().join("tokenizer.json")).unwrap();

@@ -1,6 +1,6 @@
 //! Settings of a model folder that change its vectors, each in the way it should.
 
-use minilm::{Precision, SentenceTransformer};
+use minilm::{EncodeOptions, Precision, SentenceTransformer};
 use minilm_tests::golden;
 use minilm_tests::model_folder::Folder;
 
@@ -130,6 +130,39 @@ fn a_transformer_may_have_a_directory_of_its_own() {
     assert_eq!(nested.load().encode(TEXT).unwrap(), plain.load().encode(TEXT).unwrap());
 }
 
+#[test]
+fn a_long_text_may_be_cut_at_its_beginning() {
+    let folder = Folder::new();
+    let right = folder.load();
+    folder.replace("tokenizer_config.json", "{", "{\"truncation_side\": \"left\",");
+    let left = folder.load();
+    let (begin, end) = ("the mat ".repeat(15), "the cat ".repeat(15));
+    let long = format!("{begin}{end}");
+    assert_eq!(left.encode(&long).unwrap(), right.encode(&end).unwrap());
+    assert_eq!(right.encode(&long).unwrap(), right.encode(&begin).unwrap());
+    assert_eq!(left.encode(TEXT).unwrap(), right.encode(TEXT).unwrap());
+    assert_eq!(left.tokenize(&long).unwrap().1, right.tokenize(&long).unwrap().1);
+}
+
+/// As in Python, where the embedding raises IndexError.
+#[test]
+fn a_token_of_settings_may_have_no_embedding() {
+    let plain = Folder::new();
+    let folder = Folder::new();
+    let tokens = "{\"additional_special_tokens\": [\"[NEW]\", \"cat\"],";
+    folder.replace("tokenizer_config.json", "{", tokens);
+    for precision in [Precision::F32, Precision::Int8] {
+        let (with, without) = (folder.load_in(precision), plain.load_in(precision));
+        assert_eq!(with.encode(TEXT).unwrap(), without.encode(TEXT).unwrap());
+        for texts in [&["the [NEW] cat"][..], &[TEXT, "[NEW]"]] {
+            let error = with.encode_batch(texts, &EncodeOptions::default()).unwrap_err().to_string();
+            assert!(error.contains("token id 301 is outside the vocabulary of 301 tokens"), "{error}");
+            without.encode_batch(texts, &EncodeOptions::default()).unwrap();
+        }
+        assert!(with.hidden_states("[NEW]").is_err());
+    }
+}
+
 /// Indexes on disk are recognised by it: it stays what it was when the first was built.
 #[test]
 fn a_fingerprint_stays_what_it_is() {
@@ -165,6 +198,9 @@ fn a_fingerprint_is_of_what_decides_vectors() {
         ("tokenizer.json", "\"clean_text\": true", "\"clean_text\": false"),
         ("tokenizer_config.json", "\"do_lower_case\": true", "\"do_lower_case\": false"),
         ("tokenizer_config.json", "\"tokenize_chinese_chars\": true", "\"tokenize_chinese_chars\": false"),
+        ("tokenizer_config.json", "{", "{\"truncation_side\": \"left\","),
+        ("tokenizer_config.json", "{", "{\"additional_special_tokens\": [\"[NEW]\"],"),
+        ("special_tokens_map.json", "[MASK]", "mat"),
     ] {
         let folder = Folder::new();
         folder.replace(file, from, to);

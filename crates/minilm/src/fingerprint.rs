@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use minilm_tokenizer::Tokenizer;
+use minilm_tokenizer::{Tokenizer, TruncationSide};
 use sha2::{Digest, Sha256};
 
 use crate::folder::{ADDED_TOKENS, CONFIG, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, tokenizer_file};
@@ -12,8 +12,8 @@ use crate::{Error, SentenceTransformer};
 impl SentenceTransformer {
     /// The SHA-256, in hexadecimal, of what decides the model's vectors in f32: the contents of its weights (of shards:
     /// the index, and all in the order of their names), `config.json` and `tokenizer.json` (or what is there in its
-    /// place: `vocab.txt` and the settings that go with it), whether texts are lower-cased first, how tokens are
-    /// pooled, the modules behind that with their weights, whether vectors are scaled, and the limit of tokens. Two
+    /// place: `vocab.txt` and the settings that go with it; settings too that change a `tokenizer.json`), which side of a
+    /// long text is cut, whether texts are lower-cased first, how tokens are pooled, the modules behind that with their weights, whether vectors are scaled, and the limit of tokens. Two
     /// models with the same one give a text the same vector, wherever their files lie and whatever they are called.
     /// Prompts, and the precision, are a matter of the call and of [`LoadOptions`](crate::LoadOptions), and no part of
     /// it.
@@ -37,14 +37,15 @@ impl SentenceTransformer {
         let directory = weights.path().parent().unwrap_or(Path::new(""));
         let mut paths: Vec<PathBuf> = weights.paths().map(Path::to_owned).collect();
         paths.extend([directory.join(CONFIG), tokenizer_file(directory)]);
-        if !directory.join(TOKENIZER).is_file() {
-            let settings = [TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS].map(|file| directory.join(file));
-            paths.extend(settings.into_iter().filter(|path| path.is_file()));
-        }
         let overridden = is_tokenizer_overridden(directory)?;
-        if overridden {
-            paths.extend([directory.join(TOKENIZER_CONFIG)].into_iter().filter(|path| path.is_file()));
-        }
+        let has_tokens_of_settings = self.tokenizer.has_tokens_of_settings();
+        let settings: &[&str] = match directory.join(TOKENIZER).is_file() {
+            true if has_tokens_of_settings => &[TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS],
+            true if overridden => &[TOKENIZER_CONFIG],
+            true => &[],
+            false => &[TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS],
+        };
+        paths.extend(settings.iter().map(|file| directory.join(file)).filter(|path| path.is_file()));
         let mut hasher = Sha256::new();
         for path in paths {
             hasher.update(format!("{}\n", sha256_of(&path)?));
@@ -52,6 +53,12 @@ impl SentenceTransformer {
         if overridden {
             // Also where the settings are defaults, and there is no file.
             hasher.update("tokenizer overridden\n");
+        }
+        if has_tokens_of_settings {
+            hasher.update("tokens of settings\n");
+        }
+        if self.tokenizer.truncation_side() == TruncationSide::Left {
+            hasher.update("truncation_side left\n");
         }
         let pooling = &self.modules.pooling;
         let modes: Vec<&str> = pooling.modes.iter().map(|mode| mode.name()).collect();

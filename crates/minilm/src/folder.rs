@@ -23,6 +23,8 @@ pub(crate) const VOCABULARY: &str = "vocab.txt";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(crate) const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 pub(crate) const ADDED_TOKENS: &str = "added_tokens.json";
+/// What only an adapter of another model has.
+pub(crate) const ADAPTER_CONFIG: &str = "adapter_config.json";
 /// What people read, which has the licence.
 pub(crate) const MODEL_CARD: &str = "README.md";
 pub(crate) const WEIGHTS: &str = minilm_weights::MODEL_FILE;

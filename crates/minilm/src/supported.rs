@@ -7,17 +7,19 @@ use minilm_encoder::EncoderConfig;
 use minilm_tokenizer::Tokenizer;
 
 use crate::Error;
-use crate::folder::{CONFIG, MODULES, tokenizer_file};
+use crate::folder::{ADAPTER_CONFIG, CONFIG, MODULES, tokenizer_file};
 use crate::modules::{Pipeline, TextSettings};
 
-/// Reads `modules.json` in a folder, where the files that it names need not be yet.
+/// Reads `modules.json` in a folder, and looks whether the transformer is an adapter, where no other files need be yet.
 ///
 /// # Errors
 ///
 /// Those that loading the model would end with, whatever its other files are.
 pub(crate) fn check_modules(directory: &Path) -> Result<(), Error> {
     match Pipeline::read(directory) {
-        Err(Error::Settings { path, reason }) if path == directory.join(MODULES) => {
+        Err(Error::Settings { path, reason })
+            if path == directory.join(MODULES) || path.ends_with(ADAPTER_CONFIG) =>
+        {
             Err(Error::Settings { path, reason })
         }
         // What else there is to say is of other files.

@@ -30,29 +30,34 @@
 //! | 22 tokens of Chinese | 0.65 µs | 20 µs |
 //! | loading (30,522 tokens) | 1.9 ms | 21 ms |
 //!
-//! A Unigram model of 250,000 tokens, as multilingual models have it, loads in about 0.5 s, nearly all of which the crate
-//! takes to build its tree of tokens (reading the JSON takes 30 ms, the checks of this crate 7); a text of 19 tokens takes
-//! 12 µs, one of 128 tokens 0.15 ms.
+//! A Unigram model of 250,000 tokens, as multilingual models have it, loads in 0.4 to 0.5 s, nearly all of which the crate
+//! takes to build its tree of tokens (reading the JSON takes 20 ms; the crate would take 40 to 70 more for that, and 30 MB); a
+//! text of 19 tokens takes 12 µs, one of 128 tokens 0.15 ms.
 
 mod error;
 mod files;
 mod overrides;
+mod special_tokens;
 mod template;
 mod tokenizer_class;
 mod tokenizers_crate;
+mod truncation;
+mod unigram;
 mod vocab_txt;
 mod wordpiece;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use error::TokenizerError;
 use files::read;
 use overrides::Overrides;
 use tokenizers_crate::CrateTokenizer;
+pub use truncation::TruncationSide;
 use vocab_txt::VocabTxt;
 use wordpiece::WordPiece;
 
-/// A tokenizer and the longest sequence its model takes.
+/// A tokenizer and the longest sequence its model takes. Clones share what it is made of.
 #[derive(Clone)]
 pub struct Tokenizer {
     implementation: Implementation,
@@ -63,8 +68,16 @@ pub struct Tokenizer {
 
 #[derive(Clone)]
 enum Implementation {
-    WordPiece(Box<WordPiece>),
-    TokenizersCrate(Box<CrateTokenizer>),
+    WordPiece(Arc<WordPiece>),
+    TokenizersCrate(Arc<CrateTokenizer>),
+}
+
+/// What files say of a tokenizer, whoever finds the tokens.
+#[derive(Clone, Copy)]
+struct Properties {
+    vocab_size: usize,
+    has_tokens_of_settings: bool,
+    truncation_side: TruncationSide,
 }
 
 /// Who finds the tokens.
@@ -108,7 +121,8 @@ pub struct TokenOffsets {
 }
 
 impl Tokens {
-    /// Whether the text was longer than the model takes, so that its end is missing from `ids`.
+    /// Whether the text was longer than the model takes, so that its end is missing from `ids`, or its beginning
+    /// ([`TruncationSide`]).
     pub fn truncated(&self) -> bool {
         self.total > self.ids.len()
     }
@@ -121,7 +135,14 @@ impl Tokenizer {
     /// kind of tokenizer, which is named there or, like the model's type, in `config.json`. For `BertTokenizerFast` and those like it
     /// these are `do_lower_case`, `strip_accents` and `tokenize_chinese_chars`, for `MPNetTokenizerFast` the first two, for all
     /// `add_prefix_space` of a `ByteLevel` pre-tokenizer. What is not there counts as true, null, true and false, whatever
-    /// `tokenizer.json` says, unless neither file names a tokenizer or a model.
+    /// `tokenizer.json` says, unless neither file names a tokenizer or a model. `truncation_side` comes before the direction in
+    /// `tokenizer.json`.
+    ///
+    /// Special tokens and other added ones that the settings have, or the kind of tokenizer has by default, and
+    /// `tokenizer.json` has not, are added to it, with the ids that follow its own, and those that they have in another way
+    /// replace its own: by `added_tokens_decoder` and the special tokens in `tokenizer_config.json`, and where that has no
+    /// `added_tokens_decoder`, by `special_tokens_map.json` and `added_tokens.json` too. Of other kinds than those of the models
+    /// of the engine (BERT, MPNet, RoBERTa, XLM-RoBERTa, CamemBERT), no defaults are known.
     ///
     /// A `vocab.txt` alone is what BERT models of before 2020 have. It becomes the tokenizer that `transformers` 4.57
     /// makes of it (`BertTokenizerFast`, `DistilBertTokenizerFast` or `MPNetTokenizerFast`), by the settings in
@@ -143,8 +164,10 @@ impl Tokenizer {
     ///
     /// Those of [`from_file`](Tokenizer::from_file), [`TokenizerError::NotFound`] if neither file is there, and, for a
     /// `vocab.txt`, [`TokenizerError::Vocabulary`] if it has no token for unknown words or none of those around a text.
-    /// [`TokenizerError::Settings`] if another file is invalid and, for a `vocab.txt`, if one asks for a tokenizer of another
-    /// kind, has `do_basic_tokenize: false`, or more than 65,536 added tokens.
+    /// [`TokenizerError::Settings`] if another file is invalid, has `split_special_tokens: true`, `extra_special_tokens` or more
+    /// than 65,536 added tokens and, for a `vocab.txt`, if one asks for a tokenizer of another kind or has
+    /// `do_basic_tokenize: false`. [`TokenizerError::Invalid`] also if an added token is normalized by one file and not by
+    /// another, so that `transformers` would find it in two ways.
     pub fn from_folder(
         directory: impl AsRef<Path>,
         max_seq_length: usize,
@@ -165,7 +188,9 @@ impl Tokenizer {
             }
             None => {
                 let json = vocabulary.to_tokenizer_json().to_string();
-                Tokenizer::by_the_crate(&path, json.as_bytes(), &Overrides::default(), max_seq_length)
+                let overrides =
+                    Overrides { truncation_side: Some(vocabulary.truncation_side), ..Overrides::default() };
+                Tokenizer::by_the_crate(&path, json.as_bytes(), &overrides, max_seq_length)
             }
         }
     }
@@ -238,9 +263,11 @@ impl Tokenizer {
     /// [`TokenizerError::Encode`] if the `tokenizers` crate does not take the normalizer.
     pub fn lowercased(self) -> Result<Tokenizer, TokenizerError> {
         let implementation = match self.implementation {
-            Implementation::WordPiece(wordpiece) => Implementation::WordPiece(wordpiece.lowercased().into()),
+            Implementation::WordPiece(wordpiece) => {
+                Implementation::WordPiece(Arc::unwrap_or_clone(wordpiece).lowercased().into())
+            }
             Implementation::TokenizersCrate(tokenizer) => {
-                Implementation::TokenizersCrate(tokenizer.lowercased()?.into())
+                Implementation::TokenizersCrate(Arc::unwrap_or_clone(tokenizer).lowercased()?.into())
             }
         };
         Ok(Tokenizer { implementation, ..self })
@@ -260,7 +287,8 @@ impl Tokenizer {
     }
 
     /// Replaces `ids` by the token ids of a text, at most [`max_seq_length`](Tokenizer::max_seq_length); returns how
-    /// many the text has without a limit. Special tokens are counted.
+    /// many the text has without a limit. Special tokens are counted. Of more, the first ones are kept, or the last ones
+    /// ([`truncation_side`](Tokenizer::truncation_side)).
     ///
     /// With [`Backend::WordPiece`] nothing is allocated once `ids` has room, but for rare marks: those that
     /// `strip_accents` reorders and keeps.
@@ -372,11 +400,27 @@ impl Tokenizer {
         self.max_seq_length
     }
 
-    /// How many different tokens there are.
+    /// How many different tokens its file has. Settings beside a `tokenizer.json` may add others
+    /// ([`has_tokens_of_settings`](Tokenizer::has_tokens_of_settings)), whose ids follow.
     pub fn vocab_size(&self) -> usize {
+        self.properties().vocab_size
+    }
+
+    /// Whether settings beside a `tokenizer.json` add special tokens, or other added ones, to it, or change some, as
+    /// [`from_folder`](Tokenizer::from_folder) says. A model may have no embeddings for what is added so.
+    pub fn has_tokens_of_settings(&self) -> bool {
+        self.properties().has_tokens_of_settings
+    }
+
+    /// Which side of a text is cut off if it has more tokens than the limit.
+    pub fn truncation_side(&self) -> TruncationSide {
+        self.properties().truncation_side
+    }
+
+    fn properties(&self) -> Properties {
         match &self.implementation {
-            Implementation::WordPiece(wordpiece) => wordpiece.vocab_size(),
-            Implementation::TokenizersCrate(tokenizer) => tokenizer.vocab_size(),
+            Implementation::WordPiece(wordpiece) => wordpiece.properties(),
+            Implementation::TokenizersCrate(tokenizer) => tokenizer.properties(),
         }
     }
 }

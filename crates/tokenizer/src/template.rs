@@ -16,7 +16,13 @@ struct PostProcessorOnly {
 /// Says what is wrong with the post-processor, if it cannot be used for single texts.
 pub(crate) fn check(tokenizer_json: &[u8]) -> Result<(), String> {
     let file: PostProcessorOnly = serde_json::from_slice(tokenizer_json).map_err(|e| e.to_string())?;
-    file.post_processor.map_or(Ok(()), |post_processor| check_processor(&post_processor, &mut 0))
+    check_post_processor(file.post_processor.as_ref())
+}
+
+/// The same of the post-processor itself, as far as there is one.
+pub(crate) fn check_post_processor(post_processor: Option<&Value>) -> Result<(), String> {
+    let is_there = |processor: &&Value| !processor.is_null();
+    post_processor.filter(is_there).map_or(Ok(()), |processor| check_processor(processor, &mut 0))
 }
 
 /// `around` counts the processors that put something around the text: a second would be applied to the first's

@@ -4,34 +4,51 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::{
-    NormalizerWrapper, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper, TokenizerBuilder,
-    TruncationDirection,
+    AddedToken, NormalizerWrapper, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper,
+    TokenizerBuilder, TruncationDirection,
 };
 
 use crate::overrides::{NormalizerOverride, Overrides, PostProcessorOverride};
 use crate::wordpiece::piece_length;
-use crate::{TokenOffsets, TokenizerError, template};
+use crate::{Properties, TokenOffsets, TokenizerError, special_tokens, template, unigram};
 
 /// A tokenizer of the `tokenizers` crate.
 #[derive(Clone)]
 pub(crate) struct CrateTokenizer {
     inner: tokenizers::Tokenizer,
     special_tokens: usize,
+    properties: Properties,
 }
 
 impl CrateTokenizer {
     /// Or why the file (`tokenizer.json`) is invalid.
     pub(crate) fn from_json(json: &[u8], overrides: &Overrides) -> Result<CrateTokenizer, String> {
-        // First, as it also finds broken JSON, at which the crate panics where the decoder is.
-        template::check(json)?;
+        let read = || {
+            if let Some(unigram) = unigram::read(json) {
+                return Ok(unigram);
+            }
+            // First, as it also finds broken JSON, at which the crate panics where the decoder is.
+            template::check(json)?;
+            tokenizers::Tokenizer::from_bytes(json).map_err(|e| e.to_string())
+        };
         // The crate also panics at a normalizer of type Precompiled with a broken map.
-        let inner = catch_unwind(AssertUnwindSafe(|| tokenizers::Tokenizer::from_bytes(json)))
-            .map_err(|_| "the tokenizers crate panics while it reads it".to_owned())?
-            .map_err(|e| e.to_string())?;
-        let mut inner = overridden(inner, overrides).map_err(|e| e.to_string())?;
-        inner.with_padding(None).with_truncation(None).map_err(|e| e.to_string())?;
+        let inner = catch_unwind(AssertUnwindSafe(read))
+            .map_err(|_| "the tokenizers crate panics while it reads it".to_owned())??;
+        let vocab_size = inner.get_vocab_size(true);
+        let changes = changed_tokens(&inner, overrides)?;
+        let has_tokens_of_settings = !changes.is_empty();
+        let truncation_side = overrides.truncation_side(inner.get_truncation());
+        let changed = |mut inner: tokenizers::Tokenizer| {
+            // First, as they are normalized as the file says.
+            inner.add_tokens(changes)?;
+            let mut inner = overridden(inner, overrides)?;
+            inner.with_padding(None).with_truncation(None)?;
+            Ok(inner)
+        };
+        let inner = changed(inner).map_err(|e: tokenizers::Error| e.to_string())?;
         let special_tokens = inner.get_post_processor().map_or(0, |p| p.added_tokens(false));
-        Ok(CrateTokenizer { inner, special_tokens })
+        let properties = Properties { vocab_size, has_tokens_of_settings, truncation_side };
+        Ok(CrateTokenizer { inner, special_tokens, properties })
     }
 
     /// Lower-cases every text first, unless the tokenizer does so already, as sentence-transformers' `Transformer` module does it.
@@ -53,9 +70,8 @@ impl CrateTokenizer {
         self.special_tokens
     }
 
-    /// How many different tokens there are.
-    pub(crate) fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+    pub(crate) fn properties(&self) -> Properties {
+        self.properties
     }
 
     /// Replaces `ids` by those of a text, `max_seq_length` at most; returns how many there are without a limit. Special
@@ -70,7 +86,8 @@ impl CrateTokenizer {
         let mut encoding = self.inner.encode_fast(text, false).map_err(TokenizerError::encode)?;
         let total = encoding.len() + self.special_tokens;
         if total > max_seq_length {
-            encoding.truncate(max_seq_length - self.special_tokens, 0, TruncationDirection::Right);
+            let side = self.properties.truncation_side;
+            encoding.truncate(max_seq_length - self.special_tokens, 0, side.into());
             // What was cut off, in pieces; each would be post-processed too.
             drop(encoding.take_overflowing());
         }
@@ -132,6 +149,30 @@ fn has_lowercase(normalizer: &NormalizerWrapper) -> bool {
         NormalizerWrapper::Sequence(sequence) => sequence.as_ref().iter().any(lowercases),
         normalizer => lowercases(normalizer),
     }
+}
+
+/// The added tokens that settings beside the file change, or add to it.
+fn changed_tokens(inner: &tokenizers::Tokenizer, overrides: &Overrides) -> Result<Vec<AddedToken>, String> {
+    let mut own: Vec<_> = inner
+        .get_added_vocabulary()
+        .get_added_tokens_decoder()
+        .iter()
+        .map(|(&id, token)| {
+            let AddedToken { content, single_word, lstrip, rstrip, normalized, special } = token.clone();
+            (id, special_tokens::AddedToken { content, single_word, lstrip, rstrip, normalized, special })
+        })
+        .collect();
+    own.sort_by_key(|&(id, _)| id);
+    let pad_token = inner.get_padding().map(|padding| &*padding.pad_token);
+    let changes = overrides.changed_tokens(&own, pad_token)?;
+    let to_crate = |token: special_tokens::AddedToken| {
+        AddedToken::from(token.content, token.special)
+            .single_word(token.single_word)
+            .lstrip(token.lstrip)
+            .rstrip(token.rstrip)
+            .normalized(token.normalized)
+    };
+    Ok(changes.into_iter().map(to_crate).collect())
 }
 
 fn overridden(

@@ -31,6 +31,7 @@ fn a_download_fills_the_cache_in_pythons_layout() {
     assert_eq!(names(model.directory()), wanted);
     let marked = [
         "2_Normalize",
+        "adapter_config.json",
         "added_tokens.json",
         "config_sentence_transformers.json",
         "special_tokens_map.json",
@@ -187,6 +188,9 @@ fn files_that_change_nothing_may_fail() {
         {
             let setup = Setup::with(|model| {
                 model.files.insert(file.to_owned(), super::file("{}", Storage::Git));
+                // With this list, no other file says anything about tokens.
+                let list = r#"{"added_tokens_decoder": {}}"#;
+                model.files.insert("tokenizer_config.json".to_owned(), super::file(list, Storage::Git));
             });
             setup.server.misbehave(method, file, fault, usize::MAX);
             let recorder = Arc::new(Recorder::default());
@@ -200,8 +204,15 @@ fn files_that_change_nothing_may_fail() {
             assert_eq!(setup.resolve().unwrap().source(), Source::Cache);
         }
     }
-    for file in ["vocab.txt", "special_tokens_map.json", "added_tokens.json"] {
-        let setup = Setup::with(|model| drop(model.files.remove("tokenizer.json")));
+    let of_vocabulary =
+        ["vocab.txt", "special_tokens_map.json", "added_tokens.json"].map(|file| (file, false));
+    let of_tokenizer = ["special_tokens_map.json", "added_tokens.json"].map(|file| (file, true));
+    for (file, has_tokenizer) in of_vocabulary.into_iter().chain(of_tokenizer) {
+        let setup = Setup::with(|model| {
+            if !has_tokenizer {
+                model.files.remove("tokenizer.json");
+            }
+        });
         setup.server.misbehave("HEAD", file, Fault::Status(403), usize::MAX);
         let error = setup.failure();
         assert!(error.contains(file) && error.contains("403"), "{error}");

@@ -48,7 +48,8 @@ fn architectures_that_are_not_computed_are_refused_before_weights_are_asked_for(
 fn settings_that_are_not_computed_are_refused_before_weights_are_asked_for() {
     for (path, content, says) in [
         ("1_Pooling/config.json", r#"{"pooling_mode": "sideways"}"#, "sideways"),
-        ("tokenizer_config.json", r#"{"truncation_side": "left"}"#, "truncation_side is \"left\""),
+        ("tokenizer_config.json", r#"{"truncation_side": "Left"}"#, "unknown variant `Left`"),
+        ("tokenizer_config.json", r#"{"split_special_tokens": true}"#, "split_special_tokens is true"),
         ("config_sentence_transformers.json", r#"{"similarity_fn_name": "hunch"}"#, "hunch"),
         ("sentence_bert_config.json", "{", "not the expected JSON"),
     ] {
@@ -60,6 +61,48 @@ fn settings_that_are_not_computed_are_refused_before_weights_are_asked_for() {
         );
         setup.assert_no_weights_were_asked_for();
         setup.assert_no_snapshot();
+    }
+}
+
+/// sentence-transformers applies it, whether the base is beside it or not.
+#[test]
+fn adapters_are_refused_before_their_base_is_asked_for() {
+    type Change = fn(&Folder);
+    let beside_the_base: Change = |_| {};
+    let alone: Change = |folder| {
+        for file in ["config.json", WEIGHTS] {
+            fs::remove_file(folder.path(file)).unwrap();
+        }
+    };
+    for change in [beside_the_base, alone] {
+        let change = |folder: &Folder| {
+            change(folder);
+            let adapter = r#"{"peft_type": "LORA", "base_model_name_or_path": "acme/base"}"#;
+            fs::write(folder.path("adapter_config.json"), adapter).unwrap();
+        };
+        let setup = setup_of(change);
+        let says = |error: ResolveError| {
+            assert!(matches!(error, ResolveError::Unsupported { .. }), "{error}");
+            let error = error.to_string();
+            assert!(
+                error.contains("adapter_config.json: it is an adapter (PEFT) of another model"),
+                "{error}"
+            );
+            assert!(error.contains(".merge_and_unload(), then model.save_pretrained("), "{error}");
+        };
+        says(setup.resolve().unwrap_err());
+        assert_eq!(setup.asked_for(), ["modules.json", "adapter_config.json"]);
+        setup.assert_no_snapshot();
+
+        let folder = Folder::new();
+        change(&folder);
+        match resolve(folder.directory(), &setup.options()) {
+            Err(error) => says(error),
+            // Nothing is missing.
+            Ok(_) => {
+                folder.refuses(&["adapter_config.json: it is an adapter"]);
+            }
+        }
     }
 }
 

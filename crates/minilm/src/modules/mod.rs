@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use minilm_kernels::{Isa, LayerNorm, l2_normalize, layer_norm as normalize_rows};
 
 use crate::Error;
-use crate::folder::{CONFIG, MODULES, Module, WEIGHTS};
+use crate::folder::{ADAPTER_CONFIG, CONFIG, MODULES, Module, WEIGHTS};
 use crate::model_settings::ModelSettings;
 use dense::{Dense, DenseSettings};
 use files::read_bytes;
@@ -88,11 +88,12 @@ pub(crate) struct ModuleStep {
 
 impl Pipeline {
     /// Reads `modules.json` and the settings of the modules it names. A folder without one is a plain
-    /// transformer, whose tokens sentence-transformers pools by their mean.
+    /// transformer, whose tokens sentence-transformers pools by their mean. An adapter is refused.
     pub(crate) fn read(directory: &Path) -> Result<Pipeline, Error> {
         let path = directory.join(MODULES);
         let Some(json) = read_bytes(&path)? else {
             let transformer = directory.to_owned();
+            refuse_adapter(&transformer)?;
             let (pooling, after_pooling) = (Pooling::mean(), Vec::new());
             return Ok(Pipeline { has_modules: false, transformer, pooling, after_pooling });
         };
@@ -114,6 +115,8 @@ impl Pipeline {
         if after.iter().any(|kind| ["Transformer", "Pooling"].contains(kind)) {
             return Err(settings(format!("the modules are {}; {expected}", kinds.join(", "))));
         }
+        let transformer = directory.join(&transformer.path);
+        refuse_adapter(&transformer)?;
         let mut after_pooling = Vec::new();
         for (module, kind) in modules[2..].iter().zip(after) {
             let directory = directory.join(&module.path);
@@ -130,7 +133,7 @@ impl Pipeline {
         }
         Ok(Pipeline {
             has_modules: true,
-            transformer: directory.join(&transformer.path),
+            transformer,
             pooling: Pooling::read(&directory.join(&pooling.path).join(CONFIG))?,
             after_pooling,
         })
@@ -178,6 +181,21 @@ impl Pipeline {
         }
         Ok(SentenceModules { pooling, hidden_size, after_pooling: modules, dimension })
     }
+}
+
+/// With an adapter's config beside it, sentence-transformers computes another network than that of `config.json` and
+/// `model.safetensors`, or these are not there.
+fn refuse_adapter(transformer: &Path) -> Result<(), Error> {
+    let path = transformer.join(ADAPTER_CONFIG);
+    if !path.exists() {
+        return Ok(());
+    }
+    let reason = "it is an adapter (PEFT) of another model, and adapters are not applied here; merge it in Python: \
+                  model = SentenceTransformer(FOLDER), then \
+                  model[0].model = peft.AutoPeftModelForFeatureExtraction.from_pretrained(FOLDER).merge_and_unload(), \
+                  then model.save_pretrained(...)"
+        .to_owned();
+    Err(Error::Settings { path, reason })
 }
 
 impl SentenceModules {

@@ -78,7 +78,6 @@ struct TokenizerConfig {
     model_max_length: Option<f64>,
     /// What old files call it.
     max_len: Option<f64>,
-    truncation_side: Option<String>,
 }
 
 impl TextSettings {
@@ -102,10 +101,6 @@ impl TextSettings {
         let tokenizer_path = transformer.join(TOKENIZER_CONFIG);
         let tokenizer: TokenizerConfig = read_optional(&tokenizer_path)?.unwrap_or_default();
 
-        if let Some(side) = tokenizer.truncation_side.filter(|side| side != "right") {
-            let reason = format!("truncation_side is {side:?}, expected \"right\"");
-            return Err(Error::Settings { path: tokenizer_path, reason });
-        }
         let limit = match (sentence.max_seq_length, tokenizer.model_max_length.or(tokenizer.max_len)) {
             (Some(limit), _) => limit,
             (None, Some(limit)) if limit < 1.0 => {
@@ -135,8 +130,6 @@ mod tests {
     #[test]
     fn settings_that_would_change_vectors_are_refused() {
         let settings = |files: &[(&str, &str)]| TextSettings::read(folder(files).path(), 512);
-        let error = settings(&[("tokenizer_config.json", r#"{"truncation_side": "left"}"#)]).unwrap_err();
-        assert!(error.to_string().contains("truncation_side is \"left\""), "{error}");
         let error = settings(&[("tokenizer_config.json", r#"{"model_max_length": -5}"#)]).unwrap_err();
         assert!(error.to_string().contains("model_max_length is -5"), "{error}");
         for (arguments, says) in [

@@ -11,8 +11,8 @@ use super::cache::ModelCache;
 use super::digest::{Expected, hash_in_name};
 use super::error::{Bytes, ResolveError};
 use super::files::{
-    MAX_SMALL_FILE, ModelFiles, Wanted, advice, is_of_tokenizer, is_setting, is_weights, read_modules,
-    read_shards,
+    MAX_SMALL_FILE, ModelFiles, Wanted, advice, is_of_tokenizer, is_setting, is_weights, lists_tokens,
+    read_modules, read_shards,
 };
 use super::hub::{Announcement, Answer, Failure, Hub, Repeat, Retries, explain, invalid};
 use super::pins::{Pin, pin_of};
@@ -55,6 +55,10 @@ impl Download<'_> {
         };
         arrivals.check(supported::check_modules)?;
         let files = ModelFiles::of(&modules);
+        // Before an adapter is said to lack what its base has.
+        if arrivals.fetch(&files.adapter_config, false)? {
+            arrivals.check(supported::check_modules)?;
+        }
         for Wanted { file, required } in &files.settings {
             arrivals.fetch(file, *required)?;
         }
@@ -168,15 +172,18 @@ impl Arrivals<'_> {
 
     /// Brings what the tokenizer is made of, and what else belongs to it.
     fn fetch_tokenizer(&mut self, files: &ModelFiles) -> Result<(), ResolveError> {
-        let ModelFiles { tokenizer, vocabulary, of_vocabulary, .. } = files;
+        let ModelFiles { tokenizer, vocabulary, tokenizer_config, of_tokens, .. } = files;
         if self.fetch(tokenizer, false)? {
             self.fetch_companion(vocabulary)?;
-            return of_vocabulary.iter().try_for_each(|file| self.fetch_companion(file));
-        }
-        if !self.fetch(vocabulary, false)? {
+        } else if !self.fetch(vocabulary, false)? {
             return Err(self.download.not_found(self.revision(), tokenizer));
         }
-        of_vocabulary.iter().try_for_each(|file| self.fetch(file, false).map(drop))
+        // Of a model that was tested it is known that they change nothing.
+        let count = self.download.pins.is_none()
+            && !self.path(tokenizer_config).is_some_and(|path| lists_tokens(&path));
+        of_tokens.iter().try_for_each(|file| {
+            if count { self.fetch(file, false).map(drop) } else { self.fetch_companion(file) }
+        })
     }
 
     /// Asks for a file. `None`: the model does without it.

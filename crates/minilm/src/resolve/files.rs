@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use minilm_weights::{ShardIndex, WeightsError};
+use minilm_weights::{ShardIndex, WeightsError, read_limited};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::error::ResolveError;
 use crate::folder::{
-    ADDED_TOKENS, CONFIG, MAX_MODULES_BYTES, MODEL_CARD, MODULES, Module, PROMPTS_CONFIG, SENTENCE_CONFIGS,
-    SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, WEIGHTS, WEIGHTS_INDEX,
+    ADAPTER_CONFIG, ADDED_TOKENS, CONFIG, MAX_MODULES_BYTES, MODEL_CARD, MODULES, Module, PROMPTS_CONFIG,
+    SENTENCE_CONFIGS, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, WEIGHTS, WEIGHTS_INDEX,
 };
 use crate::{Error, supported};
 
@@ -36,6 +38,8 @@ impl Wanted {
 /// All files besides `modules.json`, by their paths in the model's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ModelFiles {
+    /// What only an adapter has, which is refused.
+    pub(super) adapter_config: String,
     /// The transformer's config.
     pub(super) config: String,
     /// All settings but the sentence configs, the transformer's config first; all small.
@@ -46,8 +50,10 @@ pub(super) struct ModelFiles {
     pub(super) tokenizer: String,
     /// What an older model has in the place of the tokenizer, and others beside it.
     pub(super) vocabulary: String,
-    /// What changes the tokenizer of a vocabulary, and nothing about a tokenizer.
-    pub(super) of_vocabulary: Vec<String>,
+    /// The tokenizer's settings.
+    pub(super) tokenizer_config: String,
+    /// What changes the tokenizer, unless its settings list all added tokens.
+    pub(super) of_tokens: Vec<String>,
     /// The weights of modules behind the transformer; all needed.
     pub(super) module_weights: Vec<String>,
     /// The transformer's weights in one file.
@@ -82,12 +88,14 @@ impl ModelFiles {
         settings.push(Wanted::optional(PROMPTS_CONFIG.to_owned()));
         settings.push(Wanted::optional(of_transformer(TOKENIZER_CONFIG)));
         ModelFiles {
+            adapter_config: of_transformer(ADAPTER_CONFIG),
             config,
             settings,
             sentence_configs: SENTENCE_CONFIGS.map(of_transformer).into(),
             tokenizer: of_transformer(TOKENIZER),
             vocabulary: of_transformer(VOCABULARY),
-            of_vocabulary: [SPECIAL_TOKENS, ADDED_TOKENS].map(of_transformer).into(),
+            tokenizer_config: of_transformer(TOKENIZER_CONFIG),
+            of_tokens: [SPECIAL_TOKENS, ADDED_TOKENS].map(of_transformer).into(),
             module_weights,
             weights,
             weights_index: of_transformer(WEIGHTS_INDEX),
@@ -108,7 +116,7 @@ impl ModelFiles {
 
 /// Whether a file is one of those by which a model is known to be supported or not.
 pub(super) fn is_setting(file: &str) -> bool {
-    let others = [MODULES, CONFIG, PROMPTS_CONFIG, TOKENIZER_CONFIG];
+    let others = [MODULES, ADAPTER_CONFIG, CONFIG, PROMPTS_CONFIG, TOKENIZER_CONFIG];
     others.iter().chain(&SENTENCE_CONFIGS).any(|name| is_called(file, name))
 }
 
@@ -148,6 +156,17 @@ pub(super) fn read_modules(path: &Path, place: &str) -> Result<Vec<Module>, Reso
         .map_err(|reason| ResolveError::InvalidModules { place: place.to_owned(), reason })
 }
 
+/// Whether a `tokenizer_config.json` lists all added tokens, so that no other file beside the tokenizer counts. What is wrong
+/// with it is said by others.
+pub(super) fn lists_tokens(tokenizer_config: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct TokenizerConfig {
+        added_tokens_decoder: Option<IgnoredAny>,
+    }
+    let json = read_limited(tokenizer_config, MAX_SMALL_FILE).unwrap_or_default();
+    serde_json::from_slice(&json).is_ok_and(|config: TokenizerConfig| config.added_tokens_decoder.is_some())
+}
+
 /// Reads the index at `path`, the file `index` of the model at `place`, and gives back its shards as files of the model. Their
 /// names come from the network and are not trusted.
 pub(super) fn read_shards(path: &Path, index: &str, place: &str) -> Result<Vec<String>, ResolveError> {
@@ -176,7 +195,7 @@ pub(super) fn wanted_in(directory: &Path) -> Result<Vec<Wanted>, ResolveError> {
     files.push(Wanted::optional(MODEL_CARD.to_owned()));
     files.push(Wanted { file: model.tokenizer, required: !exists(&model.vocabulary) });
     files.push(Wanted::optional(model.vocabulary));
-    files.extend(model.of_vocabulary.into_iter().map(Wanted::optional));
+    files.extend(model.of_tokens.into_iter().map(Wanted::optional));
     files.extend(model.module_weights.into_iter().map(Wanted::required));
     if exists(&model.weights) || !exists(&model.weights_index) {
         files.push(Wanted::required(model.weights));
@@ -192,7 +211,7 @@ pub(super) fn wanted_in(directory: &Path) -> Result<Vec<Wanted>, ResolveError> {
 /// The files that a model may do without, but that would make it another one if they were only not there yet, and of which
 /// nothing is known: neither are they there, nor does it have none, as `is_absent` says.
 ///
-/// They are the modules, the tokenizer that counts before a vocabulary, and settings; of those, no others than
+/// They are the modules, the tokenizer that counts before a vocabulary, and settings, those of tokens included; of those, no others than
 /// sentence-transformers asks for as well, so that a cache that it filled says all there is to know.
 pub(super) fn unknown_in(
     directory: &Path,
@@ -201,6 +220,9 @@ pub(super) fn unknown_in(
     let model = ModelFiles::in_directory(directory)?;
     let is_there = |file: &str| directory.join(file).is_file();
     let mut decisive = vec![MODULES.to_owned(), model.tokenizer];
+    if !lists_tokens(&directory.join(&model.tokenizer_config)) {
+        decisive.extend(model.of_tokens);
+    }
     let has_modules = is_there(MODULES);
     decisive.extend(model.settings.into_iter().map(|wanted| wanted.file).filter(|file| {
         // A plain transformer has no prompts there.
@@ -316,7 +338,8 @@ mod tests {
         let optional: Vec<&str> = files.settings[1..].iter().map(|wanted| wanted.file.as_str()).collect();
         assert_eq!(optional, ["config_sentence_transformers.json", "0_Transformer/tokenizer_config.json"]);
         assert_eq!(files.sentence_configs[0], "0_Transformer/sentence_bert_config.json");
-        assert!(files.of_vocabulary.contains(&"0_Transformer/added_tokens.json".to_owned()));
+        assert!(files.of_tokens.contains(&"0_Transformer/added_tokens.json".to_owned()));
+        assert_eq!(files.adapter_config, "0_Transformer/adapter_config.json");
     }
 
     #[test]
@@ -376,9 +399,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let write = |file: &str, content: &str| std::fs::write(directory.path().join(file), content).unwrap();
         let unknown = |absent: &[&str]| unknown_in(directory.path(), |file| absent.contains(&file)).unwrap();
-        assert_eq!(unknown(&[]), ["modules.json", "tokenizer.json", "tokenizer_config.json"]);
+        let tokens = ["special_tokens_map.json", "added_tokens.json"];
+        let all = ["modules.json", "tokenizer.json", tokens[0], tokens[1], "tokenizer_config.json"];
+        assert_eq!(unknown(&[]), all);
         write("tokenizer.json", "");
-        assert_eq!(unknown(&["modules.json", "tokenizer_config.json"]), [""; 0]);
+        assert_eq!(unknown(&["modules.json", "tokenizer_config.json"]), tokens);
+        write("tokenizer_config.json", r#"{"mask_token": "x"}"#);
+        assert_eq!(unknown(&["modules.json", tokens[1]]), [tokens[0]]);
+        write("tokenizer_config.json", r#"{"added_tokens_decoder": {}}"#);
+        assert_eq!(unknown(&["modules.json"]), [""; 0]);
+        std::fs::remove_file(directory.path().join("tokenizer_config.json")).unwrap();
+        tokens.iter().for_each(|file| write(file, "{}"));
         write("modules.json", r#"[{"path": "", "type": "Transformer"}]"#);
         let [first, second, third, ..] = SENTENCE_CONFIGS;
         let absent = &["config_sentence_transformers.json", "tokenizer_config.json", first];

@@ -12,6 +12,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::TokenizerError;
+use crate::special_tokens::AddedToken;
+use crate::truncation::TruncationSide;
 use settings::Settings;
 
 pub(crate) const FILE_NAME: &str = "vocab.txt";
@@ -30,16 +32,7 @@ pub(crate) struct VocabTxt {
     pub(crate) sep_token: (String, u32),
     /// With their ids, which are right if no token of the vocabulary is there twice.
     pub(crate) added_tokens: Vec<(AddedToken, u32)>,
-}
-
-/// A token that is found in the text.
-#[derive(Clone)]
-pub(crate) struct AddedToken {
-    pub(crate) content: String,
-    pub(crate) single_word: bool,
-    pub(crate) lstrip: bool,
-    pub(crate) rstrip: bool,
-    pub(crate) normalized: bool,
+    pub(crate) truncation_side: TruncationSide,
 }
 
 impl VocabTxt {
@@ -74,6 +67,7 @@ impl VocabTxt {
             cls_token: (cls_token, cls),
             sep_token: (sep_token, sep),
             added_tokens: added_tokens.into_iter().zip(ids).collect(),
+            truncation_side: settings.truncation_side,
             unk_token,
             text,
         })
@@ -91,7 +85,7 @@ impl VocabTxt {
         let added = |(token, id): &(AddedToken, u32)| {
             json!({
                 "id": id, "content": token.content, "single_word": token.single_word, "lstrip": token.lstrip,
-                "rstrip": token.rstrip, "normalized": token.normalized, "special": true
+                "rstrip": token.rstrip, "normalized": token.normalized, "special": token.special
             })
         };
         let (cls, sep) = (&self.cls_token, &self.sep_token);

@@ -16,17 +16,15 @@ use tokenizers::{PaddingParams, TruncationParams};
 use super::trim::Trim;
 use super::vocabulary::TokenList;
 use crate::overrides::{NormalizerOverride, PostProcessorOverride};
-use crate::vocab_txt::{self, VocabTxt};
+use crate::special_tokens;
+use crate::vocab_txt::VocabTxt;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File<'a> {
     version: &'a str,
-    /// Truncation and padding are valid or not, and then not used.
-    #[serde(rename = "truncation")]
-    _truncation: Option<TruncationParams>,
-    #[serde(rename = "padding")]
-    _padding: Option<PaddingParams>,
+    pub(super) truncation: Option<TruncationParams>,
+    pub(super) padding: Option<PaddingParams>,
     pub(super) added_tokens: Vec<Object<AddedToken>>,
     #[serde(borrow)]
     pub(super) normalizer: Object<Normalizer<'a>>,
@@ -57,27 +55,19 @@ impl File<'_> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddedToken {
-    pub(super) id: u32,
-    pub(super) content: String,
-    pub(super) single_word: bool,
-    pub(super) lstrip: bool,
-    pub(super) rstrip: bool,
-    pub(super) normalized: bool,
-    #[serde(rename = "special")]
-    _special: bool,
+    id: u32,
+    content: String,
+    single_word: bool,
+    lstrip: bool,
+    rstrip: bool,
+    normalized: bool,
+    special: bool,
 }
 
 impl AddedToken {
-    pub(super) fn of(token: &vocab_txt::AddedToken, id: u32) -> AddedToken {
-        AddedToken {
-            id,
-            content: token.content.clone(),
-            single_word: token.single_word,
-            lstrip: token.lstrip,
-            rstrip: token.rstrip,
-            normalized: token.normalized,
-            _special: true,
-        }
+    pub(super) fn with_id(self) -> (u32, special_tokens::AddedToken) {
+        let AddedToken { id, content, single_word, lstrip, rstrip, normalized, special } = self;
+        (id, special_tokens::AddedToken { content, single_word, lstrip, rstrip, normalized, special })
     }
 }
 

@@ -31,9 +31,9 @@ use trim::Trim;
 use vocabulary::{Place, TokenList, Vocabulary};
 use words::{MAX_WORD_CHARS, Sink, Words};
 
-use crate::TokenOffsets;
 use crate::overrides::Overrides;
 use crate::vocab_txt::VocabTxt;
+use crate::{Properties, TokenOffsets, TruncationSide, special_tokens};
 
 /// More added tokens are left to `tokenizers`, which has an automaton for them.
 const MAX_ADDED_TOKENS: usize = 64;
@@ -48,7 +48,7 @@ pub(crate) struct WordPiece {
     /// What normalizes if texts are lower-cased first; `None` if they need not be.
     lowercased: Option<Box<Rules>>,
     vocabulary: Vocabulary,
-    vocab_size: usize,
+    properties: Properties,
     unknown: u32,
     max_word_chars: usize,
     /// The ids before and after every text.
@@ -59,7 +59,9 @@ pub(crate) struct WordPiece {
 
 /// What a tokenizer is made of.
 struct Parts {
-    added_tokens: Vec<file::AddedToken>,
+    /// With the ids of the file. What has none comes from settings beside it.
+    added_tokens: Vec<(Option<u32>, special_tokens::AddedToken)>,
+    has_tokens_of_settings: bool,
     rules: Rules,
     /// What added tokens are normalized by: the rules of the file.
     token_rules: Rules,
@@ -68,19 +70,33 @@ struct Parts {
     unk_token: String,
     continuing_subword_prefix: String,
     max_word_chars: usize,
+    truncation_side: TruncationSide,
 }
 
 impl WordPiece {
     /// `None` if the file (`tokenizer.json`) is invalid or anything else than what is computed here.
     pub(crate) fn from_json(json: &[u8], overrides: &Overrides) -> Option<WordPiece> {
-        let File { added_tokens, normalizer, post_processor, model: Object(model), .. } = File::parse(json)?;
+        let file = File::parse(json)?;
+        let File { normalizer, post_processor, model: Object(model), truncation, padding, .. } = file;
+        let own: Vec<_> = file.added_tokens.into_iter().map(|Object(token)| token.with_id()).collect();
+        if own.len() > MAX_ADDED_TOKENS {
+            return None;
+        }
+        let pad_token = padding.as_ref().map(|padding| &*padding.pad_token);
+        // Of what is wrong with these, the other backend says it.
+        let changes = overrides.changed_tokens(&own, pad_token).ok()?;
+        if changes.len() > MAX_ADDED_TOKENS {
+            return None;
+        }
+        let has_tokens_of_settings = !changes.is_empty();
         let token_rules = Rules::new(&normalizer.0);
         let around = match post_processor {
             Some(Object(processor)) => processor.around_a_text(overrides.post_processor)?,
             None => Around::default(),
         };
         WordPiece::new(Parts {
-            added_tokens: added_tokens.into_iter().map(|Object(token)| token).collect(),
+            added_tokens: changed(own, changes),
+            has_tokens_of_settings,
             rules: Rules::new(&normalizer.0.overridden(overrides.normalizer)),
             token_rules,
             around,
@@ -88,6 +104,7 @@ impl WordPiece {
             unk_token: model.unk_token,
             continuing_subword_prefix: model.continuing_subword_prefix,
             max_word_chars: model.max_input_chars_per_word,
+            truncation_side: overrides.truncation_side(truncation.as_ref()),
         })
     }
 
@@ -99,9 +116,10 @@ impl WordPiece {
             tokens.set_last_id(id);
         }
         let rules = Rules::new(&file::Normalizer::of(vocabulary));
-        let added = vocabulary.added_tokens.iter().map(|(token, id)| file::AddedToken::of(token, *id));
+        let added = vocabulary.added_tokens.iter().map(|(token, id)| (Some(*id), token.clone()));
         WordPiece::new(Parts {
             added_tokens: added.collect(),
+            has_tokens_of_settings: false,
             token_rules: rules.clone(),
             rules,
             around: Around {
@@ -113,6 +131,7 @@ impl WordPiece {
             unk_token: vocabulary.unk_token.clone(),
             continuing_subword_prefix: "##".to_owned(),
             max_word_chars: 100,
+            truncation_side: vocabulary.truncation_side,
         })
     }
 
@@ -138,7 +157,11 @@ impl WordPiece {
             normalized_tokens,
             rules,
             lowercased,
-            vocab_size: vocabulary.len() + new,
+            properties: Properties {
+                vocab_size: vocabulary.len() + new,
+                has_tokens_of_settings: parts.has_tokens_of_settings,
+                truncation_side: parts.truncation_side,
+            },
             vocabulary,
             unknown,
             max_word_chars: parts.max_word_chars,
@@ -161,9 +184,8 @@ impl WordPiece {
         self.before.len() + self.after.len()
     }
 
-    /// How many different tokens there are.
-    pub(crate) fn vocab_size(&self) -> usize {
-        self.vocab_size
+    pub(crate) fn properties(&self) -> Properties {
+        self.properties
     }
 
     /// Replaces `ids` by those of a text, `max_seq_length` at most; returns how many there are without a limit. Special
@@ -172,10 +194,18 @@ impl WordPiece {
         ids.clear();
         ids.extend_from_slice(&self.before);
         let room = max_seq_length - self.after.len();
-        let pieces = Pieces { vocabulary: &self.vocabulary, unknown: self.unknown, ids, room, total: 0 };
+        // Which are the last ones is known at the end.
+        let cuts_beginning = self.properties.truncation_side == TruncationSide::Left;
+        let kept = if cuts_beginning { usize::MAX } else { room };
+        let pieces =
+            Pieces { vocabulary: &self.vocabulary, unknown: self.unknown, ids, room: kept, total: 0 };
         let mut words = Words::new(&self.rules, self.max_word_chars, pieces);
         self.read(text, &mut words, |pieces, added| pieces.push(added.id));
         let total = words.sink().total;
+        if cuts_beginning && ids.len() > room {
+            let before = self.before.len();
+            ids.drain(before..before + ids.len() - room);
+        }
         ids.extend_from_slice(&self.after);
         self.special_tokens() + total
     }
@@ -278,39 +308,65 @@ pub(crate) fn piece_length(tokens: usize, room: usize) -> usize {
     tokens.div_ceil(tokens.div_ceil(room).max(1)).max(1)
 }
 
-/// Those that are found in the text, those that are found in the normalized text, and how many of them the vocabulary has
+/// Added tokens with the ids of their file, and those of settings, some of which are among them.
+fn changed(
+    own: Vec<(u32, special_tokens::AddedToken)>,
+    changes: Vec<special_tokens::AddedToken>,
+) -> Vec<(Option<u32>, special_tokens::AddedToken)> {
+    let mut tokens: Vec<_> = own.into_iter().map(|(id, token)| (Some(id), token)).collect();
+    for change in changes {
+        match tokens.iter_mut().find(|(_, token)| token.content == change.content) {
+            Some((_, token)) => *token = change,
+            None => tokens.push((None, change)),
+        }
+    }
+    tokens
+}
+
+/// Those that are found in the text, those that are found in the normalized text, and how many of the file's the vocabulary has
 /// not. `None` if one is not found as it is written, or gets another id than the file says, or if two have the same.
 fn known_tokens(
-    tokens: Vec<file::AddedToken>,
+    tokens: Vec<(Option<u32>, special_tokens::AddedToken)>,
     vocabulary: &Vocabulary,
 ) -> Option<(AddedTokens, AddedTokens, usize)> {
     if tokens.len() > MAX_ADDED_TOKENS {
         return None;
     }
-    // What the vocabulary has not gets the ids behind it, whatever the file says.
-    let mut new = 0;
-    for token in &tokens {
+    // What the vocabulary has not gets the ids behind it, whatever the file says; what comes from settings, the ids behind
+    // these.
+    let (mut new, mut next) = (0, u32::try_from(vocabulary.len()).ok()?);
+    let mut behind_own = 0;
+    let mut added = Vec::with_capacity(tokens.len());
+    for (said, token) in tokens {
         let id = match vocabulary.id(&token.content) {
             Some(id) => id,
             None => {
-                new += 1;
-                u32::try_from(vocabulary.len() + new - 1).ok()?
+                let id = if said.is_some() { next } else { next.max(behind_own) };
+                new += usize::from(said.is_some());
+                next = id.checked_add(1)?;
+                id
             }
         };
-        if token.single_word || token.id != id {
+        match said {
+            Some(said) if said == id => behind_own = behind_own.max(id.checked_add(1)?),
+            Some(_) => return None,
+            None => {}
+        }
+        if token.single_word {
             return None;
         }
+        added.push((id, token));
     }
-    let mut ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
+    let mut ids: Vec<u32> = added.iter().map(|&(id, _)| id).collect();
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
         return None;
     }
-    let (normalized, verbatim): (Vec<_>, Vec<_>) = tokens.into_iter().partition(|token| token.normalized);
-    let found = |tokens: Vec<file::AddedToken>| {
-        let added = |token: file::AddedToken| AddedToken {
+    let (normalized, verbatim): (Vec<_>, Vec<_>) = added.into_iter().partition(|(_, token)| token.normalized);
+    let found = |tokens: Vec<(u32, special_tokens::AddedToken)>| {
+        let added = |(id, token): (u32, special_tokens::AddedToken)| AddedToken {
             text: token.content.into(),
-            id: token.id,
+            id,
             takes_before: token.lstrip,
             takes_behind: token.rstrip,
         };

@@ -17,8 +17,8 @@ pub(super) struct Pin {
     pub(super) file: &'static str,
     pub(super) size: u64,
     pub(super) sha256: &'static str,
-    /// The engine computes with the file. The others are there for Python; if upstream edits
-    /// one of them, the embeddings stay what they are, so the model is not refused.
+    /// The engine computes with the file. The others are settings that change nothing as they are, and files that are there
+    /// for Python. If upstream edits one of them, that is followed as in any other model's folder, and not refused.
     pub(super) required: bool,
 }
 

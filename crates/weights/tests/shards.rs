@@ -185,6 +185,7 @@ fn an_index_that_is_none_is_refused() {
         folder.refuses_index(json, &[INDEX_FILE, says]);
     }
     folder.refuses_index(b"{\"weight_map\": {\"\xff\": \"x.safetensors\"}}", &["not the expected JSON"]);
+    folder.refuses_index(b"{\"\xff\": 1, \"weight_map\": {\"a\": \"x.safetensors\"}}", &["not UTF-8"]);
     let nested = format!("{{\"metadata\": {}, \"weight_map\": {{}}}}", "[".repeat(100_000));
     folder.refuses_index(nested, &["not the expected JSON"]);
 }

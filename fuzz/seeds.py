@@ -1,8 +1,8 @@
-"""Writes seeds/safetensors: small valid files to mutate, made from the tiny model in fixtures/.
+"""Writes seeds/: small valid files to mutate.
 
-A fuzzer learns little from 168 kB. Each seed has the header's entries of a few tensors and the first elements
-of their data: f32 as they are, and the same numbers as f16 and bf16; and one with a type that the engine does
-not read.
+Of weights, made from the tiny model in fixtures/: of its 168 kB a fuzzer would learn little. Each has entries
+of a few tensors and the first elements of their data: f32 as they are, and the same numbers as f16 and bf16;
+and one with a type that the engine does not read. And of indices of shards.
 """
 
 import json
@@ -61,7 +61,24 @@ def file_of(entries: list[Entry], metadata: dict[str, str] | None = None) -> byt
     return struct.pack("<Q", len(text)) + text + data
 
 
+def write_indices() -> None:
+    """Beside the shards of fuzz_targets/shard_index.rs."""
+    target = HERE / "seeds" / "shard_index"
+    target.mkdir(parents=True, exist_ok=True)
+    first, second = "model-00001-of-00002.safetensors", "x.safetensors"
+    maps = {
+        "both": {"a": first, "b": first, "c": second, "d.e": second},
+        "one": {"c": second},
+        "absent": {"a": first, "z": "model-00002-of-00002.safetensors"},
+        "elsewhere": {"a": "../x.safetensors", "c": "X.safetensors"},
+    }
+    for name, weight_map in maps.items():
+        index = {"metadata": {"total_size": 4 * len(weight_map)}, "weight_map": weight_map}
+        (target / f"{name}.json").write_text(json.dumps(index), encoding="ascii")
+
+
 def main() -> None:
+    write_indices()
     target = HERE / "seeds" / "safetensors"
     target.mkdir(parents=True, exist_ok=True)
     some = list(tensors())[:4]

@@ -113,6 +113,20 @@ fn a_missing_tensor() {
     }
 }
 
+/// As models are saved that are a part of another, or whole pipelines of sentence-transformers.
+#[test]
+fn tensors_with_a_foreign_prefix() {
+    let missing = "tensor \"embeddings.word_embeddings.weight\" is missing";
+    for prefix in ["model.", "encoder.", "transformer.", "0.auto_model.", "module.bert.", "roberta."] {
+        let folder = Folder::new();
+        folder.prefix_weights(prefix);
+        let found = format!("one has the prefix {prefix:?} before this name");
+        folder.refuses(&["model.safetensors", missing, &found]);
+        folder.split_weights(2);
+        folder.refuses(&["model.safetensors.index.json", missing, &found]);
+    }
+}
+
 #[test]
 fn a_config_that_does_not_fit_the_weights() {
     let folder = Folder::new();

@@ -7,10 +7,11 @@ use minilm_weights::read_limited;
 use serde_json::{Map, Value};
 
 use crate::EncoderError;
-use crate::architecture::{Architecture, Field, Fields, WrongType};
+use crate::architecture::{Architecture, Field, FieldError, Fields};
 
 /// What the arithmetic of an encoder depends on, of its `config.json`. What [`from_file`](Self::from_file) gives has been
-/// checked: no size is 0 (there may be no layers), the heads divide the hidden size, and a sequence may have a token.
+/// checked: no size is 0 (there may be no layers), the heads divide the hidden size, and a sequence may have a token. One that
+/// was changed is checked again when an [`Encoder`](crate::Encoder) is loaded with it.
 ///
 /// Names are those of transformers' `BertConfig`, whatever an architecture's own config calls a thing.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,17 +138,35 @@ impl EncoderConfig {
             fields.get("model_type").ok_or_else(|| invalid("missing field `model_type`".to_owned()))?;
         let architecture = Architecture::of(model_type).ok_or_else(|| {
             let names = Architecture::ALL.map(|architecture| format!("{:?}", architecture.name()));
-            unsupported(path, "model_type", model_type, &format!("one of {}", names.join(", ")))
+            EncoderError::UnsupportedConfig {
+                path: path.to_owned(),
+                field: "model_type",
+                found: model_type.to_string(),
+                expected: format!("one of {}", names.join(", ")),
+            }
         })?;
-        let fields = architecture
-            .read(&Fields(&fields))
-            .map_err(|WrongType { name, found, expected }| unsupported(path, name, found, expected))?;
-        fields.checked(architecture, path)
+        let checked = architecture.read(&Fields(&fields)).and_then(|fields| fields.checked(architecture));
+        checked.map_err(|FieldError { name, found, expected }| EncoderError::UnsupportedConfig {
+            path: path.to_owned(),
+            field: name,
+            found,
+            expected,
+        })
     }
 
-    /// The size of one head's queries, keys and values.
+    /// Checks what may have been changed since it was read.
+    pub(crate) fn check(&self) -> Result<(), EncoderError> {
+        let checked = ConfigFields::of(self).and_then(|fields| fields.checked(self.architecture));
+        checked.map(drop).map_err(|FieldError { name, found, expected }| EncoderError::ChangedConfig {
+            field: name,
+            found,
+            expected,
+        })
+    }
+
+    /// The size of one head's queries, keys and values; 0 if there are no heads, which no checked config says.
     pub fn head_size(&self) -> usize {
-        self.hidden_size / self.num_attention_heads
+        self.hidden_size.checked_div(self.num_attention_heads).unwrap_or(0)
     }
 
     /// The most tokens of a sequence: as many as have a position.
@@ -162,20 +181,63 @@ impl EncoderConfig {
 }
 
 impl ConfigFields {
-    fn checked(self, architecture: Architecture, path: &Path) -> Result<EncoderConfig, EncoderError> {
-        let Some(hidden_act) = HiddenAct::of(&self.hidden_act.value) else {
-            let found = format!("{:?}", self.hidden_act.value);
-            let expected = "\"gelu\", \"gelu_new\", \"relu\" or \"silu\"";
-            return Err(unsupported(path, self.hidden_act.name, found, expected));
-        };
-        if let Some(Field { name, value }) =
-            self.position_embedding_type.filter(|kind| kind.value != "absolute")
-        {
-            return Err(unsupported(path, name, format!("{value:?}"), "\"absolute\""));
+    /// Those that say what a config does, under its own names.
+    fn of(config: &EncoderConfig) -> Result<ConfigFields, FieldError> {
+        fn field<T>(name: &'static str, value: T) -> Field<T> {
+            Field { name, value }
         }
-        if let Some(Field { name, .. }) = self.is_decoder.filter(|is_decoder| is_decoder.value) {
+        let architecture = config.architecture;
+        // What the architecture has of what not all have.
+        let has = architecture.read(&Fields(&Map::new()))?;
+        let types = field("type_vocab_size", config.type_vocab_size);
+        let buckets = field("relative_attention_num_buckets", config.relative_attention_num_buckets);
+        for (size, has) in [(&types, &has.type_vocab_size), (&buckets, &has.relative_attention_num_buckets)] {
+            if has.is_none() && size.value != 0 {
+                return Err(size.refused(format!("0, for {architecture} has none")));
+            }
+        }
+        let padding = "position_padding_id";
+        let position_padding_id = match (&has.position_padding_id, config.position_padding_id) {
+            (Some(_), Some(id)) => Some(field(padding, id)),
+            (None, None) => None,
+            (Some(_), None) => {
+                let expected = format!("a token id, for in {architecture} positions begin behind it");
+                return Err(field(padding, "none").refused(expected));
+            }
+            (None, Some(id)) => {
+                let expected = format!("none, for in {architecture} positions begin at 0");
+                return Err(field(padding, id).refused(expected));
+            }
+        };
+        Ok(ConfigFields {
+            vocab_size: field("vocab_size", config.vocab_size),
+            hidden_size: field("hidden_size", config.hidden_size),
+            num_hidden_layers: field("num_hidden_layers", config.num_hidden_layers),
+            num_attention_heads: field("num_attention_heads", config.num_attention_heads),
+            intermediate_size: field("intermediate_size", config.intermediate_size),
+            hidden_act: field("hidden_act", config.hidden_act.name().to_owned()),
+            max_position_embeddings: field("max_position_embeddings", config.max_position_embeddings),
+            position_padding_id,
+            type_vocab_size: has.type_vocab_size.map(|_| types),
+            relative_attention_num_buckets: has.relative_attention_num_buckets.map(|_| buckets),
+            layer_norm_eps: field("layer_norm_eps", config.layer_norm_eps),
+            position_embedding_type: None,
+            is_decoder: None,
+        })
+    }
+
+    fn checked(self, architecture: Architecture) -> Result<EncoderConfig, FieldError> {
+        let quoted = |field: &Field<String>| Field { name: field.name, value: format!("{:?}", field.value) };
+        let Some(hidden_act) = HiddenAct::of(&self.hidden_act.value) else {
+            let expected = "\"gelu\", \"gelu_new\", \"relu\" or \"silu\"";
+            return Err(quoted(&self.hidden_act).refused(expected));
+        };
+        if let Some(kind) = self.position_embedding_type.filter(|kind| kind.value != "absolute") {
+            return Err(quoted(&kind).refused("\"absolute\""));
+        }
+        if let Some(is_decoder) = self.is_decoder.filter(|is_decoder| is_decoder.value) {
             // Its attention would be causal.
-            return Err(unsupported(path, name, true, "false"));
+            return Err(is_decoder.refused("false"));
         }
         let sizes = [
             &self.vocab_size,
@@ -185,55 +247,41 @@ impl ConfigFields {
             &self.max_position_embeddings,
         ];
         if let Some(size) = sizes.into_iter().chain(&self.type_vocab_size).find(|size| size.value == 0) {
-            return Err(unsupported(path, size.name, 0, "at least 1"));
+            return Err(size.refused("at least 1"));
         }
-        let (hidden_size, heads) = (self.hidden_size.value, self.num_attention_heads.value);
-        if !hidden_size.is_multiple_of(heads) {
-            let expected = format!("a divisor of {}, which is {hidden_size}", self.hidden_size.name);
-            return Err(unsupported(path, self.num_attention_heads.name, heads, &expected));
+        let (hidden_size, heads) = (&self.hidden_size, &self.num_attention_heads);
+        if !hidden_size.value.is_multiple_of(heads.value) {
+            let expected = format!("a divisor of {}, which is {}", hidden_size.name, hidden_size.value);
+            return Err(heads.refused(expected));
         }
-        let eps = self.layer_norm_eps.value;
-        if !(eps.is_finite() && eps >= 0.0) {
-            return Err(unsupported(path, self.layer_norm_eps.name, eps, "a number from 0 on"));
+        let eps = &self.layer_norm_eps;
+        if !(eps.value.is_finite() && eps.value >= 0.0) {
+            return Err(eps.refused("a number from 0 on"));
         }
-        let positions = self.max_position_embeddings.value;
-        if let Some(Field { name, value: id }) = &self.position_padding_id
-            && positions <= (*id as usize).saturating_add(1)
-        {
-            let expected = format!(
-                "less than {} − 1, which is {}, for positions begin behind it",
-                self.max_position_embeddings.name,
-                positions - 1
-            );
-            return Err(unsupported(path, name, id, &expected));
+        let positions = &self.max_position_embeddings;
+        let too_large = |id: &Field<u32>| positions.value <= (id.value as usize).saturating_add(1);
+        if let Some(id) = self.position_padding_id.as_ref().filter(|id| too_large(id)) {
+            let (name, most) = (positions.name, positions.value - 1);
+            let expected = format!("less than {name} − 1, which is {most}, for positions begin behind it");
+            return Err(id.refused(expected));
         }
-        let other = |buckets: &Field<usize>| buckets.value != RELATIVE_POSITION_BUCKETS;
-        let buckets = self.relative_attention_num_buckets;
-        if let Some(Field { name, value }) = buckets.clone().filter(other) {
-            return Err(unsupported(path, name, value, &RELATIVE_POSITION_BUCKETS.to_string()));
+        let other = |buckets: &&Field<usize>| buckets.value != RELATIVE_POSITION_BUCKETS;
+        if let Some(buckets) = self.relative_attention_num_buckets.as_ref().filter(other) {
+            return Err(buckets.refused(RELATIVE_POSITION_BUCKETS.to_string()));
         }
         Ok(EncoderConfig {
             architecture,
             vocab_size: self.vocab_size.value,
-            hidden_size,
+            hidden_size: hidden_size.value,
             num_hidden_layers: self.num_hidden_layers.value,
-            num_attention_heads: heads,
+            num_attention_heads: heads.value,
             intermediate_size: self.intermediate_size.value,
             hidden_act,
-            max_position_embeddings: positions,
+            max_position_embeddings: positions.value,
             position_padding_id: self.position_padding_id.map(|id| id.value),
             type_vocab_size: self.type_vocab_size.map_or(0, |types| types.value),
-            relative_attention_num_buckets: buckets.map_or(0, |buckets| buckets.value),
-            layer_norm_eps: eps,
+            relative_attention_num_buckets: self.relative_attention_num_buckets.map_or(0, |it| it.value),
+            layer_norm_eps: eps.value,
         })
-    }
-}
-
-fn unsupported(path: &Path, field: &'static str, found: impl fmt::Display, expected: &str) -> EncoderError {
-    EncoderError::UnsupportedConfig {
-        path: path.to_owned(),
-        field,
-        found: found.to_string(),
-        expected: expected.to_owned(),
     }
 }

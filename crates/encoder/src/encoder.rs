@@ -155,7 +155,7 @@ impl Encoder {
 
 /// How many tokens of a sequence have consecutive positions, and the first of these: all, but where a padding token stands in
 /// the text of an architecture that does not count it. Such a token is a run of its own.
-fn position_runs(ids: &[u32], config: &EncoderConfig) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn position_runs(ids: &[u32], config: &EncoderConfig) -> impl Iterator<Item = (usize, usize)> {
     let padding = config.position_padding_id;
     let is_padding = move |id: u32| padding == Some(id);
     let mut next = config.first_position();

@@ -37,6 +37,17 @@ pub enum EncoderError {
         expected: String,
     },
 
+    /// A config was changed after it was read, to something that this engine does not compute, or that contradicts itself.
+    #[error("the encoder's config: {field} is {found}, expected {expected}")]
+    ChangedConfig {
+        /// The field of [`EncoderConfig`](crate::EncoderConfig).
+        field: &'static str,
+        /// What it says.
+        found: String,
+        /// What would have been understood.
+        expected: String,
+    },
+
     /// The weights do not fit the config.
     #[error(transparent)]
     Weights(#[from] WeightsError),

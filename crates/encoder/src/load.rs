@@ -114,13 +114,15 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// [`EncoderError::Weights`] for a tensor that is missing or of another shape or type; [`EncoderError::UnknownToken`] or
-    /// [`EncoderError::TooLong`] for a sequence to calibrate with.
+    /// [`EncoderError::ChangedConfig`] for a config that was changed and contradicts itself; [`EncoderError::Weights`] for a
+    /// tensor that is missing or of another shape or type; [`EncoderError::UnknownToken`] or [`EncoderError::TooLong`] for
+    /// a sequence to calibrate with.
     pub fn load(
         config: EncoderConfig,
         weights: Weights,
         options: &EncoderOptions<'_>,
     ) -> Result<Encoder, EncoderError> {
+        config.check()?;
         load_shared(config, Arc::new(weights), options)
     }
 }

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a weights file, or a tensor in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ pub enum WeightsError {
     },
 
     /// The weights have no tensor of that name.
-    #[error("{path}: tensor \"{tensor}\" is missing (there are {count} tensors)", path = path.display())]
+    #[error("{path}: tensor \"{tensor}\" is missing (there are {count} tensors{})", with_prefix(.prefix), path = path.display())]
     MissingTensor {
         /// The file, or the index of the files.
         path: PathBuf,
@@ -73,6 +73,8 @@ pub enum WeightsError {
         tensor: String,
         /// How many tensors there are.
         count: usize,
+        /// What stands before the name, up to a dot, in that of a tensor which is there. The shortest, if there are several.
+        prefix: Option<String>,
     },
 
     /// The tensor's elements are not floats that the engine reads.
@@ -107,6 +109,28 @@ pub enum WeightsError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+impl WeightsError {
+    /// Of a file, or an index, with these tensors.
+    pub(crate) fn missing<'a>(
+        path: &Path,
+        tensor: &str,
+        names: impl ExactSizeIterator<Item = &'a str>,
+    ) -> WeightsError {
+        let count = names.len();
+        let prefix = names
+            .filter_map(|name| name.strip_suffix(tensor).filter(|prefix| prefix.ends_with('.')))
+            .min_by_key(|prefix| (prefix.len(), *prefix))
+            .map(str::to_owned);
+        WeightsError::MissingTensor { path: path.to_owned(), tensor: tensor.to_owned(), count, prefix }
+    }
+}
+
+fn with_prefix(prefix: &Option<String>) -> String {
+    prefix
+        .as_ref()
+        .map_or_else(String::new, |prefix| format!(", one has the prefix {prefix:?} before this name"))
 }
 
 /// Why a file of packed weights is not used, or cannot be written. Weights are then packed anew.

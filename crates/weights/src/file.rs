@@ -48,11 +48,7 @@ impl WeightsFile {
     /// [`WeightsError::MissingTensor`], [`WeightsError::WrongType`] or [`WeightsError::WrongShape`].
     pub fn tensor(&self, name: &str, expected_shape: &[usize]) -> Result<Tensor<'_>, WeightsError> {
         let Some((name, info)) = self.tensors.get_key_value(name) else {
-            return Err(WeightsError::MissingTensor {
-                path: self.path.clone(),
-                tensor: name.to_owned(),
-                count: self.tensors.len(),
-            });
+            return Err(WeightsError::missing(&self.path, name, self.tensors.keys().map(String::as_str)));
         };
         let Some(float_type) = FloatType::from_safetensors(info.dtype) else {
             return Err(WeightsError::WrongType {

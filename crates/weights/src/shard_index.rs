@@ -45,8 +45,10 @@ impl ShardIndex {
     }
 
     fn parse(json: &[u8]) -> Result<ShardIndex, String> {
+        // First all of it: what is not looked at would not be checked.
+        let json = str::from_utf8(json).map_err(|e| format!("not the expected JSON: not UTF-8: {e}"))?;
         let IndexFile { weight_map: WeightMap { shards: found, mut tensors } } =
-            serde_json::from_slice(json).map_err(|e| format!("not the expected JSON: {e}"))?;
+            serde_json::from_str(json).map_err(|e| format!("not the expected JSON: {e}"))?;
         if found.is_empty() {
             return Err("its weight_map names no tensors".to_owned());
         }

@@ -91,10 +91,9 @@ impl Weights {
     pub fn tensor(&self, name: &str, expected_shape: &[usize]) -> Result<Tensor<'_>, WeightsError> {
         let shard = match &self.index {
             None => 0,
-            Some(index) => index.content.shard_of(name).ok_or_else(|| WeightsError::MissingTensor {
-                path: index.path.clone(),
-                tensor: name.to_owned(),
-                count: index.content.tensors().len(),
+            Some(index) => index.content.shard_of(name).ok_or_else(|| {
+                let names = index.content.tensors().map(|(tensor, _)| tensor);
+                WeightsError::missing(&index.path, name, names)
             })?,
         };
         self.files[shard].tensor(name, expected_shape)

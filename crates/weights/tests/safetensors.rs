@@ -161,6 +161,7 @@ fn a_tensor_that_is_missing_or_of_another_type_or_shape_is_refused() {
         matches!(&error, WeightsError::MissingTensor { tensor, count: 2, .. } if tensor == "y"),
         "{error}"
     );
+    assert_says(&error.to_string(), &["tensor \"y\" is missing (there are 2 tensors)"]);
     let error = file.tensor("ids", &[1, 2]).unwrap_err();
     assert!(matches!(&error, WeightsError::WrongType { found, .. } if found == "I64"), "{error}");
     assert_says(&error.to_string(), &["\"ids\"", "I64", "expected F32, F16 or BF16"]);
@@ -190,4 +191,29 @@ fn no_mutilation_of_a_file_panics() {
             }
         }
     }
+}
+
+#[test]
+fn a_missing_tensor_is_there_under_another_prefix() {
+    let file = |names: &[&str]| {
+        let entries: Vec<String> = names
+            .iter()
+            .map(|name| format!(r#""{name}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#))
+            .collect();
+        let (directory, path) = write(&with_header(&format!("{{{}}}", entries.join(",")), 0));
+        (directory, WeightsFile::open(path).unwrap())
+    };
+    let prefix_of = |names: &[&str]| match file(names).1.tensor("norm.weight", &[0]).unwrap_err() {
+        WeightsError::MissingTensor { prefix, .. } => prefix,
+        error => panic!("{error}"),
+    };
+    assert_eq!(prefix_of(&["0.auto_model.norm.weight", "norm.bias"]).as_deref(), Some("0.auto_model."));
+    // The shortest, and of these the first, whatever the order.
+    assert_eq!(prefix_of(&["b.norm.weight", "c.norm.weight", "a.b.norm.weight"]).as_deref(), Some("b."));
+    for name in ["layernorm.weight", "norm.weight.", "x.norm.weights", "x.norm_weight", "weight"] {
+        assert_eq!(prefix_of(&[name]), None, "{name}");
+    }
+    let error = file(&["x", "model.norm.weight"]).1.tensor("norm.weight", &[0]).unwrap_err().to_string();
+    let says = "tensor \"norm.weight\" is missing (there are 2 tensors, one has the prefix \"model.\" before this name)";
+    assert_says(&error, &[says]);
 }

@@ -104,6 +104,16 @@ fn shards_are_read_as_one_file_is() {
     let error = weights.tensor("d", &[2]).unwrap_err();
     assert!(matches!(&error, WeightsError::MissingTensor { count: 3, .. }), "{error}");
     assert!(error.to_string().contains(INDEX_FILE) && error.to_string().contains("\"d\""), "{error}");
+    folder.write_shard(SECOND, &[("model.d", 3.0)]);
+    folder.write_map(&[("a", FIRST), ("b", FIRST), ("model.d", SECOND)]);
+    let error = folder.open().tensor("d", &[2]).unwrap_err().to_string();
+    assert!(error.contains(INDEX_FILE) && error.contains("one has the prefix \"model.\""), "{error}");
+}
+
+#[test]
+fn a_tensor_of_another_shape_is_named_with_its_shard() {
+    let folder = Folder::new();
+    let weights = folder.open();
     let error = weights.tensor("c", &[3]).unwrap_err();
     assert!(error.to_string().contains(SECOND) && error.to_string().contains("expected [3]"), "{error}");
 }
@@ -175,6 +185,7 @@ fn an_index_that_is_none_is_refused() {
         folder.refuses_index(json, &[INDEX_FILE, says]);
     }
     folder.refuses_index(b"{\"weight_map\": {\"\xff\": \"x.safetensors\"}}", &["not the expected JSON"]);
+    folder.refuses_index(b"{\"\xff\": 1, \"weight_map\": {\"a\": \"x.safetensors\"}}", &["not UTF-8"]);
     let nested = format!("{{\"metadata\": {}, \"weight_map\": {{}}}}", "[".repeat(100_000));
     folder.refuses_index(nested, &["not the expected JSON"]);
 }

@@ -1,16 +1,16 @@
 //! BERT, Devlin et al., <https://arxiv.org/abs/1810.04805>: `transformers/models/bert/modeling_bert.py`.
 
 use super::TensorNames;
-use super::fields::{Fields, WrongType};
+use super::fields::{FieldError, Fields};
 use crate::config::ConfigFields;
 
 /// `BertConfig`, with its defaults.
-pub(super) fn read(config: &Fields<'_>) -> Result<ConfigFields, WrongType> {
+pub(super) fn read(config: &Fields<'_>) -> Result<ConfigFields, FieldError> {
     read_with(config, 30_522)
 }
 
 /// What BERT's config and those made after it have in common, but for the default of `vocab_size`.
-pub(super) fn read_with(config: &Fields<'_>, vocab_size: usize) -> Result<ConfigFields, WrongType> {
+pub(super) fn read_with(config: &Fields<'_>, vocab_size: usize) -> Result<ConfigFields, FieldError> {
     Ok(ConfigFields {
         vocab_size: config.size("vocab_size", vocab_size)?,
         hidden_size: config.size("hidden_size", 768)?,

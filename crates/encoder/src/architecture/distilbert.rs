@@ -4,14 +4,14 @@
 //! other position embeddings.
 
 use super::TensorNames;
-use super::fields::{Field, Fields, WrongType};
+use super::fields::{Field, FieldError, Fields};
 use crate::config::ConfigFields;
 
 /// `nn.LayerNorm(config.dim, eps=1e-12)`
 const LAYER_NORM_EPS: Field<f32> = Field { name: "eps", value: 1e-12 };
 
 /// `DistilBertConfig`, with its defaults. Its `attribute_map` has BERT's names for some fields, which count if they are there.
-pub(super) fn read(config: &Fields<'_>) -> Result<ConfigFields, WrongType> {
+pub(super) fn read(config: &Fields<'_>) -> Result<ConfigFields, FieldError> {
     Ok(ConfigFields {
         vocab_size: config.size("vocab_size", 30_522)?,
         hidden_size: config.size_of_either(["hidden_size", "dim"], 768)?,

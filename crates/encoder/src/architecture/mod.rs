@@ -23,7 +23,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::config::ConfigFields;
-pub(crate) use fields::{Field, Fields, WrongType};
+pub(crate) use fields::{Field, FieldError, Fields};
 
 /// The kinds of encoders that are computed, by transformers' `model_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +72,7 @@ impl Architecture {
     }
 
     /// What a `config.json` says, not yet checked.
-    pub(crate) fn read(self, config: &Fields<'_>) -> Result<ConfigFields, WrongType> {
+    pub(crate) fn read(self, config: &Fields<'_>) -> Result<ConfigFields, FieldError> {
         match self {
             Architecture::Bert => bert::read(config),
             Architecture::Roberta => roberta::read(config, 50_265),

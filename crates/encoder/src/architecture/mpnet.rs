@@ -6,7 +6,7 @@
 
 use minilm_kernels::reference::RELATIVE_POSITION_BUCKETS;
 
-use super::fields::{Field, Fields, WrongType};
+use super::fields::{Field, FieldError, Fields};
 use super::{TensorNames, bert};
 use crate::config::ConfigFields;
 
@@ -14,7 +14,7 @@ use crate::config::ConfigFields;
 const PADDING_ID: Field<u32> = Field { name: "pad_token_id", value: 1 };
 
 /// `MPNetConfig`, with its defaults.
-pub(super) fn read(config: &Fields<'_>) -> Result<ConfigFields, WrongType> {
+pub(super) fn read(config: &Fields<'_>) -> Result<ConfigFields, FieldError> {
     let buckets = config.size("relative_attention_num_buckets", RELATIVE_POSITION_BUCKETS)?;
     Ok(ConfigFields {
         position_padding_id: Some(PADDING_ID),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use minilm_kernels::reference::relative_position_bucket;
 
 use super::*;
+use crate::encoder::position_runs;
 use crate::{EncoderConfig, EncoderError, HiddenAct};
 
 fn fixtures() -> PathBuf {
@@ -18,30 +19,117 @@ fn config(json: &Value) -> Result<EncoderConfig, EncoderError> {
     EncoderConfig::from_file(path)
 }
 
-/// What transformers makes of a config that says nothing but its type.
+fn golden(name: &str) -> Value {
+    let json = std::fs::read(fixtures().join("golden").join(name)).unwrap();
+    serde_json::from_slice(&json).unwrap()
+}
+
+/// Every field that a config may have, of a file that says nothing but what model it is, beside what transformers' class for it
+/// says: `fixtures/config_defaults.py`.
 #[test]
 fn defaults_are_those_of_transformers() {
-    for (name, vocab_size, layers, types, positions) in [
-        ("bert", 30_522, 12, 2, 512),
-        ("roberta", 50_265, 12, 2, 510),
-        ("xlm-roberta", 30_522, 12, 2, 510),
-        ("camembert", 30_522, 12, 2, 510),
-        ("mpnet", 30_527, 12, 0, 510),
-        ("distilbert", 30_522, 6, 0, 512),
-    ] {
-        let config = config(&json!({"model_type": name})).unwrap();
-        assert_eq!(config.architecture.name(), name);
-        assert_eq!((config.vocab_size, config.num_hidden_layers), (vocab_size, layers), "{name}");
-        assert_eq!((config.type_vocab_size, config.max_positions()), (types, positions), "{name}");
-        assert_eq!((config.hidden_size, config.intermediate_size), (768, 3072), "{name}");
-        assert_eq!((config.num_attention_heads, config.head_size()), (12, 64), "{name}");
-        assert_eq!((config.layer_norm_eps, config.hidden_act), (1e-12, HiddenAct::Gelu), "{name}");
-        assert_eq!(config.relative_attention_num_buckets, if name == "mpnet" { 32 } else { 0 });
+    let golden = golden("config-defaults.json");
+    assert_eq!(golden["configs"].as_object().unwrap().len(), Architecture::ALL.len());
+    for architecture in Architecture::ALL {
+        let golden = &golden["configs"][architecture.name()];
+        let file = json!({"model_type": architecture.name(), "architectures": [golden["architecture"]]});
+        let ConfigFields {
+            vocab_size,
+            hidden_size,
+            num_hidden_layers,
+            num_attention_heads,
+            intermediate_size,
+            hidden_act,
+            max_position_embeddings,
+            position_padding_id,
+            type_vocab_size,
+            relative_attention_num_buckets,
+            layer_norm_eps,
+            position_embedding_type,
+            is_decoder,
+        } = architecture.read(&Fields(file.as_object().unwrap())).unwrap();
+        let sizes = [
+            Some(vocab_size),
+            Some(hidden_size),
+            Some(num_hidden_layers),
+            Some(num_attention_heads),
+            Some(intermediate_size),
+            Some(max_position_embeddings),
+            type_vocab_size,
+            relative_attention_num_buckets,
+        ];
+        let found = (sizes.into_iter().flatten().map(json_of))
+            .chain(position_padding_id.map(json_of))
+            .chain([json_of(hidden_act)])
+            .chain(position_embedding_type.map(json_of))
+            .chain(is_decoder.map(json_of));
+        for (name, value) in found {
+            assert_eq!(Some(&value), golden["config"].get(name), "{architecture}: {name}");
+        }
+        // Which is a constant of DistilBERT's model.
+        let eps = golden["layer_norm_eps"].as_f64().unwrap();
+        assert_eq!(layer_norm_eps.value, eps as f32, "{architecture}");
+        let in_the_config = golden["config"].get(layer_norm_eps.name);
+        assert_eq!(in_the_config.is_none(), architecture == Architecture::DistilBert);
+        assert!(in_the_config.is_none_or(|value| value == eps), "{architecture}: {in_the_config:?}");
+        assert_eq!(config(&file).unwrap().architecture, architecture);
     }
 }
 
+/// Of a token, a padding token and a token: with the padding token of the defaults, and with another.
 #[test]
-fn distilbert_has_names_of_its_own_and_berts() {
+fn positions_are_those_of_transformers() {
+    let golden = golden("config-defaults.json");
+    let [first, another, last] =
+        ["first", "another_padding_token", "last"].map(|token| golden["tokens"][token].as_u64().unwrap());
+    for architecture in Architecture::ALL {
+        let golden = &golden["configs"][architecture.name()];
+        let default = golden["config"]["pad_token_id"].as_u64().unwrap();
+        let positions = |padding: u64, config: Value| -> Vec<usize> {
+            let config = self::config(&config).unwrap();
+            let ids = [first, padding, last].map(|id| id as u32);
+            position_runs(&ids, &config).flat_map(|(len, first)| first..first + len).collect()
+        };
+        let file = json!({"model_type": architecture.name()});
+        assert_eq!(json!(positions(default, file.clone())), golden["positions"], "{architecture}");
+        let mut file = file;
+        file["pad_token_id"] = another.into();
+        let expected = &golden["positions_of_another_padding_token"];
+        assert_eq!(&json!(positions(another, file)), expected, "{architecture}");
+    }
+}
+
+/// `attribute_map`: what it names counts, also beside the member that it is another name of.
+#[test]
+fn other_names_of_fields_are_those_of_transformers() {
+    let golden = golden("config-defaults.json");
+    let mut names = 0;
+    for architecture in Architecture::ALL {
+        let file = json!({"model_type": architecture.name()});
+        let with = |fields: &[(&str, u64)]| {
+            let mut file = file.clone();
+            fields.iter().for_each(|&(name, value)| file[name] = value.into());
+            config(&file).unwrap()
+        };
+        let map = golden["configs"][architecture.name()]["attribute_map"].as_object().unwrap();
+        for (name, member) in map {
+            let member = member.as_str().unwrap();
+            let expected = with(&[(member, 24)]);
+            assert_ne!(expected, with(&[]), "{architecture}: {member}");
+            assert_eq!(with(&[(name, 24)]), expected, "{architecture}: {name}");
+            assert_eq!(with(&[(name, 24), (member, 48)]), expected, "{architecture}: {name} and {member}");
+            names += 1;
+        }
+    }
+    assert_eq!(names, 3);
+}
+
+fn json_of<T: Into<Value>>(Field { name, value }: Field<T>) -> (&'static str, Value) {
+    (name, value.into())
+}
+
+#[test]
+fn distilbert_has_names_of_its_own() {
     let own = json!({
         "model_type": "distilbert", "dim": 48, "n_heads": 3, "n_layers": 2, "hidden_dim": 70,
         "activation": "relu", "max_position_embeddings": 40, "vocab_size": 9,
@@ -50,13 +138,6 @@ fn distilbert_has_names_of_its_own_and_berts() {
     assert_eq!((config.hidden_size, config.num_attention_heads, config.num_hidden_layers), (48, 3, 2));
     assert_eq!((config.intermediate_size, config.max_positions(), config.vocab_size), (70, 40, 9));
     assert_eq!(config.hidden_act, HiddenAct::Relu);
-    // transformers' `attribute_map`.
-    let mut both = own;
-    for (name, value) in [("hidden_size", 30), ("num_hidden_layers", 7), ("num_attention_heads", 6)] {
-        both[name] = value.into();
-    }
-    let config = self::config(&both).unwrap();
-    assert_eq!((config.hidden_size, config.num_attention_heads, config.num_hidden_layers), (30, 6, 7));
 }
 
 #[test]
@@ -195,8 +276,7 @@ fn a_config_without_a_type_says_what_is_missing() {
 /// The golden buckets are those of `MPNetEncoder.relative_position_bucket`.
 #[test]
 fn buckets_are_those_of_transformers() {
-    let json = std::fs::read(fixtures().join("golden/relative-position-buckets.json")).unwrap();
-    let golden: Value = serde_json::from_slice(&json).unwrap();
+    let golden = golden("relative-position-buckets.json");
     let (first, buckets) = (golden["first"].as_i64().unwrap(), golden["buckets"].as_array().unwrap());
     assert!(first <= -600 && buckets.len() >= 1201, "{first}, {}", buckets.len());
     for (i, bucket) in buckets.iter().enumerate() {

@@ -30,12 +30,12 @@ struct Tokenised {
 }
 
 /// Work for the threads, and who hears of it.
-struct Bulk<'a> {
-    options: &'a EncodeOptions,
+pub(crate) struct Bulk<'a> {
+    pub(crate) options: &'a EncodeOptions,
     /// How many texts are done before.
-    before: usize,
+    pub(crate) before: usize,
     /// How many there are in all.
-    total: Option<usize>,
+    pub(crate) total: Option<usize>,
 }
 
 impl SentenceTransformer {
@@ -60,7 +60,9 @@ impl SentenceTransformer {
             let result = tokenised.and_then(|_| {
                 let row =
                     Row { ids: &ids, out: &mut vector, prompt_tokens: prompt.tokens, begins_text: true };
-                self.run(arena, &mut [row], &lead, |states, row| self.sentence_vector(states, row))
+                self.run(arena, &mut [row], &lead, |states, row| {
+                    self.sentence_vector(states, row, &EncodeOptions::default())
+                })
             });
             arena.ids = ids;
             result
@@ -170,31 +172,8 @@ impl SentenceTransformer {
         before: usize,
         total: Option<usize>,
     ) -> Result<Vec<TokenEmbeddings>, Error> {
-        if options.truncation == Truncation::Split {
-            let (expected, found) = ("Report or Error".to_owned(), "Split".to_owned());
-            return Err(Error::Option { option: "truncation", expected, found });
-        }
-        let prompt = self.prompt(options)?;
-        let tokens = self.tokenise(texts, &prompt, options.truncation, before)?;
-        let (h, whole) = (self.modules.hidden_size(), self.modules.dimension());
-        let dimension = self.dimension_of(options)?;
-        // Of each text its tokens' vectors, then its own: the shorter part, which is copied when they are split.
-        let mut outputs: Vec<Vec<f32>> = tokens.iter().map(|t| vec![0.0; t.ids.len() * h + whole]).collect();
-        let rows = tokens.iter().zip(&mut outputs);
-        let rows =
-            rows.map(|(t, out)| Row { ids: &t.ids, out, prompt_tokens: prompt.tokens, begins_text: true });
-        let bulk = Bulk { options, before, total };
-        self.compute(rows, &bulk, |states, row| {
-            let (tokens, sentence) = row.out.split_at_mut(states.len());
-            tokens.copy_from_slice(states);
-            self.sentence_vector(states, &mut Row { out: sentence, ..*row });
-        })?;
-        let results = tokens.into_iter().zip(outputs).map(|(Tokenised { ids, total, .. }, mut states)| {
-            let mut sentence = states.split_off(ids.len() * h);
-            self.finish(&mut sentence, dimension, options.normalize_embeddings);
-            TokenEmbeddings::new(TokenCount::new(total, ids.len()), ids, states, sentence)
-        });
-        Ok(results.collect())
+        let texts = self.tokenize_part(texts, options, before)?;
+        self.encode_tokens_of_ids_part(texts, options, before, total)
     }
 
     /// Some of `total` texts, of which `before` are done.
@@ -223,12 +202,12 @@ impl SentenceTransformer {
             begins_text,
         });
         let bulk = Bulk { options, before, total };
-        self.compute(rows, &bulk, |states, row| self.sentence_vector(states, row))?;
+        self.compute(rows, &bulk, |states, row| self.sentence_vector(states, row, options))?;
 
         if pieces > texts.len() {
-            data = self.pool_pieces(&tokens, &data);
+            data = self.pool_pieces(&tokens, &data, options);
         }
-        self.finish(&mut data, dimension, options.normalize_embeddings);
+        self.finish(&mut data, dimension, options);
         let used = |t: &Tokenised| if t.rest.is_empty() { t.ids.len() } else { t.total };
         let counts = tokens.iter().map(|t| TokenCount::new(t.total, used(t))).collect();
         Ok(Embeddings::new(data, dimension, counts))
@@ -251,18 +230,14 @@ impl SentenceTransformer {
             let mut pieces = self.tokenizer.encode_pieces(&text)?.into_iter();
             Ok(Tokenised { ids: pieces.next().unwrap_or(ids), rest: pieces.collect(), total })
         })?;
-        let cut = |t: &Tokenised| t.rest.is_empty() && t.ids.len() < t.total;
-        if truncation == Truncation::Error
-            && let Some(index) = tokens.iter().position(cut)
-        {
-            let (index, tokens) = (before + index, tokens[index].total);
-            return Err(Error::TooLong { index, tokens, max_seq_length: self.max_seq_length() });
+        if truncation == Truncation::Error {
+            self.check_lengths(tokens.iter().map(|t| t.total), before)?;
         }
         Ok(tokens)
     }
 
     /// Runs all rows, on all threads; `finish` makes of a row's states `[tokens][hidden_size]` what is wanted.
-    fn compute<'a>(
+    pub(crate) fn compute<'a>(
         &self,
         rows: impl IntoIterator<Item = Row<'a>>,
         bulk: &Bulk<'_>,
@@ -335,13 +310,14 @@ impl SentenceTransformer {
     }
 
     /// The states of one text → its vector, with all components, into `out`.
-    fn sentence_vector(&self, states: &[f32], row: &mut Row<'_>) {
-        self.modules.vector(self.encoder.isa(), states, row.prompt_tokens, row.out);
+    pub(crate) fn sentence_vector(&self, states: &[f32], row: &mut Row<'_>, options: &EncodeOptions) {
+        let scaling = !options.unscaled;
+        self.modules.vector(self.encoder.isa(), states, row.prompt_tokens, scaling, row.out);
     }
 
     /// The vectors of pieces `[pieces][dimension]` → those of the texts they are of: their means, weighted by tokens, scaled
     /// if the model does so.
-    fn pool_pieces(&self, tokens: &[Tokenised], pieces: &[f32]) -> Vec<f32> {
+    fn pool_pieces(&self, tokens: &[Tokenised], pieces: &[f32], options: &EncodeOptions) -> Vec<f32> {
         let h = self.modules.dimension();
         let mut vectors = vec![0.0; tokens.len() * h];
         let mut pieces = pieces.chunks_exact(h);
@@ -354,7 +330,7 @@ impl SentenceTransformer {
             let mut mean = WeightedMean::new(h);
             ids.zip(&mut pieces).for_each(|(ids, piece)| mean.add(piece, ids.len()));
             out.copy_from_slice(&mean.finish());
-            if self.normalizes() {
+            if self.scales(options) {
                 l2_normalize(self.encoder.isa(), out);
             }
         }
@@ -363,7 +339,7 @@ impl SentenceTransformer {
 
     /// Cuts vectors `[n][all components]` to `dimension`, and scales them to unit length if that is asked for and not
     /// so already.
-    pub(crate) fn finish(&self, vectors: &mut Vec<f32>, dimension: usize, normalize: bool) {
+    pub(crate) fn finish(&self, vectors: &mut Vec<f32>, dimension: usize, options: &EncodeOptions) {
         let h = self.modules.dimension();
         if dimension < h {
             let n = vectors.len() / h;
@@ -372,7 +348,7 @@ impl SentenceTransformer {
             }
             vectors.truncate(n * dimension);
         }
-        if normalize && (dimension < h || !self.normalizes()) {
+        if options.normalize_embeddings && (dimension < h || !self.scales(options)) {
             for vector in vectors.chunks_exact_mut(dimension) {
                 l2_normalize(self.encoder.isa(), vector);
             }
@@ -380,7 +356,7 @@ impl SentenceTransformer {
     }
 
     /// How many components the vectors of a call have.
-    fn dimension_of(&self, options: &EncodeOptions) -> Result<usize, Error> {
+    pub(crate) fn dimension_of(&self, options: &EncodeOptions) -> Result<usize, Error> {
         match options.truncate_dim {
             None => Ok(self.embedding_dimension()),
             Some(0) => {
@@ -395,11 +371,16 @@ impl SentenceTransformer {
     pub(crate) fn output(&self, options: &EncodeOptions) -> Result<(usize, bool), Error> {
         let dimension = self.dimension_of(options)?;
         let whole = dimension == self.modules.dimension();
-        Ok((dimension, options.normalize_embeddings || (self.normalizes() && whole)))
+        Ok((dimension, options.normalize_embeddings || (self.scales(options) && whole)))
+    }
+
+    /// Whether the model's modules scale the vectors of a call to unit length, in the end.
+    pub(crate) fn scales(&self, options: &EncodeOptions) -> bool {
+        self.normalizes() && !options.unscaled
     }
 
     /// What a call puts before its texts.
-    fn prompt<'a>(&'a self, options: &'a EncodeOptions) -> Result<Prompt<'a>, Error> {
+    pub(crate) fn prompt<'a>(&'a self, options: &'a EncodeOptions) -> Result<Prompt<'a>, Error> {
         self.measured(self.prompts.resolve(options)?)
     }
 

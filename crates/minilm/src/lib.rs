@@ -71,6 +71,7 @@ mod stream;
 mod supported;
 mod threads;
 mod token_embeddings;
+mod token_ids;
 mod trace;
 
 pub use embeddings::{Embeddings, TokenCount};
@@ -108,3 +109,4 @@ pub use similarity::{
 };
 pub use stream::StreamError;
 pub use token_embeddings::TokenEmbeddings;
+pub use token_ids::TokenIds;

@@ -102,6 +102,10 @@ pub struct EncodeOptions {
     /// ([`normalizes`](crate::SentenceTransformer::normalizes)), but before they are cut to
     /// [`truncate_dim`](Self::truncate_dim).
     pub normalize_embeddings: bool,
+    /// Whether the model's own scaling to unit length, a `Normalize` at the end of its modules, is left out: vectors are then as
+    /// long as the module before it makes them. Where [`normalize_embeddings`](Self::normalize_embeddings) is set too, they are
+    /// scaled all the same. sentence-transformers has no such option.
+    pub unscaled: bool,
     /// How many components vectors are cut to, the first ones: for models that were trained for it (Matryoshka). By default
     /// what the model says; no more than vectors have.
     pub truncate_dim: Option<usize>,
@@ -146,6 +150,7 @@ impl Default for EncodeOptions {
             prompt: None,
             prompt_name: None,
             normalize_embeddings: false,
+            unscaled: false,
             truncate_dim: None,
             truncation: Truncation::Report,
             batch_size: 0,
@@ -178,6 +183,13 @@ impl EncodeOptions {
     #[must_use]
     pub fn normalize_embeddings(mut self, normalize: bool) -> Self {
         self.normalize_embeddings = normalize;
+        self
+    }
+
+    /// Sets [`EncodeOptions::unscaled`].
+    #[must_use]
+    pub fn unscaled(mut self, unscaled: bool) -> Self {
+        self.unscaled = unscaled;
         self
     }
 
@@ -241,6 +253,7 @@ impl fmt::Debug for EncodeOptions {
             .field("prompt", &self.prompt)
             .field("prompt_name", &self.prompt_name)
             .field("normalize_embeddings", &self.normalize_embeddings)
+            .field("unscaled", &self.unscaled)
             .field("truncate_dim", &self.truncate_dim)
             .field("truncation", &self.truncation)
             .field("batch_size", &self.batch_size)

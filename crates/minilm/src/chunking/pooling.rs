@@ -123,13 +123,13 @@ impl SentenceTransformer {
             1 => first,
             _ => {
                 let mut pooled = mean.finish();
-                if self.normalizes() {
+                if self.scales(encode_options) {
                     l2_normalize(self.isa(), &mut pooled);
                 }
                 pooled
             }
         };
-        self.finish(&mut vector, dimension, encode_options.normalize_embeddings);
+        self.finish(&mut vector, dimension, encode_options);
         Ok(vector)
     }
 

@@ -240,19 +240,29 @@ impl SentenceModules {
     }
 
     /// The states `[tokens][hidden_size]` of a text → its vector `[dimension]`. The first tokens are a prompt's: whether they
-    /// are pooled, the caller has looked up.
-    pub(crate) fn vector(&self, isa: Isa, states: &[f32], prompt_tokens: usize, out: &mut [f32]) {
+    /// are pooled, the caller has looked up. Without `scaling`, a `Normalize` at the end is left out.
+    pub(crate) fn vector(
+        &self,
+        isa: Isa,
+        states: &[f32],
+        prompt_tokens: usize,
+        scaling: bool,
+        out: &mut [f32],
+    ) {
+        let modules = match self.after_pooling.split_last() {
+            Some((SentenceModule::Normalize, before)) if !scaling => before,
+            _ => &self.after_pooling[..],
+        };
         let pooled_dimension = self.pooling.modes.len() * self.hidden_size;
-        let has_dense =
-            self.after_pooling.iter().any(|module| matches!(module, SentenceModule::Dense { .. }));
+        let has_dense = modules.iter().any(|module| matches!(module, SentenceModule::Dense { .. }));
         if !has_dense {
             self.pooling.pool(isa, states, prompt_tokens, out);
-            self.after_pooling.iter().for_each(|module| module.apply_in_place(isa, out));
+            modules.iter().for_each(|module| module.apply_in_place(isa, out));
             return;
         }
         let mut vector = vec![0.0; pooled_dimension];
         self.pooling.pool(isa, states, prompt_tokens, &mut vector);
-        for module in &self.after_pooling {
+        for module in modules {
             vector = module.apply(isa, vector);
         }
         out.copy_from_slice(&vector);

@@ -71,8 +71,8 @@ impl VectorOptions {
 
     /// Sets [`VectorOptions::dimensions`].
     #[must_use]
-    pub fn dimensions(mut self, dimensions: usize) -> Self {
-        self.dimensions = Some(dimensions);
+    pub fn dimensions(mut self, dimensions: impl Into<Option<usize>>) -> Self {
+        self.dimensions = dimensions.into();
         self
     }
 

@@ -1,0 +1,132 @@
+//! Errors as answers: JSON on every path, in the shape that the clients of its API read.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::queue::QueueError;
+
+/// Whose clients ask, by the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// text-embeddings-inference: `{"error": …, "error_type": …}`
+    TextEmbeddingsInference,
+    /// OpenAI: `{"error": {"message": …, "type": …, "param": null, "code": …}}`
+    OpenAi,
+}
+
+impl Dialect {
+    pub(crate) fn of_path(path: &str) -> Dialect {
+        let is_openai = path == "/v1" || path.starts_with("/v1/") || path == "/embeddings";
+        if is_openai { Dialect::OpenAi } else { Dialect::TextEmbeddingsInference }
+    }
+}
+
+/// What is wrong with a request, or with its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It cannot be read, or has nothing to do.
+    BadRequest,
+    /// The API key is missing or another one.
+    Unauthorized,
+    /// There is no such path.
+    NotFound,
+    /// The path is for another method.
+    MethodNotAllowed,
+    /// It is longer, or has more inputs, than the server takes.
+    TooLarge,
+    /// It can be read, but not done.
+    Unprocessable,
+    /// The model failed.
+    Inference,
+    /// As many requests as there may be are waiting.
+    Overloaded,
+    /// The server is starting or shutting down.
+    Unavailable,
+}
+
+impl Kind {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Kind::BadRequest => StatusCode::BAD_REQUEST,
+            Kind::Unauthorized => StatusCode::UNAUTHORIZED,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::Inference => StatusCode::FAILED_DEPENDENCY,
+            Kind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// `error_type` of text-embeddings-inference, which names what failed in it.
+    fn error_type(self) -> &'static str {
+        match self {
+            Kind::Unprocessable => "Tokenizer",
+            Kind::Inference => "Backend",
+            Kind::Overloaded => "Overloaded",
+            Kind::Unavailable => "Unhealthy",
+            _ => "Validation",
+        }
+    }
+
+    /// `type` and `code` of OpenAI's errors.
+    fn openai(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Kind::Unauthorized => ("invalid_request_error", Some("invalid_api_key")),
+            Kind::NotFound => ("invalid_request_error", Some("unknown_url")),
+            Kind::Overloaded => ("rate_limit_error", Some("rate_limit_exceeded")),
+            Kind::Inference | Kind::Unavailable => ("server_error", None),
+            _ => ("invalid_request_error", None),
+        }
+    }
+}
+
+/// An error on its way to a client.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiError {
+    pub(crate) kind: Kind,
+    pub(crate) message: String,
+    /// In seconds.
+    retry_after: Option<u64>,
+}
+
+impl ApiError {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> ApiError {
+        ApiError { kind, message: message.into(), retry_after: None }
+    }
+
+    pub(crate) fn response(self, dialect: Dialect) -> Response {
+        let ApiError { kind, message, retry_after } = self;
+        let body = match dialect {
+            Dialect::TextEmbeddingsInference => json!({"error": message, "error_type": kind.error_type()}),
+            Dialect::OpenAi => {
+                let (error_type, code) = kind.openai();
+                json!({"error": {"message": message, "type": error_type, "param": null, "code": code}})
+            }
+        };
+        let mut response = (kind.status(), Json(body)).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if kind == Kind::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<QueueError> for ApiError {
+    fn from(error: QueueError) -> ApiError {
+        let (kind, retry_after) = match &error {
+            // Whole seconds, at least one: what the header can say.
+            QueueError::Full { retry_after, .. } => (Kind::Overloaded, Some(retry_after.as_secs().max(1))),
+            QueueError::Closed => (Kind::Unavailable, None),
+            QueueError::Encode(_) | QueueError::Panicked(_) => (Kind::Inference, None),
+        };
+        ApiError { kind, message: error.to_string(), retry_after }
+    }
+}

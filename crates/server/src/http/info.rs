@@ -1,0 +1,53 @@
+//! What the server is, and whether it is well.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use crate::service::Service;
+
+/// As text-embeddings-inference has it.
+#[derive(Serialize)]
+pub(super) struct Info {
+    model_id: String,
+    model_dtype: &'static str,
+    model_type: ModelType,
+    max_concurrent_requests: usize,
+    max_input_length: usize,
+    max_batch_tokens: usize,
+    max_client_batch_size: usize,
+    auto_truncate: bool,
+    tokenization_workers: usize,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ModelType {
+    Embedding { pooling: String },
+}
+
+pub(super) async fn info(State(service): State<Arc<Service>>) -> Json<Info> {
+    let (model, options) = (&service.model, &service.options);
+    let pooling: Vec<&str> = model.pooling_modes().iter().map(|mode| mode.name()).collect();
+    Json(Info {
+        model_id: service.model_name.clone(),
+        model_dtype: model.precision().name(),
+        model_type: ModelType::Embedding { pooling: pooling.join("+") },
+        max_concurrent_requests: options.max_concurrent_requests,
+        max_input_length: model.max_seq_length(),
+        max_batch_tokens: options.max_batch_tokens,
+        max_client_batch_size: options.max_client_batch_size,
+        auto_truncate: options.auto_truncate,
+        tokenization_workers: model.threads(),
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// The model has computed once before there is anybody to ask.
+pub(super) async fn health() -> StatusCode {
+    StatusCode::OK
+}

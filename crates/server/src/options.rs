@@ -1,0 +1,112 @@
+/// How a server is to be. [`Default`] is what most want; the names are those of text-embeddings-inference's flags.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ServerOptions {
+    /// The most requests that wait or are computed; others get 429 and when to try again. Default: 512.
+    pub max_concurrent_requests: usize,
+    /// The most tokens that are computed in one go. What arrives meanwhile waits for as long as that takes, so it is no larger
+    /// than threads need to be busy. Default: 1024.
+    pub max_batch_tokens: usize,
+    /// The most inputs of one request. Default: 2048, as OpenAI has it; they need not fit into a batch.
+    pub max_client_batch_size: usize,
+    /// Whether inputs with more tokens than the model takes are cut, if a request does not say. Default: yes.
+    pub auto_truncate: bool,
+    /// The most bytes of a request's body. Default: 2,000,000.
+    pub payload_limit: usize,
+    /// What requests must have behind `Authorization: Bearer`. Default: nothing.
+    pub api_key: Option<String>,
+    /// What the model is called in answers. Default: its own name.
+    pub served_model_name: Option<String>,
+    /// Whether inputs may be lists of token ids. Some clients send those of another model's tokenizer without being asked, and
+    /// nothing can tell; so by default they are refused.
+    pub accept_token_ids: bool,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        ServerOptions {
+            max_concurrent_requests: 512,
+            max_batch_tokens: 1024,
+            max_client_batch_size: 2048,
+            auto_truncate: true,
+            payload_limit: 2_000_000,
+            api_key: None,
+            served_model_name: None,
+            accept_token_ids: false,
+        }
+    }
+}
+
+impl ServerOptions {
+    /// Sets [`ServerOptions::max_concurrent_requests`].
+    #[must_use]
+    pub fn max_concurrent_requests(mut self, max_concurrent_requests: usize) -> Self {
+        self.max_concurrent_requests = max_concurrent_requests;
+        self
+    }
+
+    /// Sets [`ServerOptions::max_batch_tokens`].
+    #[must_use]
+    pub fn max_batch_tokens(mut self, max_batch_tokens: usize) -> Self {
+        self.max_batch_tokens = max_batch_tokens;
+        self
+    }
+
+    /// Sets [`ServerOptions::max_client_batch_size`].
+    #[must_use]
+    pub fn max_client_batch_size(mut self, max_client_batch_size: usize) -> Self {
+        self.max_client_batch_size = max_client_batch_size;
+        self
+    }
+
+    /// Sets [`ServerOptions::auto_truncate`].
+    #[must_use]
+    pub fn auto_truncate(mut self, auto_truncate: bool) -> Self {
+        self.auto_truncate = auto_truncate;
+        self
+    }
+
+    /// Sets [`ServerOptions::payload_limit`].
+    #[must_use]
+    pub fn payload_limit(mut self, payload_limit: usize) -> Self {
+        self.payload_limit = payload_limit;
+        self
+    }
+
+    /// Sets [`ServerOptions::api_key`].
+    #[must_use]
+    pub fn api_key(mut self, api_key: impl Into<String>) -> Self {
+        self.api_key = Some(api_key.into());
+        self
+    }
+
+    /// Sets [`ServerOptions::served_model_name`].
+    #[must_use]
+    pub fn served_model_name(mut self, served_model_name: impl Into<String>) -> Self {
+        self.served_model_name = Some(served_model_name.into());
+        self
+    }
+
+    /// Sets [`ServerOptions::accept_token_ids`].
+    #[must_use]
+    pub fn accept_token_ids(mut self, accept_token_ids: bool) -> Self {
+        self.accept_token_ids = accept_token_ids;
+        self
+    }
+}
+
+/// Without the API key, which no log should have.
+impl std::fmt::Debug for ServerOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerOptions")
+            .field("max_concurrent_requests", &self.max_concurrent_requests)
+            .field("max_batch_tokens", &self.max_batch_tokens)
+            .field("max_client_batch_size", &self.max_client_batch_size)
+            .field("auto_truncate", &self.auto_truncate)
+            .field("payload_limit", &self.payload_limit)
+            .field("api_key", &self.api_key.is_some())
+            .field("served_model_name", &self.served_model_name)
+            .field("accept_token_ids", &self.accept_token_ids)
+            .finish()
+    }
+}

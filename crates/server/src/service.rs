@@ -1,0 +1,182 @@
+//! From a request's inputs to their vectors, whatever API they came by.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use minilm::{EncodeOptions, Error, SentenceTransformer, TokenIds, Truncation};
+
+use crate::ServerOptions;
+use crate::http::error::{ApiError, Kind};
+use crate::http::input::{Input, Item};
+use crate::queue::{Queue, VectorOptions};
+
+/// From so many bytes of text on, tokenising takes long enough to be in other requests' way: it goes to a thread of its own.
+const LONG_TEXTS: usize = 16 << 10;
+
+/// What all requests share.
+pub(crate) struct Service {
+    pub(crate) model: Arc<SentenceTransformer>,
+    pub(crate) queue: Queue,
+    pub(crate) options: ServerOptions,
+    /// What the model is called in answers.
+    pub(crate) model_name: String,
+}
+
+/// What a request says of its texts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TextOptions {
+    pub(crate) truncate: Option<bool>,
+    pub(crate) prompt_name: Option<String>,
+}
+
+/// A request's vectors, and what is said of them in the answer's headers.
+pub(crate) struct Embedded {
+    pub(crate) vectors: Vec<Vec<f32>>,
+    pub(crate) characters: usize,
+    /// What the vectors were computed from: after truncation.
+    pub(crate) tokens: usize,
+    /// Which inputs were cut.
+    pub(crate) truncated: Vec<usize>,
+    pub(crate) tokenization_time: Duration,
+    pub(crate) queue_time: Duration,
+    pub(crate) inference_time: Duration,
+    pub(crate) total_time: Duration,
+}
+
+impl Service {
+    pub(crate) async fn embed(
+        self: &Arc<Self>,
+        Input(items): Input,
+        text_options: TextOptions,
+        vector_options: VectorOptions,
+    ) -> Result<Embedded, ApiError> {
+        let started = Instant::now();
+        self.check(&items, vector_options)?;
+        let characters = items.iter().map(Item::characters).sum();
+        let bytes: usize = items.iter().map(Item::bytes).sum();
+        let texts = if bytes < LONG_TEXTS {
+            self.tokenize(items, &text_options)?
+        } else {
+            let service = Arc::clone(self);
+            let task = tokio::task::spawn_blocking(move || service.tokenize(items, &text_options));
+            task.await.map_err(|error| ApiError::new(Kind::Inference, error.to_string()))??
+        };
+        let tokens = texts.iter().map(|text| text.ids().len()).sum();
+        let cut = texts.iter().enumerate().filter(|(_, text)| text.token_count().truncated());
+        let truncated = cut.map(|(index, _)| index).collect();
+        let tokenization_time = started.elapsed();
+
+        let answer = self.queue.submit(texts, vector_options)?.await;
+        // The sender is gone if the computing thread has ended.
+        let answer = answer.map_err(|_| ApiError::new(Kind::Unavailable, "the engine has stopped"))??;
+        Ok(Embedded {
+            vectors: answer.vectors,
+            characters,
+            tokens,
+            truncated,
+            tokenization_time,
+            queue_time: answer.queue_time,
+            inference_time: answer.inference_time,
+            total_time: started.elapsed(),
+        })
+    }
+
+    /// What can be said of a request before any text is looked at.
+    fn check(&self, items: &[Item], vector_options: VectorOptions) -> Result<(), ApiError> {
+        if items.is_empty() {
+            return Err(ApiError::new(Kind::BadRequest, "there are no inputs"));
+        }
+        let limit = self.options.max_client_batch_size;
+        if items.len() > limit {
+            let message = format!("the request has {} inputs, and the server takes {limit}", items.len());
+            return Err(ApiError::new(Kind::TooLarge, message));
+        }
+        let all = self.model.embedding_dimension();
+        if let Some(dimensions) = vector_options.dimensions.filter(|wanted| !(1..=all).contains(wanted)) {
+            let message = format!("dimensions is {dimensions}, expected 1 to {all}");
+            return Err(ApiError::new(Kind::Unprocessable, message));
+        }
+        if !self.options.accept_token_ids && items.iter().any(|item| matches!(item, Item::Ids(_))) {
+            let message = "an input is a list of token ids, which this server does not accept: they may be those of another \
+                           model's tokenizer. Send text. LangChain's OpenAIEmbeddings sends OpenAI's token ids unless it is \
+                           told check_embedding_ctx_length=False. If the ids are this model's, start the server with \
+                           --accept-token-ids";
+            return Err(ApiError::new(Kind::BadRequest, message));
+        }
+        Ok(())
+    }
+
+    fn tokenize(&self, items: Vec<Item>, options: &TextOptions) -> Result<Vec<TokenIds>, ApiError> {
+        let truncate = options.truncate.unwrap_or(self.options.auto_truncate);
+        let truncation = if truncate { Truncation::Report } else { Truncation::Error };
+        let mut encode_options = EncodeOptions::default().truncation(truncation);
+        if let Some(name) = &options.prompt_name {
+            encode_options = encode_options.prompt_name(name);
+        }
+        let many = items.len() > 1;
+        let each = items.into_iter().enumerate().map(|(index, item)| match item {
+            // One by one: the model's threads are for computing.
+            Item::Text(text) => match self.model.tokenize_batch(&[text], &encode_options) {
+                Ok(mut tokens) => Ok(tokens.remove(0)),
+                Err(error) => Err(said_of(error, index, many)),
+            },
+            Item::Ids(ids) => self.check_ids(ids, index),
+        });
+        each.collect()
+    }
+
+    /// Ids as they are sent, of which those that cannot be this model's are refused.
+    fn check_ids(&self, ids: Vec<u32>, index: usize) -> Result<TokenIds, ApiError> {
+        let refused = |kind, message| Err(ApiError::new(kind, format!("input {index}: {message}")));
+        let vocab_size = self.model.config().vocab_size;
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
+            let message = format!(
+                "token id {id} is none of this model's {vocab_size}: the client has another model's tokenizer. Send text \
+                 (LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False)"
+            );
+            return refused(Kind::BadRequest, message);
+        }
+        let limit = self.model.max_seq_length();
+        if ids.len() > limit {
+            return refused(
+                Kind::Unprocessable,
+                format!("{} token ids, and the model takes {limit}", ids.len()),
+            );
+        }
+        Ok(TokenIds::new(ids))
+    }
+}
+
+/// What was wrong with a text; which one, if there are many.
+fn said_of(error: Error, index: usize, many: bool) -> ApiError {
+    let kind = match error {
+        Error::TooLong { .. } | Error::Tokenizer(_) | Error::PromptName { .. } => Kind::Unprocessable,
+        _ => Kind::Inference,
+    };
+    let message = match error {
+        Error::TooLong { tokens, max_seq_length, .. } => {
+            let which = if many { format!("input {index}") } else { "the input".to_owned() };
+            format!(
+                "{which} has {tokens} tokens, and the model takes {max_seq_length}; \"truncate\": true cuts it"
+            )
+        }
+        error => error.to_string(),
+    };
+    ApiError::new(kind, message)
+}
+
+impl Item {
+    fn characters(&self) -> usize {
+        match self {
+            Item::Text(text) => text.chars().count(),
+            Item::Ids(_) => 0,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Item::Text(text) => text.len(),
+            Item::Ids(ids) => ids.len(),
+        }
+    }
+}

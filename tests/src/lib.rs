@@ -1,4 +1,4 @@
-//! What the whole-engine tests share. The tests are in `tests/tests/`.
+//! What the whole-engine tests share. The tests are in `tests/tests/`, most of them in one program, `engine/`.
 
 pub mod golden;
 pub mod golden_bits;

@@ -17,8 +17,8 @@
 //!
 //! [`Tokenizer::from_folder`] and [`Tokenizer::from_file`] take the first that fits. Which one it was makes no difference but
 //! of time: ids, counts, what is cut and offsets are equal. WordPiece asks the crates that `tokenizers` asks about characters;
-//! `tests/tests/tokenizer.rs` compares both over many scripts and every character there is, in a recorded run over ten million
-//! texts.
+//! `tests/tests/engine/tokenizer.rs` compares both over many scripts and every character there is, in a recorded run over ten
+//! million texts.
 //!
 //! all-MiniLM-L6-v2's tokenizer on one core of a 2-core Zen 4, `cargo bench -p minilm-benches --bench tokenize`:
 //!

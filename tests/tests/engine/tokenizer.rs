@@ -230,7 +230,7 @@ proptest! {
     }
 }
 
-/// `cargo test -p minilm-tests --test tokenizer -- --ignored --nocapture ten_million`
+/// `cargo test -p minilm-tests --test engine -- --ignored --nocapture ten_million`
 ///
 /// 2026-11-25, seed 1: 10,000,009 texts of 270,789,475 tokens and 2,027,290,537 bytes, equal (as `dev` builds it, debug assertions on;
 /// 43 minutes beside other work).

@@ -1,14 +1,9 @@
 //! Indexes: built, extended, interrupted, damaged, searched.
 
-#[path = "index/damaged.rs"]
 mod damaged;
-#[path = "index/encoding.rs"]
 mod encoding;
-#[path = "index/growing.rs"]
 mod growing;
-#[path = "index/interrupted.rs"]
 mod interrupted;
-#[path = "index/place.rs"]
 mod place;
 
 use std::convert::Infallible;

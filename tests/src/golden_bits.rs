@@ -27,16 +27,13 @@ pub fn read() -> Hashes {
     serde_json::from_slice(&json).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Of a model every how-manieth text there are hashes: all, and of the real one samples for emulated machines.
+/// Of a model every how-manieth text there are hashes: all, and of the real one a sample for emulated machines.
 pub fn steps(model: &str) -> &'static [usize] {
-    if model == DEFAULT_MODEL { &[1, SAMPLE, SMALL_SAMPLE] } else { &[1] }
+    if model == DEFAULT_MODEL { &[1, SAMPLE] } else { &[1] }
 }
 
 /// One text of so many is in the sample of a model's texts.
 pub const SAMPLE: usize = 16;
-
-/// One of so many where it is known that weights which are the same compute the same: texts of up to 63 tokens.
-pub const SMALL_SAMPLE: usize = 48;
 
 /// The models that have hashes.
 pub fn models() -> impl Iterator<Item = &'static str> {

@@ -173,7 +173,7 @@ impl SentenceTransformer {
         total: Option<usize>,
     ) -> Result<Vec<TokenEmbeddings>, Error> {
         let texts = self.tokenize_part(texts, options, before)?;
-        self.encode_tokens_of_ids_part(texts, options, before, total)
+        self.encode_tokens_of_ids_part(&texts, options, before, total)
     }
 
     /// Some of `total` texts, of which `before` are done.

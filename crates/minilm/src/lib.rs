@@ -85,7 +85,7 @@ pub use minilm_kernels::{ISA_VARIABLE, Isa, Precision, UnavailableIsa, UnknownPr
 #[doc(inline)]
 pub use minilm_storage as storage;
 pub use minilm_storage::{Vectors, VectorsError};
-pub use minilm_tokenizer::TokenizerError;
+pub use minilm_tokenizer::{TokenizerError, TruncationSide};
 pub use minilm_weights::{FloatType, WeightsError};
 pub use modules::PoolingMode;
 pub use options::{EncodeOptions, LoadOptions, Truncation};

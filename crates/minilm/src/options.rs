@@ -133,7 +133,8 @@ pub struct EncodeOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Truncation {
-    /// Its end is left out, as in sentence-transformers, and the text's [`TokenCount`](crate::TokenCount) says so.
+    /// Its end is left out, or its beginning where the model says so
+    /// ([`truncation_side`](crate::SentenceTransformer::truncation_side)), as in sentence-transformers, and the text's [`TokenCount`](crate::TokenCount) says so.
     #[default]
     Report,
     /// The call fails with [`Error::TooLong`](crate::Error::TooLong), before anything is computed.

@@ -3,7 +3,7 @@ use std::sync::OnceLock;
 
 use minilm_encoder::{Encoder, EncoderConfig, EncoderOptions, PackedCacheStatus, Workers};
 use minilm_kernels::{Isa, Precision};
-use minilm_tokenizer::{Tokenizer, Tokens};
+use minilm_tokenizer::{Tokenizer, Tokens, TruncationSide};
 use minilm_weights::{FloatType, Weights};
 
 use crate::calibration::calibration_sequences;
@@ -204,6 +204,11 @@ impl SentenceTransformer {
     /// Whether vectors are scaled to unit length, in the end.
     pub fn normalizes(&self) -> bool {
         self.modules.normalizes()
+    }
+
+    /// Which side of a text is cut off if it has too many tokens: of most models its end.
+    pub fn truncation_side(&self) -> TruncationSide {
+        self.tokenizer.truncation_side()
     }
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {

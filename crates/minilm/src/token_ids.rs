@@ -128,9 +128,9 @@ impl SentenceTransformer {
     /// # Errors
     ///
     /// As [`encode_ids`](Self::encode_ids).
-    pub fn encode_tokens_of_ids(
+    pub fn encode_tokens_of_ids<T: AsRef<TokenIds>>(
         &self,
-        texts: Vec<TokenIds>,
+        texts: &[T],
         options: &EncodeOptions,
     ) -> Result<Vec<TokenEmbeddings>, Error> {
         let total = Some(texts.len());
@@ -138,14 +138,15 @@ impl SentenceTransformer {
     }
 
     /// Some of `total` texts, of which `before` are done.
-    pub(crate) fn encode_tokens_of_ids_part(
+    pub(crate) fn encode_tokens_of_ids_part<T: AsRef<TokenIds>>(
         &self,
-        texts: Vec<TokenIds>,
+        texts: &[T],
         options: &EncodeOptions,
         before: usize,
         total: Option<usize>,
     ) -> Result<Vec<TokenEmbeddings>, Error> {
         let dimension = self.dimension_of(options)?;
+        let texts: Vec<&TokenIds> = texts.iter().map(AsRef::as_ref).collect();
         self.check_lengths(texts.iter().map(|text| text.ids.len()), before)?;
         let (h, whole) = (self.modules.hidden_size(), self.modules.dimension());
         // Of each text its tokens' vectors, then its own: the shorter part, which is copied when they are split.
@@ -158,10 +159,10 @@ impl SentenceTransformer {
             tokens.copy_from_slice(states);
             self.sentence_vector(states, &mut Row { out: sentence, ..*row }, options);
         })?;
-        let results = texts.into_iter().zip(outputs).map(|(TokenIds { ids, count, .. }, mut states)| {
-            let mut sentence = states.split_off(ids.len() * h);
+        let results = texts.into_iter().zip(outputs).map(|(text, mut states)| {
+            let mut sentence = states.split_off(text.ids.len() * h);
             self.finish(&mut sentence, dimension, options);
-            TokenEmbeddings::new(count, ids, states, sentence)
+            TokenEmbeddings::new(text.count, text.ids.clone(), states, sentence)
         });
         Ok(results.collect())
     }
@@ -240,7 +241,7 @@ mod tests {
                 let counts: Vec<TokenCount> = ids.iter().map(TokenIds::token_count).collect();
                 assert_eq!(counts, expected.token_counts());
 
-                let tokens = model.encode_tokens_of_ids(ids.clone(), &options).unwrap();
+                let tokens = model.encode_tokens_of_ids(&ids, &options).unwrap();
                 assert_eq!(tokens, model.encode_tokens(&TEXTS, &options).unwrap(), "{name}");
                 for ((tokens, ids), vector) in tokens.iter().zip(&ids).zip(expected.rows()) {
                     assert_eq!((tokens.ids(), tokens.sentence_embedding()), (ids.ids(), vector));
@@ -303,7 +304,7 @@ mod tests {
         let error = model.encode_ids(&longest, &options).unwrap_err();
         let Error::TooLong { index: 1, tokens, max_seq_length } = error else { panic!("{error}") };
         assert_eq!((tokens, max_seq_length), (limit + 1, limit));
-        let error = model.encode_tokens_of_ids(longest, &options).unwrap_err();
+        let error = model.encode_tokens_of_ids(&longest, &options).unwrap_err();
         assert!(matches!(error, Error::TooLong { index: 1, .. }), "{error}");
 
         let vocab_size = model.config().vocab_size as u32;

@@ -21,7 +21,7 @@
 
 mod http;
 mod options;
-pub mod queue;
+mod queue;
 mod server;
 mod service;
 

@@ -2,7 +2,8 @@
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// The most requests that wait or are computed; others get 429 and when to try again. Default: 512.
+    /// The most requests that are read, wait or are computed; others get 429 and when to try again, before they are read. Default:
+    /// 512.
     pub max_concurrent_requests: usize,
     /// The most tokens that are computed in one go. What arrives meanwhile waits for as long as that takes, so it is no larger
     /// than threads need to be busy. Default: 1024.
@@ -13,6 +14,8 @@ pub struct ServerOptions {
     pub auto_truncate: bool,
     /// The most bytes of a request's body. Default: 2,000,000.
     pub payload_limit: usize,
+    /// The most bytes of numbers in an answer that has a vector for each token; as JSON it is three times as many. Default: 32 MiB.
+    pub answer_limit: usize,
     /// What requests must have behind `Authorization: Bearer`. Default: nothing.
     pub api_key: Option<String>,
     /// What the model is called in answers. Default: its own name.
@@ -30,6 +33,7 @@ impl Default for ServerOptions {
             max_client_batch_size: 2048,
             auto_truncate: true,
             payload_limit: 2_000_000,
+            answer_limit: 32 << 20,
             api_key: None,
             served_model_name: None,
             accept_token_ids: false,
@@ -73,6 +77,13 @@ impl ServerOptions {
         self
     }
 
+    /// Sets [`ServerOptions::answer_limit`].
+    #[must_use]
+    pub fn answer_limit(mut self, answer_limit: usize) -> Self {
+        self.answer_limit = answer_limit;
+        self
+    }
+
     /// Sets [`ServerOptions::api_key`].
     #[must_use]
     pub fn api_key(mut self, api_key: impl Into<String>) -> Self {
@@ -104,6 +115,7 @@ impl std::fmt::Debug for ServerOptions {
             .field("max_client_batch_size", &self.max_client_batch_size)
             .field("auto_truncate", &self.auto_truncate)
             .field("payload_limit", &self.payload_limit)
+            .field("answer_limit", &self.answer_limit)
             .field("api_key", &self.api_key.is_some())
             .field("served_model_name", &self.served_model_name)
             .field("accept_token_ids", &self.accept_token_ids)

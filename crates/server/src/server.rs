@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use minilm::SentenceTransformer;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::ServerOptions;
 use crate::http;
@@ -27,6 +28,17 @@ pub enum ServerError {
     #[error(transparent)]
     Model(#[from] minilm::Error),
 
+    /// An option has a value that cannot be.
+    #[error("{option} is {found}, expected {expected}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+
     /// The system refuses a thread.
     #[error("no thread can be started: {0}")]
     Thread(#[from] io::Error),
@@ -39,6 +51,11 @@ impl Server {
     ///
     /// [`ServerError`].
     pub fn new(model: SentenceTransformer, options: ServerOptions) -> Result<Server, ServerError> {
+        if options.api_key.as_deref().is_some_and(|key| key.trim_ascii().is_empty()) {
+            // Nobody could send it.
+            let (expected, found) = ("a key, or none at all", "empty".to_owned());
+            return Err(ServerError::Option { option: "api_key", expected, found });
+        }
         model.encode("a text to warm up with")?;
         let resolved = model.resolved();
         let own =
@@ -47,11 +64,12 @@ impl Server {
         let limits = Limits::new(options.max_concurrent_requests, options.max_batch_tokens);
         let model = Arc::new(model);
         let (queue, engine) = Queue::start(Arc::clone(&model), limits)?;
-        let service = Service { model, queue: queue.clone(), options, model_name };
+        let tokenizing = Semaphore::new(model.threads());
+        let service = Service { model, queue: queue.clone(), options, model_name, tokenizing };
         Ok(Server { router: http::router(Arc::new(service)), queue, engine })
     }
 
-    /// Its routes, for who has a server of his own.
+    /// Its routes, for who has a server of his own. The model is given up with the last clone of them.
     pub fn router(&self) -> Router {
         self.router.clone()
     }

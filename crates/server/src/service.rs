@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use minilm::{EncodeOptions, Error, SentenceTransformer, TokenIds, Truncation};
+use minilm::{EncodeOptions, Error, SentenceTransformer, TokenIds, Truncation, TruncationSide};
+use tokio::sync::Semaphore;
 
 use crate::ServerOptions;
 use crate::http::error::{ApiError, Kind};
 use crate::http::input::{Input, Item};
-use crate::queue::{Queue, VectorOptions};
+use crate::queue::{Permit, Queue, VectorOptions, Wanted};
 
 /// From so many bytes of text on, tokenising takes long enough to be in other requests' way: it goes to a thread of its own.
 const LONG_TEXTS: usize = 16 << 10;
@@ -20,6 +21,8 @@ pub(crate) struct Service {
     pub(crate) options: ServerOptions,
     /// What the model is called in answers.
     pub(crate) model_name: String,
+    /// For long texts: not more threads than the model has, however many requests there are.
+    pub(crate) tokenizing: Semaphore,
 }
 
 /// What a request says of its texts.
@@ -27,6 +30,8 @@ pub(crate) struct Service {
 pub(crate) struct TextOptions {
     pub(crate) truncate: Option<bool>,
     pub(crate) prompt_name: Option<String>,
+    /// Which side is cut.
+    pub(crate) truncation_side: Option<TruncationSide>,
 }
 
 /// A request's vectors, and what is said of them in the answer's headers.
@@ -46,27 +51,40 @@ pub(crate) struct Embedded {
 impl Service {
     pub(crate) async fn embed(
         self: &Arc<Self>,
+        permit: Permit,
         Input(items): Input,
         text_options: TextOptions,
         vector_options: VectorOptions,
     ) -> Result<Embedded, ApiError> {
         let started = Instant::now();
-        self.check(&items, vector_options)?;
+        self.check(&items, &text_options, vector_options)?;
         let characters = items.iter().map(Item::characters).sum();
         let bytes: usize = items.iter().map(Item::bytes).sum();
         let texts = if bytes < LONG_TEXTS {
             self.tokenize(items, &text_options)?
         } else {
             let service = Arc::clone(self);
+            // It is never closed.
+            let _turn = self.tokenizing.acquire().await;
             let task = tokio::task::spawn_blocking(move || service.tokenize(items, &text_options));
             task.await.map_err(|error| ApiError::new(Kind::Inference, error.to_string()))??
         };
-        let tokens = texts.iter().map(|text| text.ids().len()).sum();
+        let tokens: usize = texts.iter().map(|text| text.ids().len()).sum();
+        if vector_options.wanted == Wanted::TokenEmbeddings {
+            let bytes = tokens.saturating_mul(self.model.config().hidden_size * size_of::<f32>());
+            let limit = self.options.answer_limit;
+            if bytes > limit {
+                let message = format!(
+                    "the vectors of {tokens} tokens have {bytes} bytes, and the server sends {limit} at once"
+                );
+                return Err(ApiError::new(Kind::TooLarge, message));
+            }
+        }
         let cut = texts.iter().enumerate().filter(|(_, text)| text.token_count().truncated());
         let truncated = cut.map(|(index, _)| index).collect();
         let tokenization_time = started.elapsed();
 
-        let answer = self.queue.submit(texts, vector_options)?.await;
+        let answer = permit.submit(texts, vector_options)?.await;
         // The sender is gone if the computing thread has ended.
         let answer = answer.map_err(|_| ApiError::new(Kind::Unavailable, "the engine has stopped"))??;
         Ok(Embedded {
@@ -82,7 +100,12 @@ impl Service {
     }
 
     /// What can be said of a request before any text is looked at.
-    fn check(&self, items: &[Item], vector_options: VectorOptions) -> Result<(), ApiError> {
+    fn check(
+        &self,
+        items: &[Item],
+        text_options: &TextOptions,
+        vector_options: VectorOptions,
+    ) -> Result<(), ApiError> {
         if items.is_empty() {
             return Err(ApiError::new(Kind::BadRequest, "there are no inputs"));
         }
@@ -94,6 +117,13 @@ impl Service {
         let all = self.model.embedding_dimension();
         if let Some(dimensions) = vector_options.dimensions.filter(|wanted| !(1..=all).contains(wanted)) {
             let message = format!("dimensions is {dimensions}, expected 1 to {all}");
+            return Err(ApiError::new(Kind::Unprocessable, message));
+        }
+        let side = self.model.truncation_side();
+        if let Some(wanted) = text_options.truncation_side.filter(|&wanted| wanted != side) {
+            let message = format!(
+                "truncation_direction is {wanted:?}, and this model's texts are cut on the side {side:?}"
+            );
             return Err(ApiError::new(Kind::Unprocessable, message));
         }
         if !self.options.accept_token_ids && items.iter().any(|item| matches!(item, Item::Ids(_))) {
@@ -117,52 +147,65 @@ impl Service {
         let each = items.into_iter().enumerate().map(|(index, item)| match item {
             // One by one: the model's threads are for computing.
             Item::Text(text) => match self.model.tokenize_batch(&[text], &encode_options) {
-                Ok(mut tokens) => Ok(tokens.remove(0)),
+                Ok(mut tokens) => self.known(tokens.remove(0)).map_err(|id| {
+                    let message = format!("its token {id} has no embedding in this model");
+                    of_input(Kind::Unprocessable, message, index, many)
+                }),
                 Err(error) => Err(said_of(error, index, many)),
             },
-            Item::Ids(ids) => self.check_ids(ids, index),
+            Item::Ids(ids) => {
+                self.check_ids(ids).map_err(|(kind, message)| of_input(kind, message, index, many))
+            }
         });
         each.collect()
     }
 
-    /// Ids as they are sent, of which those that cannot be this model's are refused.
-    fn check_ids(&self, ids: Vec<u32>, index: usize) -> Result<TokenIds, ApiError> {
-        let refused = |kind, message| Err(ApiError::new(kind, format!("input {index}: {message}")));
+    /// A text, or the first of its ids that is none of the model's: a batch with it would fail.
+    fn known(&self, text: TokenIds) -> Result<TokenIds, u32> {
         let vocab_size = self.model.config().vocab_size;
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
-            let message = format!(
-                "token id {id} is none of this model's {vocab_size}: the client has another model's tokenizer. Send text \
-                 (LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False)"
-            );
-            return refused(Kind::BadRequest, message);
+        match text.ids().iter().find(|&&id| id as usize >= vocab_size) {
+            Some(&id) => Err(id),
+            None => Ok(text),
         }
+    }
+
+    /// Ids as they are sent, of which those that cannot be this model's are refused.
+    fn check_ids(&self, ids: Vec<u32>) -> Result<TokenIds, (Kind, String)> {
         let limit = self.model.max_seq_length();
         if ids.len() > limit {
-            return refused(
-                Kind::Unprocessable,
-                format!("{} token ids, and the model takes {limit}", ids.len()),
-            );
+            let message = format!("it has {} token ids, and the model takes {limit}", ids.len());
+            return Err((Kind::Unprocessable, message));
         }
-        Ok(TokenIds::new(ids))
+        self.known(TokenIds::new(ids)).map_err(|id| {
+            let vocab_size = self.model.config().vocab_size;
+            let message = format!(
+                "its token id {id} is none of this model's {vocab_size}: the client has another model's tokenizer. Send text \
+                 (LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False)"
+            );
+            (Kind::BadRequest, message)
+        })
     }
 }
 
-/// What was wrong with a text; which one, if there are many.
+/// What was wrong with a text.
 fn said_of(error: Error, index: usize, many: bool) -> ApiError {
-    let kind = match error {
-        Error::TooLong { .. } | Error::Tokenizer(_) | Error::PromptName { .. } => Kind::Unprocessable,
-        _ => Kind::Inference,
-    };
-    let message = match error {
+    match error {
         Error::TooLong { tokens, max_seq_length, .. } => {
-            let which = if many { format!("input {index}") } else { "the input".to_owned() };
-            format!(
-                "{which} has {tokens} tokens, and the model takes {max_seq_length}; \"truncate\": true cuts it"
-            )
+            let message = format!(
+                "it has {tokens} tokens, and the model takes {max_seq_length}; \"truncate\": true cuts it"
+            );
+            of_input(Kind::Unprocessable, message, index, many)
         }
-        error => error.to_string(),
-    };
-    ApiError::new(kind, message)
+        Error::PromptName { .. } => ApiError::new(Kind::Unprocessable, error.to_string()),
+        Error::Tokenizer(_) => of_input(Kind::Unprocessable, error.to_string(), index, many),
+        _ => of_input(Kind::Inference, error.to_string(), index, many),
+    }
+}
+
+/// What was wrong with an input; which one, if there are many.
+fn of_input(kind: Kind, message: String, index: usize, many: bool) -> ApiError {
+    let which = if many { format!("input {index}") } else { "the input".to_owned() };
+    ApiError::new(kind, format!("{which}: {message}"))
 }
 
 impl Item {

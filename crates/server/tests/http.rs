@@ -1,9 +1,12 @@
 //! Requests as clients send them, and answers as they read them.
 
+use std::convert::Infallible;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +23,21 @@ fn model() -> SentenceTransformer {
 
 fn router(options: ServerOptions) -> Router {
     Server::new(model(), options).unwrap().router()
+}
+
+/// A body of which nothing ever comes.
+struct Endless;
+
+impl HttpBody for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
 }
 
 struct Answer {
@@ -165,7 +183,14 @@ async fn errors_are_json_in_the_shape_of_their_api() {
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
     let message = answer.body["error"].as_str().unwrap();
     let limit = model().max_seq_length();
-    assert!(message.contains("input 1 has 482 tokens") && message.contains(&limit.to_string()), "{message}");
+    assert!(
+        message.contains("input 1: it has 482 tokens") && message.contains(&limit.to_string()),
+        "{message}"
+    );
+    for (direction, status) in [("Right", 200), ("right", 200), ("Left", 422), ("left", 422), ("up", 422)] {
+        let request = json!({"inputs": "a", "truncation_direction": direction}).to_string();
+        assert_eq!(post(&router, "/embed", request).await.status.as_u16(), status, "{direction}");
+    }
     let answer = post(&router, "/embed", json!({"inputs": "a", "prompt_name": "none"}).to_string()).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
 
@@ -210,7 +235,7 @@ async fn ids_are_taken_where_they_are_asked_for_and_can_be_this_models() {
     let vocab_size = model().config().vocab_size;
     for (ids, status, says) in [
         (vec![5, vocab_size], 400, "the client has another model's tokenizer"),
-        (vec![5; 1000], 422, "1000 token ids, and the model takes"),
+        (vec![5; 1000], 422, "it has 1000 token ids, and the model takes"),
     ] {
         let answer = post(&router, "/embed", json!({"inputs": [[5], ids]}).to_string()).await;
         let message = answer.body["error"].as_str().unwrap();
@@ -249,6 +274,72 @@ async fn a_key_is_asked_for_but_by_who_looks_whether_the_server_is_well() {
     }
     assert_eq!(get(&router, "/health").await.status, StatusCode::OK);
     assert_eq!(get(&router, "/info").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn more_vectors_than_are_sent_at_once_are_refused() {
+    let (h, tokens) = (model().config().hidden_size, model().tokenize("a dog").unwrap().0.len());
+    let router = router(ServerOptions::default().answer_limit(2 * tokens * h * 4));
+    let request = |texts: usize| json!({"inputs": vec!["a dog"; texts]}).to_string();
+    assert_eq!(post(&router, "/embed_all", request(2)).await.status, StatusCode::OK);
+    assert_eq!(post(&router, "/embed", request(30)).await.status, StatusCode::OK);
+    let answer = post(&router, "/embed_all", request(3)).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.body);
+    assert!(answer.body["error"].as_str().unwrap().contains("the vectors of"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn no_more_requests_are_read_than_there_may_be() {
+    let router = router(ServerOptions::default().max_concurrent_requests(1));
+    // Its body never ends.
+    let endless = Request::post("/embed").body(Body::new(Endless)).unwrap();
+    let first = tokio::spawn(router.clone().oneshot(endless));
+    // There is one thread: it goes as far as it can, which is to its body.
+    tokio::task::yield_now().await;
+    let answer = post(&router, "/embed", json!({"inputs": "a dog"}).to_string()).await;
+    assert_eq!(
+        (answer.status, &answer.body["error_type"]),
+        (StatusCode::TOO_MANY_REQUESTS, &json!("Overloaded"))
+    );
+    assert!(answer.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let answer = post(&router, "/embed", json!({"inputs": "a dog"}).to_string()).await;
+    assert_eq!(answer.status, StatusCode::OK, "its place is free again");
+}
+
+#[test]
+fn an_empty_key_is_no_key() {
+    let error = Server::new(model(), ServerOptions::default().api_key(" ")).unwrap_err();
+    assert!(error.to_string().contains("api_key is empty"), "{error}");
+}
+
+/// A real socket: a request in flight is answered, then the server ends, and nobody can connect.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_told_to_stop_finishes_what_it_was_asked() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Server::new(model(), ServerOptions::default()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.serve(listener, async { stopped.await.unwrap_or(()) }));
+
+    let body = json!({"inputs": TEXTS}).to_string();
+    let (first, rest) = body.split_at(5);
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!("POST /embed HTTP/1.1\r\nhost: here\r\ncontent-length: {}\r\n\r\n{first}", body.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    stop.send(()).unwrap();
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    let found = vectors(&serde_json::from_str(body).unwrap());
+    assert_eq!(found, expected(&EncodeOptions::default().normalize_embeddings(true)));
+    serving.await.unwrap().unwrap();
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test]

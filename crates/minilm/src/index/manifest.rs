@@ -8,7 +8,7 @@ use minilm_storage::{Output, Vectors, VectorsError};
 use serde::{Deserialize, Serialize};
 
 use super::IndexError;
-use crate::{EncodeOptions, SentenceTransformer, Truncation};
+use crate::{EncodeOptions, Error, SentenceTransformer, Truncation};
 
 const FILE: &str = "index.json";
 const FORMAT: &str = "minilm index";
@@ -81,6 +81,11 @@ pub(super) struct Unfinished {
 impl Manifest {
     /// Of an index without texts, which will be encoded like this.
     pub(super) fn new(model: &SentenceTransformer, encode: &EncodeOptions) -> Result<Manifest, IndexError> {
+        if encode.unscaled {
+            // What is searched with is scaled.
+            let (expected, found) = ("false for an index".to_owned(), "true".to_owned());
+            return Err(Error::Option { option: "unscaled", expected, found }.into());
+        }
         let (dimension, normalized) = model.output(encode)?;
         let model = ModelIdentity {
             name: name_of(model),

@@ -42,7 +42,7 @@ pub(crate) enum Kind {
     Inference,
     /// As many requests as there may be are waiting.
     Overloaded,
-    /// The server is starting or shutting down.
+    /// The server is shutting down.
     Unavailable,
 }
 
@@ -123,7 +123,9 @@ impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> ApiError {
         let (kind, retry_after) = match &error {
             // Whole seconds, at least one: what the header can say.
-            QueueError::Full { retry_after, .. } => (Kind::Overloaded, Some(retry_after.as_secs().max(1))),
+            QueueError::Full { retry_after, .. } => {
+                (Kind::Overloaded, Some((retry_after.as_secs_f64().ceil() as u64).max(1)))
+            }
             QueueError::Closed => (Kind::Unavailable, None),
             QueueError::Encode(_) | QueueError::Panicked(_) => (Kind::Inference, None),
         };

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::error::{ApiError, Dialect};
+use crate::queue::QueueError;
 use crate::service::Service;
 
 /// As text-embeddings-inference has it.
@@ -47,7 +50,10 @@ pub(super) async fn info(State(service): State<Arc<Service>>) -> Json<Info> {
     })
 }
 
-/// The model has computed once before there is anybody to ask.
-pub(super) async fn health() -> StatusCode {
-    StatusCode::OK
+/// The model has computed once before there is anybody to ask, so all is well while it can be asked.
+pub(super) async fn health(State(service): State<Arc<Service>>) -> Response {
+    if service.queue.is_closed() {
+        return ApiError::from(QueueError::Closed).response(Dialect::TextEmbeddingsInference);
+    }
+    StatusCode::OK.into_response()
 }

@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -20,6 +19,7 @@ use axum::routing::{MethodRouter, get, post};
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
+use crate::queue::Permit;
 use crate::service::Service;
 use error::{ApiError, Dialect, Kind};
 
@@ -72,16 +72,19 @@ async fn authorize(State(service): State<Arc<Service>>, request: Request, next: 
     ApiError::new(Kind::Unauthorized, message).response(Dialect::of_path(request.uri().path()))
 }
 
-/// A request's body, whatever type its headers say it has.
-fn read_json<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, limit: usize) -> Result<T, ApiError> {
-    let body = body.map_err(|rejection| match rejection.status() {
+/// A place for a request, and then its body, whatever type its headers say it has.
+async fn receive<T: DeserializeOwned>(service: &Service, request: Request) -> Result<(Permit, T), ApiError> {
+    let permit = service.queue.reserve()?;
+    let body = Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
+            let limit = service.options.payload_limit;
             ApiError::new(Kind::TooLarge, format!("the body has more than {limit} bytes"))
         }
         _ => ApiError::new(Kind::BadRequest, rejection.body_text()),
     })?;
-    serde_json::from_slice(&body).map_err(|error| {
+    let request = serde_json::from_slice(&body).map_err(|error| {
         let kind = if error.is_data() { Kind::Unprocessable } else { Kind::BadRequest };
         ApiError::new(kind, format!("the body is not the JSON that is expected: {error}"))
-    })
+    })?;
+    Ok((permit, request))
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{ApiError, Dialect};
 use super::input::Input;
-use super::{headers, read_json};
-use crate::queue::VectorOptions;
+use super::{headers, receive};
+use crate::queue::{Permit, VectorOptions};
 use crate::service::{Embedded, Service, TextOptions};
 
 /// `model` and `user` are not looked at: there is one model.
@@ -62,23 +60,17 @@ struct Usage {
     total_tokens: usize,
 }
 
-pub(super) async fn embeddings(
-    State(service): State<Arc<Service>>,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    match embed(&service, body).await {
+pub(super) async fn embeddings(State(service): State<Arc<Service>>, request: Request) -> Response {
+    match embed(&service, request).await {
         Ok((embedded, format)) => response(&service, &embedded, format),
         Err(error) => error.response(Dialect::OpenAi),
     }
 }
 
-async fn embed(
-    service: &Arc<Service>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(Embedded, EncodingFormat), ApiError> {
-    let request: EmbeddingsRequest = read_json(body, service.options.payload_limit)?;
+async fn embed(service: &Arc<Service>, request: Request) -> Result<(Embedded, EncodingFormat), ApiError> {
+    let (permit, request): (Permit, EmbeddingsRequest) = receive(service, request).await?;
     let options = VectorOptions::default().dimensions(request.dimensions);
-    let embedded = service.embed(request.input, TextOptions::default(), options).await?;
+    let embedded = service.embed(permit, request.input, TextOptions::default(), options).await?;
     Ok((embedded, request.encoding_format.unwrap_or_default()))
 }
 

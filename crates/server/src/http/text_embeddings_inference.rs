@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use minilm::TruncationSide;
 use serde::Deserialize;
 
 use super::error::{ApiError, Dialect};
 use super::input::Input;
-use super::{headers, read_json};
-use crate::queue::{VectorOptions, Wanted};
+use super::{headers, receive};
+use crate::queue::{Permit, VectorOptions, Wanted};
 use crate::service::{Embedded, Service, TextOptions};
 
 /// `/embed` and `/embed_all`, where `normalize` and `dimensions` are not looked at.
@@ -20,27 +19,35 @@ use crate::service::{Embedded, Service, TextOptions};
 struct EmbedRequest {
     inputs: Input,
     truncate: Option<bool>,
+    truncation_direction: Option<TruncationDirection>,
     prompt_name: Option<String>,
     normalize: Option<bool>,
     dimensions: Option<usize>,
 }
 
-type Body = Result<Bytes, BytesRejection>;
+/// In the one spelling or the other, as there.
+#[derive(Clone, Copy, Deserialize)]
+enum TruncationDirection {
+    #[serde(alias = "left")]
+    Left,
+    #[serde(alias = "right")]
+    Right,
+}
 
-pub(super) async fn embed(State(service): State<Arc<Service>>, body: Body) -> Response {
+pub(super) async fn embed(State(service): State<Arc<Service>>, request: Request) -> Response {
     let embedded = async {
-        let request: EmbedRequest = read_json(body, service.options.payload_limit)?;
+        let (permit, request): (Permit, EmbedRequest) = receive(&service, request).await?;
         let normalize = request.normalize.unwrap_or(true);
         let options = VectorOptions::default().normalize(normalize).dimensions(request.dimensions);
-        request.embed(&service, options).await
+        request.embed(&service, permit, options).await
     };
     answer(embedded.await, |embedded| Json(&embedded.vectors).into_response())
 }
 
-pub(super) async fn embed_all(State(service): State<Arc<Service>>, body: Body) -> Response {
+pub(super) async fn embed_all(State(service): State<Arc<Service>>, request: Request) -> Response {
     let embedded = async {
-        let request: EmbedRequest = read_json(body, service.options.payload_limit)?;
-        request.embed(&service, VectorOptions::default().wanted(Wanted::TokenEmbeddings)).await
+        let (permit, request): (Permit, EmbedRequest) = receive(&service, request).await?;
+        request.embed(&service, permit, VectorOptions::default().wanted(Wanted::TokenEmbeddings)).await
     };
     let hidden_size = service.model.config().hidden_size;
     answer(embedded.await, |embedded| {
@@ -50,9 +57,19 @@ pub(super) async fn embed_all(State(service): State<Arc<Service>>, body: Body) -
 }
 
 impl EmbedRequest {
-    async fn embed(self, service: &Arc<Service>, options: VectorOptions) -> Result<Embedded, ApiError> {
-        let text_options = TextOptions { truncate: self.truncate, prompt_name: self.prompt_name };
-        service.embed(self.inputs, text_options, options).await
+    async fn embed(
+        self,
+        service: &Arc<Service>,
+        permit: Permit,
+        options: VectorOptions,
+    ) -> Result<Embedded, ApiError> {
+        let truncation_side = self.truncation_direction.map(|direction| match direction {
+            TruncationDirection::Left => TruncationSide::Left,
+            TruncationDirection::Right => TruncationSide::Right,
+        });
+        let text_options =
+            TextOptions { truncate: self.truncate, prompt_name: self.prompt_name, truncation_side };
+        service.embed(permit, self.inputs, text_options, options).await
     }
 }
 

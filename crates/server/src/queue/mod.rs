@@ -26,26 +26,24 @@ use turns::{Batch, Turns};
 
 /// What is wanted of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// Its vector.
     #[default]
     SentenceEmbedding,
-    /// A vector for each of its tokens, and its own.
+    /// A vector for each of its tokens.
     TokenEmbeddings,
 }
 
 /// How vectors are to be. Texts for which all of it is equal are computed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct VectorOptions {
+pub(crate) struct VectorOptions {
     /// What is wanted of each text.
-    pub wanted: Wanted,
+    pub(crate) wanted: Wanted,
     /// Whether sentence vectors are scaled to unit length; if not, they are as long as the pooling makes them, whatever the model's
     /// own `Normalize` would do.
-    pub normalize: bool,
+    pub(crate) normalize: bool,
     /// How many components sentence vectors are cut to, before they are scaled.
-    pub dimensions: Option<usize>,
+    pub(crate) dimensions: Option<usize>,
 }
 
 impl Default for VectorOptions {
@@ -57,21 +55,21 @@ impl Default for VectorOptions {
 impl VectorOptions {
     /// Sets [`VectorOptions::wanted`].
     #[must_use]
-    pub fn wanted(mut self, wanted: Wanted) -> Self {
+    pub(crate) fn wanted(mut self, wanted: Wanted) -> Self {
         self.wanted = wanted;
         self
     }
 
     /// Sets [`VectorOptions::normalize`].
     #[must_use]
-    pub fn normalize(mut self, normalize: bool) -> Self {
+    pub(crate) fn normalize(mut self, normalize: bool) -> Self {
         self.normalize = normalize;
         self
     }
 
     /// Sets [`VectorOptions::dimensions`].
     #[must_use]
-    pub fn dimensions(mut self, dimensions: impl Into<Option<usize>>) -> Self {
+    pub(crate) fn dimensions(mut self, dimensions: impl Into<Option<usize>>) -> Self {
         self.dimensions = dimensions.into();
         self
     }
@@ -87,36 +85,34 @@ impl VectorOptions {
 
 /// What a request's texts became, in their order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Each text's vector; with [`Wanted::TokenEmbeddings`] each token's, one behind the other.
-    pub vectors: Vec<Vec<f32>>,
+    pub(crate) vectors: Vec<Vec<f32>>,
     /// From the request's arrival to the first computation with a text of it.
-    pub queue_time: Duration,
+    pub(crate) queue_time: Duration,
     /// How long batches with texts of the request were computed.
-    pub inference_time: Duration,
+    pub(crate) inference_time: Duration,
 }
 
 /// How much there may be at once.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Limits {
+pub(crate) struct Limits {
     /// The most requests that wait or are computed.
-    pub requests: usize,
+    pub(crate) requests: usize,
     /// The most tokens of a batch; a single text always fits.
-    pub batch_tokens: usize,
+    pub(crate) batch_tokens: usize,
 }
 
 impl Limits {
     /// So many of each, at least 1.
-    pub fn new(requests: usize, batch_tokens: usize) -> Limits {
+    pub(crate) fn new(requests: usize, batch_tokens: usize) -> Limits {
         Limits { requests: requests.max(1), batch_tokens: batch_tokens.max(1) }
     }
 }
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum QueueError {
+pub(crate) enum QueueError {
     /// As many requests as there may be are waiting.
     #[error("{requests} requests are waiting already, which is the limit")]
     Full {
@@ -139,13 +135,24 @@ pub enum QueueError {
     Panicked(String),
 }
 
-/// Where requests are handed in. Clones are the same queue.
+/// Where requests are handed in. Clones are the same queue; when the last is gone, it closes.
 #[derive(Clone)]
-pub struct Queue(Arc<Shared>);
+pub(crate) struct Queue(Arc<Handle>);
+
+/// Closes the queue when it is dropped.
+struct Handle(Arc<Shared>);
+
+/// A place among the requests that there may be at once. It is taken before a request is read, so that what there is no place for
+/// costs nothing, and given back when it is dropped or the request has its answer.
+pub(crate) struct Permit {
+    shared: Arc<Shared>,
+    /// Whether the place is the engine's to give back.
+    handed_in: bool,
+}
 
 /// The thread that computes.
 #[derive(Debug)]
-pub struct Engine(JoinHandle<()>);
+pub(crate) struct Engine(JoinHandle<()>);
 
 /// A request as it waits for its first turn.
 struct Request {
@@ -164,17 +171,22 @@ struct Shared {
 #[derive(Default)]
 struct Arrivals {
     requests: VecDeque<Request>,
-    /// How many requests have been accepted and are not answered.
+    /// How many places are taken.
     open: usize,
     closed: bool,
-    /// How long it takes from one answer to the next while there is work, as a mean that forgets.
-    seconds_an_answer: f64,
+    /// How long it takes from one answer to the next while there is work, as a mean that forgets. `None` before the first.
+    seconds_an_answer: Option<f64>,
 }
 
 impl Shared {
     fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
         // Nothing panics while it is held.
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.arrivals().closed = true;
+        self.arrived.notify_one();
     }
 }
 
@@ -184,52 +196,114 @@ impl Queue {
     /// # Errors
     ///
     /// If the system refuses to start a thread.
-    pub fn start(model: Arc<SentenceTransformer>, limits: Limits) -> std::io::Result<(Queue, Engine)> {
+    pub(crate) fn start(model: Arc<SentenceTransformer>, limits: Limits) -> std::io::Result<(Queue, Engine)> {
+        Queue::start_with(limits, move |batch| encode(&model, batch))
+    }
+
+    fn start_with(
+        limits: Limits,
+        encode: impl FnMut(&Batch) -> Result<Vec<Vec<f32>>, String> + Send + 'static,
+    ) -> std::io::Result<(Queue, Engine)> {
         let shared = Arc::new(Shared { limits, arrivals: Mutex::default(), arrived: Condvar::new() });
-        let queue = Queue(Arc::clone(&shared));
+        let queue = Queue(Arc::new(Handle(Arc::clone(&shared))));
         let thread = std::thread::Builder::new().name("minilm-queue".to_owned());
-        let engine = thread.spawn(move || compute(&shared, |batch| encode(&model, batch)))?;
+        let engine = thread.spawn(move || {
+            let ending = Ending(&shared);
+            compute(&shared, encode);
+            drop(ending);
+        })?;
         Ok((queue, Engine(engine)))
     }
 
-    /// Hands in the texts of a request. Who drops the receiver takes the request back: what has not been computed then, is
-    /// not. The sender is never dropped without an answer while the engine runs.
+    /// A place for a request.
     ///
     /// # Errors
     ///
     /// [`QueueError::Full`] and [`QueueError::Closed`].
-    pub fn submit(
-        &self,
+    pub(crate) fn reserve(&self) -> Result<Permit, QueueError> {
+        let shared = &self.0.0;
+        let mut arrivals = shared.arrivals();
+        if arrivals.closed {
+            return Err(QueueError::Closed);
+        }
+        let requests = shared.limits.requests;
+        if arrivals.open >= requests {
+            let seconds = arrivals.seconds_an_answer.unwrap_or_default() * arrivals.open as f64;
+            return Err(QueueError::Full { requests, retry_after: Duration::from_secs_f64(seconds) });
+        }
+        arrivals.open += 1;
+        Ok(Permit { shared: Arc::clone(shared), handed_in: false })
+    }
+
+    /// How many requests are read, wait or are computed.
+    #[cfg(test)]
+    pub(crate) fn open_requests(&self) -> usize {
+        self.0.0.arrivals().open
+    }
+
+    /// Whether nothing is computed any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.0.arrivals().closed
+    }
+
+    /// Refuses what comes from now on. What is there is still computed, then the engine ends.
+    pub(crate) fn close(&self) {
+        self.0.0.close();
+    }
+}
+
+impl Permit {
+    /// Hands in the texts of the request. Who drops the receiver takes the request back: what has not been computed then, is
+    /// not. The sender is dropped without an answer only if the engine has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Closed`].
+    pub(crate) fn submit(
+        mut self,
         texts: Vec<TokenIds>,
         options: VectorOptions,
     ) -> Result<oneshot::Receiver<Result<Answer, QueueError>>, QueueError> {
         let (reply, answer) = oneshot::channel();
         let request = Request { texts, options, arrived: Instant::now(), reply };
-        let mut arrivals = self.0.arrivals();
+        let mut arrivals = self.shared.arrivals();
         if arrivals.closed {
+            drop(arrivals);
             return Err(QueueError::Closed);
         }
-        let limit = self.0.limits.requests;
-        if arrivals.open >= limit {
-            let retry_after = Duration::from_secs_f64(arrivals.seconds_an_answer * arrivals.open as f64);
-            return Err(QueueError::Full { requests: limit, retry_after });
-        }
-        arrivals.open += 1;
         arrivals.requests.push_back(request);
         drop(arrivals);
-        self.0.arrived.notify_one();
+        self.handed_in = true;
+        self.shared.arrived.notify_one();
         Ok(answer)
     }
+}
 
-    /// How many requests wait or are computed.
-    pub fn open_requests(&self) -> usize {
-        self.0.arrivals().open
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.handed_in {
+            let mut arrivals = self.shared.arrivals();
+            arrivals.open = arrivals.open.saturating_sub(1);
+        }
     }
+}
 
-    /// Refuses what comes from now on. What is there is still computed, then the engine ends.
-    pub fn close(&self) {
-        self.0.arrivals().closed = true;
-        self.0.arrived.notify_one();
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// However the engine's thread ends, nobody waits for it afterwards: requests that are there lose their senders, and there are
+/// no others.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut arrivals = self.0.arrivals();
+        arrivals.closed = true;
+        arrivals.open = 0;
+        arrivals.requests.clear();
     }
 }
 
@@ -239,21 +313,22 @@ impl Engine {
     /// # Errors
     ///
     /// If the thread has panicked, which is a mistake of this crate: panics of the model are caught.
-    pub fn join(self) -> std::thread::Result<()> {
+    pub(crate) fn join(self) -> std::thread::Result<()> {
         self.0.join()
     }
 }
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let limits = self.0.limits;
-        f.debug_struct("Queue").field("limits", &limits).field("open", &self.open_requests()).finish()
+        f.debug_struct("Queue").field("limits", &self.0.0.limits).finish_non_exhaustive()
     }
 }
 
 /// The engine's thread: batch after batch, until the queue is closed and empty.
 fn compute(shared: &Shared, mut encode: impl FnMut(&Batch) -> Result<Vec<Vec<f32>>, String>) {
     let mut turns = Turns::default();
+    // The last answer, or the end of idleness.
+    let mut since = Instant::now();
     loop {
         let mut arrivals = shared.arrivals();
         while arrivals.requests.is_empty() && turns.is_empty() {
@@ -261,28 +336,41 @@ fn compute(shared: &Shared, mut encode: impl FnMut(&Batch) -> Result<Vec<Vec<f32
                 return;
             }
             arrivals = shared.arrived.wait(arrivals).unwrap_or_else(PoisonError::into_inner);
+            since = Instant::now();
         }
         arrivals.requests.drain(..).for_each(|request| turns.push(request));
         drop(arrivals);
 
+        turns.drop_deserted();
+        settle(shared, &mut turns, &mut since);
         let started = Instant::now();
         let batch = turns.next_batch(shared.limits.batch_tokens);
         if !batch.is_empty() {
             let outcome = each_by_itself_if_needed(&batch, &mut encode);
             turns.computed(batch, outcome, started.elapsed());
+            settle(shared, &mut turns, &mut since);
         }
-        let answers = turns.answers();
-        if answers.is_empty() {
-            continue;
-        }
-        // Before they are sent: who has an answer and asks again finds room.
-        let mut arrivals = shared.arrivals();
-        arrivals.open -= answers.len();
-        let seconds = started.elapsed().as_secs_f64() / answers.len() as f64;
-        arrivals.seconds_an_answer += (seconds - arrivals.seconds_an_answer) / 8.0;
-        drop(arrivals);
-        answers.into_iter().for_each(turns::Finished::send);
     }
+}
+
+/// Gives back the places of the requests that are done with, and sends the answers.
+fn settle(shared: &Shared, turns: &mut Turns, since: &mut Instant) {
+    let finished = turns.finished();
+    if finished.is_empty() {
+        return;
+    }
+    let answers = finished.iter().filter(|request| request.has_answer()).count();
+    // Before they are sent: who has an answer and asks again finds a place.
+    let mut arrivals = shared.arrivals();
+    arrivals.open = arrivals.open.saturating_sub(finished.len());
+    if answers > 0 {
+        let seconds = since.elapsed().as_secs_f64() / answers as f64;
+        let before = arrivals.seconds_an_answer.unwrap_or(seconds);
+        arrivals.seconds_an_answer = Some(before + (seconds - before) / 8.0);
+        *since = Instant::now();
+    }
+    drop(arrivals);
+    finished.into_iter().for_each(turns::Finished::send);
 }
 
 /// The outcome of each text. Where a batch fails, each of its texts is tried alone, so that one that cannot be computed costs
@@ -292,7 +380,10 @@ fn each_by_itself_if_needed(
     encode: &mut impl FnMut(&Batch) -> Result<Vec<Vec<f32>>, String>,
 ) -> Vec<Result<Vec<f32>, QueueError>> {
     let mut caught = |batch: &Batch| match catch_unwind(AssertUnwindSafe(|| encode(batch))) {
-        Ok(Ok(vectors)) => Ok(vectors),
+        Ok(Ok(vectors)) if vectors.len() == batch.len() => Ok(vectors),
+        Ok(Ok(vectors)) => {
+            Err(QueueError::Encode(format!("{} vectors of {} texts", vectors.len(), batch.len())))
+        }
         Ok(Err(error)) => Err(QueueError::Encode(error)),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
@@ -305,7 +396,7 @@ fn each_by_itself_if_needed(
         Err(error) if batch.len() == 1 => vec![Err(error)],
         Err(_) => batch
             .each()
-            .map(|one| caught(&one).map(|vectors| vectors.into_iter().next().unwrap_or_default()))
+            .map(|one| caught(&one).map(|vectors| vectors.into_iter().flatten().collect()))
             .collect(),
     }
 }
@@ -319,7 +410,7 @@ fn encode(model: &SentenceTransformer, batch: &Batch) -> Result<Vec<Vec<f32>>, S
             .map(|vectors| vectors.rows().map(<[f32]>::to_vec).collect()),
         Wanted::TokenEmbeddings => {
             let tokens = |text: TokenEmbeddings| text.token_embeddings().as_slice().to_vec();
-            let texts = model.encode_tokens_of_ids(batch.texts().to_vec(), &options);
+            let texts = model.encode_tokens_of_ids(batch.texts(), &options);
             texts.map(|texts| texts.into_iter().map(tokens).collect())
         }
     };

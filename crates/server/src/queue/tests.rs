@@ -51,7 +51,7 @@ fn a_large_request_is_spread_and_small_ones_go_between() {
     // 12 does not fit.
     assert_eq!(lengths(&batch), [10, 1, 2, 11, 3]);
     answered(&mut turns, batch);
-    turns.answers().into_iter().for_each(turns::Finished::send);
+    turns.finished().into_iter().for_each(turns::Finished::send);
     assert_eq!(answer(&mut replies[0]), None);
     assert_eq!(answer(&mut replies[1]), Some(vec![1.0]));
     assert_eq!(answer(&mut replies[2]), Some(vec![2.0, 3.0]));
@@ -65,7 +65,7 @@ fn a_large_request_is_spread_and_small_ones_go_between() {
     let batch = turns.next_batch(30);
     assert_eq!(lengths(&batch), [14, 15]);
     answered(&mut turns, batch);
-    turns.answers().into_iter().for_each(turns::Finished::send);
+    turns.finished().into_iter().for_each(turns::Finished::send);
     assert_eq!(answer(&mut late_reply), Some(vec![4.0]));
     assert_eq!(answer(&mut replies[0]), Some(vec![10.0, 11.0, 12.0, 13.0, 14.0, 15.0]));
     assert!(turns.is_empty());
@@ -126,15 +126,16 @@ fn who_does_not_wait_is_not_computed() {
     // One in the middle of its texts, one before its first.
     replies.drain(..2);
     answered(&mut turns, batch);
+    turns.drop_deserted();
+    assert_eq!(turns.finished().len(), 2, "their places are free before it is their turn");
     assert_eq!(lengths(&turns.next_batch(100)), [4]);
-    assert_eq!(turns.answers().len(), 2, "both are done with");
 }
 
 #[test]
 fn a_request_without_texts_has_an_answer_without_vectors() {
     let (mut turns, mut replies) = turns(&[&[]]);
     assert!(!turns.is_empty() && turns.next_batch(10).is_empty());
-    turns.answers().into_iter().for_each(turns::Finished::send);
+    turns.finished().into_iter().for_each(turns::Finished::send);
     assert_eq!(answer(&mut replies[0]), Some(vec![]));
     assert!(turns.is_empty());
 }
@@ -144,31 +145,29 @@ struct Stepwise {
     queue: Queue,
     batches: mpsc::Receiver<Vec<usize>>,
     go_on: mpsc::Sender<Result<(), &'static str>>,
-    thread: JoinHandle<()>,
+    engine: Engine,
 }
 
 impl Stepwise {
     fn start(limits: Limits) -> Stepwise {
-        let shared = Arc::new(Shared { limits, arrivals: Mutex::default(), arrived: Condvar::new() });
-        let queue = Queue(Arc::clone(&shared));
         let ((say, batches), (go_on, wait)) = (mpsc::channel(), mpsc::channel());
-        let thread = std::thread::spawn(move || {
-            compute(&shared, |batch| {
-                // Nobody may listen.
-                let _ = say.send(lengths(batch));
-                match wait.recv().unwrap_or(Ok(())) {
-                    Ok(()) => Ok(batch.texts().iter().map(|text| vec![text.ids().len() as f32]).collect()),
-                    Err("panic") => panic!("a mistake"),
-                    Err(error) => Err(error.to_owned()),
-                }
-            });
-        });
-        Stepwise { queue, batches, go_on, thread }
+        let compute = move |batch: &Batch| {
+            // Nobody may listen.
+            let _ = say.send(lengths(batch));
+            match wait.recv().unwrap_or(Ok(())) {
+                Ok(()) => Ok(batch.texts().iter().map(|text| vec![text.ids().len() as f32]).collect()),
+                Err("panic") => panic!("a mistake"),
+                Err("nothing") => Ok(Vec::new()),
+                Err(error) => Err(error.to_owned()),
+            }
+        };
+        let (queue, engine) = Queue::start_with(limits, compute).unwrap();
+        Stepwise { queue, batches, go_on, engine }
     }
 
     fn submit(&self, lengths: &[usize]) -> Reply {
         let texts = lengths.iter().map(|&n| text(n)).collect();
-        self.queue.submit(texts, VectorOptions::default()).unwrap()
+        self.queue.reserve().unwrap().submit(texts, VectorOptions::default()).unwrap()
     }
 }
 
@@ -193,7 +192,7 @@ fn no_more_requests_wait_than_the_limit_and_then_there_is_room_again() {
     let first = engine.submit(&[1]);
     engine.batches.recv().unwrap();
     let second = engine.submit(&[2]);
-    let error = engine.queue.submit(vec![text(3)], VectorOptions::default()).unwrap_err();
+    let error = engine.queue.reserve().err().unwrap();
     assert!(matches!(error, QueueError::Full { requests: 2, .. }), "{error}");
     for reply in [first, second] {
         engine.go_on.send(Ok(())).unwrap();
@@ -209,13 +208,13 @@ fn a_closed_queue_finishes_what_is_there_and_ends() {
     let engine = Stepwise::start(Limits::new(10, 1));
     let replies = [engine.submit(&[1]), engine.submit(&[2, 3])];
     engine.queue.close();
-    let error = engine.queue.submit(vec![text(4)], VectorOptions::default()).unwrap_err();
+    let error = engine.queue.reserve().err().unwrap();
     assert_eq!(error, QueueError::Closed);
     (0..3).for_each(|_| engine.go_on.send(Ok(())).unwrap());
     for reply in replies {
         reply.blocking_recv().unwrap().unwrap();
     }
-    engine.thread.join().unwrap();
+    engine.engine.join().unwrap();
 }
 
 #[test]
@@ -265,7 +264,7 @@ fn answers_are_the_bits_of_the_library_whoever_asks_beside() {
     let expected = options.each_ref().map(|(_, options)| model.encode_batch(&texts, options).unwrap());
     let tokens = model.encode_tokens(&texts, &EncodeOptions::default()).unwrap();
     let ask = |some: std::ops::Range<usize>, options| {
-        let reply = queue.submit(ids[some].to_vec(), options).unwrap();
+        let reply = queue.reserve().unwrap().submit(ids[some].to_vec(), options).unwrap();
         reply.blocking_recv().unwrap().unwrap().vectors
     };
     std::thread::scope(|scope| {
@@ -303,11 +302,72 @@ fn answers_are_the_bits_of_the_library_whoever_asks_beside() {
 fn an_id_without_an_embedding_is_the_error_of_its_request_alone() {
     let model = model();
     let (queue, _engine) = Queue::start(Arc::clone(&model), Limits::new(10, 1000)).unwrap();
-    let good = queue.submit(vec![text(3)], VectorOptions::default()).unwrap();
-    let bad = queue.submit(vec![TokenIds::new(vec![u32::MAX])], VectorOptions::default()).unwrap();
+    let submit = |ids| queue.reserve().unwrap().submit(vec![ids], VectorOptions::default()).unwrap();
+    let (good, bad) = (submit(text(3)), submit(TokenIds::new(vec![u32::MAX])));
     let normalized = EncodeOptions::default().normalize_embeddings(true);
     let expected = model.encode_ids(&[text(3)], &normalized).unwrap();
     assert_eq!(good.blocking_recv().unwrap().unwrap().vectors, [expected.row(0)]);
     let error = bad.blocking_recv().unwrap().unwrap_err();
     assert!(matches!(&error, QueueError::Encode(text) if text.contains(&u32::MAX.to_string())), "{error}");
+}
+
+#[test]
+fn a_place_is_taken_before_a_request_is_read_and_given_back_if_it_is_not_handed_in() {
+    let engine = Stepwise::start(Limits::new(1, 100));
+    let permit = engine.queue.reserve().unwrap();
+    assert!(matches!(engine.queue.reserve(), Err(QueueError::Full { requests: 1, .. })));
+    drop(permit);
+    let permit = engine.queue.reserve().unwrap();
+    engine.queue.close();
+    assert_eq!(permit.submit(vec![text(1)], VectorOptions::default()).err(), Some(QueueError::Closed));
+    assert_eq!(engine.queue.open_requests(), 0);
+}
+
+#[test]
+fn who_gives_up_makes_room_before_his_turn() {
+    let engine = Stepwise::start(Limits::new(3, 1));
+    let first = engine.submit(&[1, 1, 1]);
+    engine.batches.recv().unwrap();
+    let (second, third) = (engine.submit(&[2]), engine.submit(&[3]));
+    assert!(engine.queue.reserve().is_err());
+    drop(third);
+    // The next batch is the first request's again, or the second's; the third's place is free.
+    engine.go_on.send(Ok(())).unwrap();
+    engine.batches.recv().unwrap();
+    let _place = engine.queue.reserve().unwrap();
+    (0..3).for_each(|_| engine.go_on.send(Ok(())).unwrap());
+    first.blocking_recv().unwrap().unwrap();
+    second.blocking_recv().unwrap().unwrap();
+}
+
+#[test]
+fn a_queue_without_owners_ends() {
+    let Stepwise { queue, engine, .. } = Stepwise::start(Limits::new(1, 100));
+    let clone = queue.clone();
+    drop(queue);
+    assert!(!clone.is_closed());
+    drop(clone);
+    engine.join().unwrap();
+}
+
+#[test]
+fn vectors_that_are_missing_are_an_error() {
+    let engine = Stepwise::start(Limits::new(10, 100));
+    let reply = engine.submit(&[1]);
+    engine.go_on.send(Err("nothing")).unwrap();
+    let expected = QueueError::Encode("0 vectors of 1 texts".to_owned());
+    assert_eq!(reply.blocking_recv().unwrap().unwrap_err(), expected);
+}
+
+#[test]
+fn who_comes_too_late_hears_how_long_it_takes() {
+    let engine = Stepwise::start(Limits::new(1, 100));
+    let first = engine.submit(&[1]);
+    engine.batches.recv().unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    engine.go_on.send(Ok(())).unwrap();
+    first.blocking_recv().unwrap().unwrap();
+    let _place = engine.queue.reserve().unwrap();
+    let Err(QueueError::Full { retry_after, .. }) = engine.queue.reserve() else { panic!("there is room") };
+    assert!(retry_after >= Duration::from_millis(50), "{retry_after:?}");
 }

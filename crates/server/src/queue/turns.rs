@@ -71,6 +71,11 @@ impl Batch {
 }
 
 impl Finished {
+    /// Whether somebody waits for it.
+    pub(super) fn has_answer(&self) -> bool {
+        self.outcome.is_some()
+    }
+
     pub(super) fn send(self) {
         if let Some(outcome) = self.outcome {
             // Nobody may wait any more.
@@ -109,6 +114,13 @@ impl Turns {
         self.order.push_back(id);
     }
 
+    /// Gives up the requests that nobody waits for, also those whose turn is far away: their places are wanted.
+    pub(super) fn drop_deserted(&mut self) {
+        let deserted = self.requests.iter().filter(|(_, open)| open.reply.is_closed());
+        let deserted: Vec<u64> = deserted.map(|(&id, _)| id).collect();
+        deserted.into_iter().for_each(|id| self.give_up(id, None));
+    }
+
     /// The next texts, of at most so many tokens, but one at least: a text of each request in turn, and again from the first. Only
     /// those that want the same of their vectors as the first; the others keep their places before it next time.
     ///
@@ -118,11 +130,8 @@ impl Turns {
         let (mut room, now) = (tokens, Instant::now());
         let mut passed_over = Vec::new();
         while let Some(id) = self.order.pop_front() {
+            // It may have been given up.
             let Some(open) = self.requests.get_mut(&id) else { continue };
-            if open.reply.is_closed() {
-                self.give_up(id, None);
-                continue;
-            }
             if batch.is_empty() {
                 batch.options = open.options;
             } else if batch.options != open.options {
@@ -181,7 +190,7 @@ impl Turns {
     }
 
     /// The requests that are done with since the last call.
-    pub(super) fn answers(&mut self) -> Vec<Finished> {
+    pub(super) fn finished(&mut self) -> Vec<Finished> {
         std::mem::take(&mut self.finished)
     }
 

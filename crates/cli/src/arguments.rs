@@ -9,6 +9,8 @@ mod eval;
 mod index;
 mod input;
 mod model;
+#[cfg(feature = "serve")]
+mod serve;
 mod similarity;
 
 use std::error::Error;
@@ -28,6 +30,8 @@ pub(crate) use eval::{EvalArguments, Evaluation, LayersArguments, StsArguments, 
 pub(crate) use index::{IndexArguments, SearchArguments};
 pub(crate) use input::{InputArguments, OF_INPUT};
 pub(crate) use model::{CacheArguments, ModelArguments, SourceArguments};
+#[cfg(feature = "serve")]
+pub(crate) use serve::{LogLevel, ServeArguments};
 pub(crate) use similarity::SimilarityArguments;
 
 const EXAMPLES: &str = "\
@@ -47,6 +51,7 @@ Examples:
   minilm bench -i texts.txt --threads 1
   minilm eval sts --data stsbenchmark.tsv.gz
   minilm eval layers --data stsbenchmark.tsv.gz --precision int8
+  minilm serve --port 3000
 
 Exit status: 0 if all went well, 1 for an error (its message is on standard error), 2 for wrong arguments.";
 
@@ -109,6 +114,9 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     /// Measure how good a model's vectors are
     Eval(EvalArguments),
+    /// Embed texts for who asks over HTTP, as text-embeddings-inference and OpenAI do
+    #[cfg(feature = "serve")]
+    Serve(ServeArguments),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),
     /// Write manual pages, one for the program and one for each command

@@ -14,6 +14,9 @@ pub(crate) enum CliError {
     Model(minilm::Error),
     /// An index cannot be built, opened or searched.
     Index(IndexError),
+    /// The server cannot be made, or did not end well.
+    #[cfg(feature = "serve")]
+    Server(minilm_server::ServerError),
     /// A file of texts or vectors cannot be read or written.
     Storage(StorageError),
     /// The same, with what to do about it.
@@ -31,6 +34,8 @@ impl fmt::Display for CliError {
         match self {
             CliError::Model(error) => error.fmt(f),
             CliError::Index(error) => error.fmt(f),
+            #[cfg(feature = "serve")]
+            CliError::Server(error) => error.fmt(f),
             CliError::Storage(error) => error.fmt(f),
             CliError::Advised { error, advice } => write!(f, "{error} ({advice})"),
             CliError::Input { place, reason } => write!(f, "{place}: {reason}"),
@@ -61,6 +66,13 @@ impl From<UnavailableIsa> for CliError {
 impl From<IndexError> for CliError {
     fn from(error: IndexError) -> CliError {
         CliError::Index(error)
+    }
+}
+
+#[cfg(feature = "serve")]
+impl From<minilm_server::ServerError> for CliError {
+    fn from(error: minilm_server::ServerError) -> CliError {
+        CliError::Server(error)
     }
 }
 

@@ -22,6 +22,8 @@ mod plot;
 mod progress;
 mod pull;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 mod similarity;
 mod stderr;
 mod texts;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        #[cfg(feature = "serve")]
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),
         Command::Man(arguments) => manual::man(&arguments),
     };

@@ -6,18 +6,20 @@ use std::sync::{Mutex, PoisonError};
 
 use minilm_encoder::{Arena, Lead};
 use minilm_kernels::l2_normalize;
-use minilm_tokenizer::Tokens;
+use minilm_tokenizer::{Tokens, TruncationSide};
 
 use crate::chunking::WeightedMean;
 use crate::micro_batch::{Limits, Row, micro_batches};
 use crate::{Embeddings, EncodeOptions, Error, SentenceTransformer, TokenCount, TokenEmbeddings, Truncation};
 
-/// What is put before a text.
+/// What is put before a text, and what is left out of both together.
 #[derive(Clone, Copy)]
 pub(crate) struct Prompt<'a> {
     text: &'a str,
     /// How many tokens at the beginning are not pooled.
     pub(crate) tokens: usize,
+    /// Which side is cut if there are too many tokens.
+    truncation_side: TruncationSide,
 }
 
 /// A text's token ids.
@@ -222,12 +224,12 @@ impl SentenceTransformer {
         before: usize,
     ) -> Result<Vec<Tokenised>, Error> {
         let tokens = self.workers.try_map(texts, |text| {
-            let text = prompt.before(text.as_ref());
-            let Tokens { ids, total, .. } = self.tokenizer.encode(&text)?;
+            let text = text.as_ref();
+            let Tokens { ids, total, .. } = self.tokens(text, prompt)?;
             if truncation != Truncation::Split || ids.len() == total {
                 return Ok::<_, Error>(Tokenised { ids, rest: Vec::new(), total });
             }
-            let mut pieces = self.tokenizer.encode_pieces(&text)?.into_iter();
+            let mut pieces = self.tokenizer.encode_pieces(&prompt.before(text))?.into_iter();
             Ok(Tokenised { ids: pieces.next().unwrap_or(ids), rest: pieces.collect(), total })
         })?;
         if truncation == Truncation::Error {
@@ -381,7 +383,9 @@ impl SentenceTransformer {
 
     /// What a call puts before its texts.
     pub(crate) fn prompt<'a>(&'a self, options: &'a EncodeOptions) -> Result<Prompt<'a>, Error> {
-        self.measured(self.prompts.resolve(options)?)
+        let prompt = self.measured(self.prompts.resolve(options)?)?;
+        let truncation_side = options.truncation_side.unwrap_or(prompt.truncation_side);
+        Ok(Prompt { truncation_side, ..prompt })
     }
 
     /// What is put before a text if nothing else is said.
@@ -392,12 +396,12 @@ impl SentenceTransformer {
     fn measured<'a>(&self, text: &'a str) -> Result<Prompt<'a>, Error> {
         let pooled = text.is_empty() || self.modules.pooling.include_prompt;
         let tokens = if pooled { 0 } else { self.tokenizer.prompt_length(text)? };
-        Ok(Prompt { text, tokens })
+        Ok(Prompt { text, tokens, truncation_side: self.truncation_side() })
     }
 
     /// The token ids of a text with what is put before it.
     pub(crate) fn tokens(&self, text: &str, prompt: &Prompt<'_>) -> Result<Tokens, Error> {
-        Ok(self.tokenizer.encode(&prompt.before(text))?)
+        Ok(self.tokenizer.encode_truncated(&prompt.before(text), prompt.truncation_side)?)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use minilm_kernels::{Isa, Precision};
 
 use crate::resolve::ResolveOptions;
-use crate::{EncodeProgress, PackedCache};
+use crate::{EncodeProgress, PackedCache, TruncationSide};
 
 /// How to load a model. [`Default`] is what most programs want.
 ///
@@ -111,6 +111,9 @@ pub struct EncodeOptions {
     pub truncate_dim: Option<usize>,
     /// What becomes of a text that has more tokens than the model takes.
     pub truncation: Truncation,
+    /// Which side of such a text is left out; by default the one that the model says
+    /// ([`truncation_side`](crate::SentenceTransformer::truncation_side)). sentence-transformers has it at the tokenizer alone.
+    pub truncation_side: Option<TruncationSide>,
     /// The most texts that are computed together; 0 (the default) for as many as
     /// [`micro_batch_tokens`](Self::micro_batch_tokens) allow. Nothing is padded, so there is no best value to look for; the
     /// bits do not depend on it.
@@ -133,8 +136,8 @@ pub struct EncodeOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Truncation {
-    /// Its end is left out, or its beginning where the model says so
-    /// ([`truncation_side`](crate::SentenceTransformer::truncation_side)), as in sentence-transformers, and the text's [`TokenCount`](crate::TokenCount) says so.
+    /// Its end is left out, or its beginning ([`EncodeOptions::truncation_side`]), as in sentence-transformers, and the text's
+    /// [`TokenCount`](crate::TokenCount) says so.
     #[default]
     Report,
     /// The call fails with [`Error::TooLong`](crate::Error::TooLong), before anything is computed.
@@ -154,6 +157,7 @@ impl Default for EncodeOptions {
             unscaled: false,
             truncate_dim: None,
             truncation: Truncation::Report,
+            truncation_side: None,
             batch_size: 0,
             // The queries, keys and values of 128 tokens (4.5 KiB each in all-MiniLM-L6-v2) stay in a megabyte of L2
             // until attention has read them. Twice as many take 3 % longer, and no less in BERT-base.
@@ -208,6 +212,13 @@ impl EncodeOptions {
         self
     }
 
+    /// Sets [`EncodeOptions::truncation_side`].
+    #[must_use]
+    pub fn truncation_side(mut self, side: TruncationSide) -> Self {
+        self.truncation_side = Some(side);
+        self
+    }
+
     /// Sets [`EncodeOptions::batch_size`].
     #[must_use]
     pub fn batch_size(mut self, texts: usize) -> Self {
@@ -257,6 +268,7 @@ impl fmt::Debug for EncodeOptions {
             .field("unscaled", &self.unscaled)
             .field("truncate_dim", &self.truncate_dim)
             .field("truncation", &self.truncation)
+            .field("truncation_side", &self.truncation_side)
             .field("batch_size", &self.batch_size)
             .field("micro_batch_tokens", &self.micro_batch_tokens)
             .field("window_texts", &self.window_texts)

@@ -193,6 +193,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::TruncationSide;
 
     const TEXTS: [&str; 4] =
         ["the cat sat on the mat", "", "a dog", "the cat and the dog sat on a mat and a mat"];
@@ -318,6 +319,26 @@ mod tests {
         let nothing = model.encode_ids(&[TokenIds::new(Vec::new())], &options).unwrap();
         assert!(nothing.row(0).iter().all(|&x| x == 0.0), "{:?}", nothing.row(0));
         assert_eq!(model.encode_ids::<TokenIds>(&[], &options).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn either_side_of_a_long_text_is_cut_as_a_call_says() {
+        let model = load("tiny-bert");
+        let (text, limit) =
+            (["a dog ".to_owned() + &"the cat sat on the mat ".repeat(100)], model.max_seq_length());
+        let mut whole = load("tiny-bert").tokenizer;
+        whole.set_max_seq_length(usize::MAX).unwrap();
+        let all = whole.encode(&text[0]).unwrap().ids;
+        assert!(all.len() > limit);
+        let of = |options: &EncodeOptions| model.tokenize_batch(&text, options).unwrap().remove(0);
+        let [right, left] = [TruncationSide::Right, TruncationSide::Left]
+            .map(|side| EncodeOptions::default().truncation_side(side));
+        assert_eq!(of(&right).ids(), [&all[..limit - 1], &all[all.len() - 1..]].concat());
+        assert_eq!(of(&left).ids(), [&all[..1], &all[all.len() - limit + 1..]].concat());
+        assert_eq!(of(&EncodeOptions::default()), of(&right));
+        let vectors = model.encode_batch(&text, &left).unwrap();
+        assert_eq!(vectors, model.encode_ids(&[of(&left)], &left).unwrap());
+        assert_ne!(vectors, model.encode_batch(&text, &right).unwrap());
     }
 
     #[test]

@@ -12,18 +12,21 @@
 //! ```
 //!
 //! ```text
-//! axum's threads                                   one thread, with the model's
+//! tokio's threads                                  one thread, with the model's
 //! http/       JSON, errors, headers
 //! service.rs  tokenise, check ──▶ queue/  turns, batches ──▶ SentenceTransformer::encode_ids
 //! ```
 
 #![deny(missing_debug_implementations)]
 
+mod connections;
 mod http;
+mod metrics;
 mod options;
 mod queue;
 mod server;
 mod service;
 
+pub use connections::Listener;
 pub use options::ServerOptions;
 pub use server::{Server, ServerError};

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 /// How a server is to be. [`Default`] is what most want; the names are those of text-embeddings-inference's flags.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -16,6 +18,17 @@ pub struct ServerOptions {
     pub payload_limit: usize,
     /// The most bytes of numbers in an answer that has a vector for each token; as JSON it is three times as many. Default: 32 MiB.
     pub answer_limit: usize,
+    /// How long the body of a request may take to arrive; then it gets 408. Default: 30 seconds.
+    pub read_timeout: Duration,
+    /// How long a server that is told to stop waits for what it has been asked. Default: 25 seconds, less than the 30 after which
+    /// Kubernetes kills.
+    pub shutdown_timeout: Duration,
+    /// What is put before every text of a request that names no prompt. Default: the model's default prompt, which most have not.
+    pub default_prompt: Option<String>,
+    /// The same, as the name of one of the model's prompts.
+    pub default_prompt_name: Option<String>,
+    /// The origins whose pages' scripts may ask; `*` is any. Default: none but the server's own.
+    pub cors_allow_origin: Vec<String>,
     /// What requests must have behind `Authorization: Bearer`. Default: nothing.
     pub api_key: Option<String>,
     /// What the model is called in answers. Default: its own name.
@@ -34,6 +47,11 @@ impl Default for ServerOptions {
             auto_truncate: true,
             payload_limit: 2_000_000,
             answer_limit: 32 << 20,
+            read_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(25),
+            default_prompt: None,
+            default_prompt_name: None,
+            cors_allow_origin: Vec::new(),
             api_key: None,
             served_model_name: None,
             accept_token_ids: false,
@@ -84,6 +102,41 @@ impl ServerOptions {
         self
     }
 
+    /// Sets [`ServerOptions::read_timeout`].
+    #[must_use]
+    pub fn read_timeout(mut self, read_timeout: Duration) -> Self {
+        self.read_timeout = read_timeout;
+        self
+    }
+
+    /// Sets [`ServerOptions::shutdown_timeout`].
+    #[must_use]
+    pub fn shutdown_timeout(mut self, shutdown_timeout: Duration) -> Self {
+        self.shutdown_timeout = shutdown_timeout;
+        self
+    }
+
+    /// Sets [`ServerOptions::default_prompt`].
+    #[must_use]
+    pub fn default_prompt(mut self, default_prompt: impl Into<String>) -> Self {
+        self.default_prompt = Some(default_prompt.into());
+        self
+    }
+
+    /// Sets [`ServerOptions::default_prompt_name`].
+    #[must_use]
+    pub fn default_prompt_name(mut self, default_prompt_name: impl Into<String>) -> Self {
+        self.default_prompt_name = Some(default_prompt_name.into());
+        self
+    }
+
+    /// Sets [`ServerOptions::cors_allow_origin`].
+    #[must_use]
+    pub fn cors_allow_origin(mut self, origins: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.cors_allow_origin = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Sets [`ServerOptions::api_key`].
     #[must_use]
     pub fn api_key(mut self, api_key: impl Into<String>) -> Self {
@@ -116,6 +169,11 @@ impl std::fmt::Debug for ServerOptions {
             .field("auto_truncate", &self.auto_truncate)
             .field("payload_limit", &self.payload_limit)
             .field("answer_limit", &self.answer_limit)
+            .field("read_timeout", &self.read_timeout)
+            .field("shutdown_timeout", &self.shutdown_timeout)
+            .field("default_prompt", &self.default_prompt)
+            .field("default_prompt_name", &self.default_prompt_name)
+            .field("cors_allow_origin", &self.cors_allow_origin)
             .field("api_key", &self.api_key.is_some())
             .field("served_model_name", &self.served_model_name)
             .field("accept_token_ids", &self.accept_token_ids)

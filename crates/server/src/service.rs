@@ -9,10 +9,12 @@ use tokio::sync::Semaphore;
 use crate::ServerOptions;
 use crate::http::error::{ApiError, Kind};
 use crate::http::input::{Input, Item};
-use crate::queue::{Permit, Queue, VectorOptions, Wanted};
+use crate::metrics::{Metrics, observe};
+use crate::queue::{Answer, Permit, Queue, VectorOptions, Wanted};
 
-/// From so many bytes of text on, tokenising takes long enough to be in other requests' way: it goes to a thread of its own.
-const LONG_TEXTS: usize = 16 << 10;
+/// From so many bytes of text or of an answer on, what is done with them takes long enough to be in other requests' way: it goes to
+/// a thread of its own.
+const LONG: usize = 64 << 10;
 
 /// What all requests share.
 pub(crate) struct Service {
@@ -21,8 +23,9 @@ pub(crate) struct Service {
     pub(crate) options: ServerOptions,
     /// What the model is called in answers.
     pub(crate) model_name: String,
-    /// For long texts: not more threads than the model has, however many requests there are.
-    pub(crate) tokenizing: Semaphore,
+    pub(crate) metrics: Arc<Metrics>,
+    /// For long work: not more threads than the model has, however many requests there are.
+    threads: Semaphore,
 }
 
 /// What a request says of its texts.
@@ -42,6 +45,12 @@ pub(crate) struct Embedded {
     pub(crate) tokens: usize,
     /// Which inputs were cut.
     pub(crate) truncated: Vec<usize>,
+    pub(crate) times: Times,
+}
+
+/// What took how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
     pub(crate) tokenization_time: Duration,
     pub(crate) queue_time: Duration,
     pub(crate) inference_time: Duration,
@@ -49,6 +58,32 @@ pub(crate) struct Embedded {
 }
 
 impl Service {
+    pub(crate) fn new(
+        model: Arc<SentenceTransformer>,
+        queue: Queue,
+        options: ServerOptions,
+        model_name: String,
+        metrics: Arc<Metrics>,
+    ) -> Service {
+        let threads = Semaphore::new(model.threads());
+        Service { model, queue, options, model_name, metrics, threads }
+    }
+
+    /// Does work on so many bytes: at once, or on a thread for long work.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        if bytes < LONG {
+            return Ok(work());
+        }
+        // It is never closed.
+        let _turn = self.threads.acquire().await;
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| ApiError::new(Kind::Inference, error.to_string()))
+    }
+
     pub(crate) async fn embed(
         self: &Arc<Self>,
         permit: Permit,
@@ -57,55 +92,50 @@ impl Service {
         vector_options: VectorOptions,
     ) -> Result<Embedded, ApiError> {
         let started = Instant::now();
-        self.check(&items, &text_options, vector_options)?;
+        self.check(&items, vector_options)?;
         let characters = items.iter().map(Item::characters).sum();
-        let bytes: usize = items.iter().map(Item::bytes).sum();
-        let texts = if bytes < LONG_TEXTS {
-            self.tokenize(items, &text_options)?
-        } else {
-            let service = Arc::clone(self);
-            // It is never closed.
-            let _turn = self.tokenizing.acquire().await;
-            let task = tokio::task::spawn_blocking(move || service.tokenize(items, &text_options));
-            task.await.map_err(|error| ApiError::new(Kind::Inference, error.to_string()))??
-        };
+        let bytes = items.iter().map(Item::bytes).sum();
+        let service = Arc::clone(self);
+        let texts = self.work(bytes, move || service.tokenize(items, &text_options)).await??;
         let tokens: usize = texts.iter().map(|text| text.ids().len()).sum();
         if vector_options.wanted == Wanted::TokenEmbeddings {
-            let bytes = tokens.saturating_mul(self.model.config().hidden_size * size_of::<f32>());
-            let limit = self.options.answer_limit;
-            if bytes > limit {
-                let message = format!(
-                    "the vectors of {tokens} tokens have {bytes} bytes, and the server sends {limit} at once"
-                );
-                return Err(ApiError::new(Kind::TooLarge, message));
-            }
+            self.check_answer(tokens)?;
         }
         let cut = texts.iter().enumerate().filter(|(_, text)| text.token_count().truncated());
-        let truncated = cut.map(|(index, _)| index).collect();
+        let truncated: Vec<usize> = cut.map(|(index, _)| index).collect();
         let tokenization_time = started.elapsed();
 
         let answer = permit.submit(texts, vector_options)?.await;
         // The sender is gone if the computing thread has ended.
-        let answer = answer.map_err(|_| ApiError::new(Kind::Unavailable, "the engine has stopped"))??;
-        Ok(Embedded {
-            vectors: answer.vectors,
-            characters,
-            tokens,
-            truncated,
-            tokenization_time,
-            queue_time: answer.queue_time,
-            inference_time: answer.inference_time,
-            total_time: started.elapsed(),
-        })
+        let Answer { vectors, queue_time, inference_time } =
+            answer.map_err(|_| ApiError::new(Kind::Unavailable, "the engine has stopped"))??;
+        let metrics = &self.metrics;
+        observe(&metrics.tokenization_duration, tokenization_time);
+        observe(&metrics.queue_duration, queue_time);
+        observe(&metrics.inference_duration, inference_time);
+        metrics.texts.inc_by(vectors.len() as u64);
+        metrics.tokens.inc_by(tokens as u64);
+        metrics.truncated_texts.inc_by(truncated.len() as u64);
+        let total_time = started.elapsed();
+        let times = Times { tokenization_time, queue_time, inference_time, total_time };
+        Ok(Embedded { vectors, characters, tokens, truncated, times })
+    }
+
+    /// Refuses a vector for each of so many tokens, if that is more than is sent at once.
+    fn check_answer(&self, tokens: usize) -> Result<(), ApiError> {
+        let bytes = tokens.saturating_mul(self.model.config().hidden_size * size_of::<f32>());
+        let limit = self.options.answer_limit;
+        if bytes <= limit {
+            return Ok(());
+        }
+        let message = format!(
+            "the vectors of {tokens} tokens have {bytes} bytes, and the server sends {limit} at once"
+        );
+        Err(ApiError::new(Kind::TooLarge, message))
     }
 
     /// What can be said of a request before any text is looked at.
-    fn check(
-        &self,
-        items: &[Item],
-        text_options: &TextOptions,
-        vector_options: VectorOptions,
-    ) -> Result<(), ApiError> {
+    fn check(&self, items: &[Item], vector_options: VectorOptions) -> Result<(), ApiError> {
         if items.is_empty() {
             return Err(ApiError::new(Kind::BadRequest, "there are no inputs"));
         }
@@ -117,13 +147,6 @@ impl Service {
         let all = self.model.embedding_dimension();
         if let Some(dimensions) = vector_options.dimensions.filter(|wanted| !(1..=all).contains(wanted)) {
             let message = format!("dimensions is {dimensions}, expected 1 to {all}");
-            return Err(ApiError::new(Kind::Unprocessable, message));
-        }
-        let side = self.model.truncation_side();
-        if let Some(wanted) = text_options.truncation_side.filter(|&wanted| wanted != side) {
-            let message = format!(
-                "truncation_direction is {wanted:?}, and this model's texts are cut on the side {side:?}"
-            );
             return Err(ApiError::new(Kind::Unprocessable, message));
         }
         if !self.options.accept_token_ids && items.iter().any(|item| matches!(item, Item::Ids(_))) {
@@ -140,8 +163,11 @@ impl Service {
         let truncate = options.truncate.unwrap_or(self.options.auto_truncate);
         let truncation = if truncate { Truncation::Report } else { Truncation::Error };
         let mut encode_options = EncodeOptions::default().truncation(truncation);
-        if let Some(name) = &options.prompt_name {
+        encode_options.truncation_side = options.truncation_side;
+        if let Some(name) = options.prompt_name.as_ref().or(self.options.default_prompt_name.as_ref()) {
             encode_options = encode_options.prompt_name(name);
+        } else if let Some(prompt) = &self.options.default_prompt {
+            encode_options = encode_options.prompt(prompt);
         }
         let many = items.len() > 1;
         let each = items.into_iter().enumerate().map(|(index, item)| match item {

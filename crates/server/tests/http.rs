@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use minilm::{EncodeOptions, SentenceTransformer};
+use minilm::{EncodeOptions, SentenceTransformer, TruncationSide, cos_sim};
 use minilm_server::{Server, ServerOptions};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -105,6 +106,146 @@ async fn vectors_are_the_bits_of_the_library() {
 }
 
 #[tokio::test]
+async fn the_side_that_is_cut_is_the_requests() {
+    let router = router(ServerOptions::default());
+    let text = "the cat ".repeat(240) + "sat on the mat";
+    for (direction, side) in [("Left", TruncationSide::Left), ("Right", TruncationSide::Right)] {
+        let request = json!({"inputs": text, "truncation_direction": direction}).to_string();
+        let answer = post(&router, "/embed", request).await;
+        let options = EncodeOptions::default().normalize_embeddings(true).truncation_side(side);
+        assert_eq!(vector(&answer.body[0]), model().encode_batch(&[&text], &options).unwrap().row(0));
+    }
+}
+
+#[tokio::test]
+async fn similarities_are_cosines_at_their_own_path_and_at_the_root() {
+    let router = router(ServerOptions::default());
+    let model = model();
+    let vectors = model.encode_batch(&TEXTS, &EncodeOptions::default().normalize_embeddings(true)).unwrap();
+    let source =
+        model.encode_batch(&["a cat"], &EncodeOptions::default().normalize_embeddings(true)).unwrap();
+    let expected = cos_sim(&source, &vectors).unwrap();
+    let inputs = json!({"source_sentence": "a cat", "sentences": TEXTS});
+    for path in ["/similarity", "/"] {
+        for request in
+            [json!({"inputs": inputs}), json!({"inputs": inputs, "parameters": {"truncate": true}})]
+        {
+            let answer = post(&router, path, request.to_string()).await;
+            assert_eq!(vector(&answer.body), expected.row(0), "{path}: {}", answer.body);
+        }
+        let request = json!({"inputs": {"source_sentence": "a cat", "sentences": []}});
+        assert_eq!(post(&router, path, request.to_string()).await.status, StatusCode::BAD_REQUEST);
+    }
+    let answer = post(&router, "/", json!({"inputs": TEXTS, "normalize": true}).to_string()).await;
+    assert_eq!(self::vectors(&answer.body), vectors.rows().map(<[f32]>::to_vec).collect::<Vec<_>>());
+}
+
+/// A text that is cut is told to OpenAI's clients too.
+#[tokio::test]
+async fn openai_hears_what_was_cut() {
+    let router = router(ServerOptions::default());
+    let request = json!({"input": ["a dog", "the cat ".repeat(240)]}).to_string();
+    let body = post(&router, "/v1/embeddings", request).await.body;
+    assert_eq!((&body["data"][0]["truncated"], &body["data"][1]["truncated"]), (&Value::Null, &json!(true)));
+}
+
+#[tokio::test]
+async fn counters_count() {
+    let router = router(ServerOptions::default());
+    for (path, request) in [("/embed", json!({"inputs": TEXTS})), ("/embed", json!({})), ("/none", json!({}))]
+    {
+        post(&router, path, request.to_string()).await;
+    }
+    let response =
+        router.clone().oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
+    let text = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    for line in [
+        r#"te_request_count{path="/embed"} 2"#,
+        r#"te_request_success{path="/embed"} 1"#,
+        r#"te_request_failure{err="unprocessable"} 1"#,
+        r#"te_request_failure{err="not_found"} 1"#,
+        r#"minilm_http_responses_total{path="/embed",status="422"} 1"#,
+        r#"minilm_http_responses_total{path="none",status="404"} 1"#,
+        "te_embed_count 3",
+        "te_batch_next_size_sum 3",
+        "te_request_inference_duration_count 1",
+        "te_queue_size 0",
+        "minilm_request_cancelled 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_description_of_the_api_knows_this_server() {
+    let router = router(ServerOptions::default().max_client_batch_size(9).api_key("secret"));
+    let Answer { status, body, .. } = get(&router, "/openapi.json").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body["openapi"].as_str().unwrap().starts_with("3.1"), "{}", body["openapi"]);
+    let paths: Vec<&String> = body["paths"].as_object().unwrap().keys().collect();
+    for path in
+        ["/", "/embed", "/embed_all", "/similarity", "/v1/embeddings", "/embeddings", "/info", "/health"]
+    {
+        assert!(paths.iter().any(|found| *found == path), "{path} is none of {paths:?}");
+    }
+    let schemas = &body["components"]["schemas"];
+    let texts = &schemas["Input"]["oneOf"][1];
+    assert_eq!((&texts["minItems"], &texts["maxItems"]), (&json!(1), &json!(9)), "{}", schemas["Input"]);
+    assert_eq!(schemas["Input"]["oneOf"].as_array().unwrap().len(), 2, "token ids are not accepted");
+    let dimensions = &schemas["EmbedRequest"]["properties"]["dimensions"];
+    assert_eq!(dimensions["maximum"], model().embedding_dimension(), "{dimensions}");
+    assert_eq!(body["security"], json!([{"key": []}]));
+    // Every reference leads somewhere.
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                map.values().for_each(|value| references(value, found));
+            }
+            Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+            _ => (),
+        }
+    }
+    let mut found = Vec::new();
+    references(&body, &mut found);
+    assert!(found.len() > 10);
+    for reference in found {
+        assert!(body.pointer(reference.strip_prefix('#').unwrap()).is_some(), "{reference}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_ask_where_they_are_allowed() {
+    let ask = |router: Router, origin: &'static str| async move {
+        let request = Request::options("/embed").header("origin", origin);
+        let request = request.header("access-control-request-method", "POST");
+        let request = request.header("access-control-request-headers", "content-type");
+        let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        response.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
+    };
+    let closed = router(ServerOptions::default());
+    assert_eq!(ask(closed, "https://example.org").await, None);
+    let open =
+        router(ServerOptions::default().cors_allow_origin(["https://example.org", "http://localhost:1"]));
+    assert_eq!(ask(open.clone(), "https://example.org").await.as_deref(), Some("https://example.org"));
+    assert_eq!(ask(open, "https://example.com").await, None);
+    let any = router(ServerOptions::default().cors_allow_origin(["*"]));
+    assert_eq!(ask(any, "https://example.com").await.as_deref(), Some("*"));
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let router = router(ServerOptions::default().read_timeout(Duration::from_millis(20)));
+    let request = Request::post("/v1/embeddings").body(Body::new(Endless)).unwrap();
+    let answer = send(&router, request).await;
+    assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT);
+    let message = answer.body["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("0.02 s"), "{message}");
+}
+
+#[tokio::test]
 async fn openai_gets_lists_and_base64_and_what_it_pays_for() {
     let router = router(ServerOptions::default().served_model_name("tiny"));
     let normalized = EncodeOptions::default().normalize_embeddings(true);
@@ -187,7 +328,7 @@ async fn errors_are_json_in_the_shape_of_their_api() {
         message.contains("input 1: it has 482 tokens") && message.contains(&limit.to_string()),
         "{message}"
     );
-    for (direction, status) in [("Right", 200), ("right", 200), ("Left", 422), ("left", 422), ("up", 422)] {
+    for (direction, status) in [("Right", 200), ("right", 200), ("Left", 200), ("left", 200), ("up", 422)] {
         let request = json!({"inputs": "a", "truncation_direction": direction}).to_string();
         assert_eq!(post(&router, "/embed", request).await.status.as_u16(), status, "{direction}");
     }
@@ -309,9 +450,37 @@ async fn no_more_requests_are_read_than_there_may_be() {
 }
 
 #[test]
-fn an_empty_key_is_no_key() {
-    let error = Server::new(model(), ServerOptions::default().api_key(" ")).unwrap_err();
-    assert!(error.to_string().contains("api_key is empty"), "{error}");
+fn options_that_cannot_be_are_refused() {
+    for (options, says) in [
+        (ServerOptions::default().api_key(" "), "api_key is empty"),
+        (
+            ServerOptions::default().default_prompt_name("none"),
+            "default_prompt_name is \"none\", expected one of the model's prompts",
+        ),
+        (
+            ServerOptions::default().default_prompt_name("query").default_prompt("x"),
+            "expected no default_prompt beside it",
+        ),
+        (ServerOptions::default().cors_allow_origin(["a b"]), "cors_allow_origin is \"a b\""),
+    ] {
+        let error = Server::new(model(), options).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_default_prompt_is_put_before_texts_of_requests_that_name_none() {
+    let router = router(ServerOptions::default().default_prompt("the dog: "));
+    let options = EncodeOptions::default().normalize_embeddings(true);
+    for (fields, options) in [
+        (json!({}), options.clone().prompt("the dog: ")),
+        (json!({"prompt_name": "query"}), options.clone().prompt_name("query")),
+    ] {
+        let mut request = fields.clone();
+        request["inputs"] = json!(TEXTS);
+        let answer = post(&router, "/embed", request.to_string()).await;
+        assert_eq!(vectors(&answer.body), expected(&options), "{fields}");
+    }
 }
 
 /// A real socket: a request in flight is answered, then the server ends, and nobody can connect.

@@ -280,9 +280,18 @@ impl Tokenizer {
     /// [`TokenizerError::Encode`] if the tokenizer has no way to express the text, for example a
     /// vocabulary that lacks its own unknown token.
     pub fn encode(&self, text: &str) -> Result<Tokens, TokenizerError> {
+        self.encode_truncated(text, self.truncation_side())
+    }
+
+    /// As [`encode`](Tokenizer::encode), but that side of the text is cut off if it has more tokens than the limit.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenizerError::Encode`], as [`encode`](Tokenizer::encode).
+    pub fn encode_truncated(&self, text: &str, side: TruncationSide) -> Result<Tokens, TokenizerError> {
         // About four bytes a token; a word of one letter and its space are two.
         let mut ids = Vec::with_capacity((text.len() / 3 + 8).min(self.max_seq_length));
-        let total = self.encode_into(text, &mut ids)?;
+        let total = self.encode_side_into(text, side, &mut ids)?;
         Ok(Tokens { ids, total })
     }
 
@@ -297,11 +306,19 @@ impl Tokenizer {
     ///
     /// [`TokenizerError::Encode`], as [`encode`](Tokenizer::encode).
     pub fn encode_into(&self, text: &str, ids: &mut Vec<u32>) -> Result<usize, TokenizerError> {
+        self.encode_side_into(text, self.truncation_side(), ids)
+    }
+
+    fn encode_side_into(
+        &self,
+        text: &str,
+        side: TruncationSide,
+        ids: &mut Vec<u32>,
+    ) -> Result<usize, TokenizerError> {
+        let limit = self.max_seq_length;
         match &self.implementation {
-            Implementation::WordPiece(wordpiece) => Ok(wordpiece.encode_into(text, self.max_seq_length, ids)),
-            Implementation::TokenizersCrate(tokenizer) => {
-                tokenizer.encode_into(text, self.max_seq_length, ids)
-            }
+            Implementation::WordPiece(wordpiece) => Ok(wordpiece.encode_into(text, limit, side, ids)),
+            Implementation::TokenizersCrate(tokenizer) => tokenizer.encode_into(text, limit, side, ids),
         }
     }
 

@@ -10,7 +10,7 @@ use tokenizers::{
 
 use crate::overrides::{NormalizerOverride, Overrides, PostProcessorOverride};
 use crate::wordpiece::piece_length;
-use crate::{Properties, TokenOffsets, TokenizerError, special_tokens, template, unigram};
+use crate::{Properties, TokenOffsets, TokenizerError, TruncationSide, special_tokens, template, unigram};
 
 /// A tokenizer of the `tokenizers` crate.
 #[derive(Clone)]
@@ -74,19 +74,19 @@ impl CrateTokenizer {
         self.properties
     }
 
-    /// Replaces `ids` by those of a text, `max_seq_length` at most; returns how many there are without a limit. Special
-    /// tokens are counted, and leave room for one more at least.
+    /// Replaces `ids` by those of a text, `max_seq_length` at most, of more without those on that side; returns how many there
+    /// are without a limit. Special tokens are counted, and leave room for one more at least.
     pub(crate) fn encode_into(
         &self,
         text: &str,
         max_seq_length: usize,
+        side: TruncationSide,
         ids: &mut Vec<u32>,
     ) -> Result<usize, TokenizerError> {
         ids.clear();
         let mut encoding = self.inner.encode_fast(text, false).map_err(TokenizerError::encode)?;
         let total = encoding.len() + self.special_tokens;
         if total > max_seq_length {
-            let side = self.properties.truncation_side;
             encoding.truncate(max_seq_length - self.special_tokens, 0, side.into());
             // What was cut off, in pieces; each would be post-processed too.
             drop(encoding.take_overflowing());

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::queue::QueueError;
 
@@ -36,6 +37,8 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     /// It is longer, or has more inputs, than the server takes.
     TooLarge,
+    /// It does not come: the client is slow, or gone.
+    TimedOut,
     /// It can be read, but not done.
     Unprocessable,
     /// The model failed.
@@ -54,10 +57,51 @@ impl Kind {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::Inference => StatusCode::FAILED_DEPENDENCY,
             Kind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What it is about, for who reads the API's description.
+    pub(super) fn description(self) -> &'static str {
+        match self {
+            Kind::BadRequest => {
+                "The body is no JSON, or there is nothing in it to do, or token ids are not accepted"
+            }
+            Kind::Unauthorized => "The API key is missing, or another one",
+            Kind::NotFound => "There is no such path",
+            Kind::MethodNotAllowed => "The path is for another method",
+            Kind::TooLarge => {
+                "The body, the number of inputs or the answer is larger than the server was told to allow"
+            }
+            Kind::TimedOut => "The body did not arrive in time",
+            Kind::Unprocessable => {
+                "A field has a type or value that it cannot have, or an input has too many tokens and is not to be cut"
+            }
+            Kind::Inference => "The model failed",
+            Kind::Overloaded => {
+                "As many requests as there may be are waiting; Retry-After says when to try again, in seconds"
+            }
+            Kind::Unavailable => "The server is shutting down",
+        }
+    }
+
+    /// For counters.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::BadRequest => "bad_request",
+            Kind::Unauthorized => "unauthorized",
+            Kind::NotFound => "not_found",
+            Kind::MethodNotAllowed => "method_not_allowed",
+            Kind::TooLarge => "too_large",
+            Kind::TimedOut => "timed_out",
+            Kind::Unprocessable => "unprocessable",
+            Kind::Inference => "inference",
+            Kind::Overloaded => "overloaded",
+            Kind::Unavailable => "unavailable",
         }
     }
 
@@ -84,6 +128,33 @@ impl Kind {
     }
 }
 
+/// What is wrong, as text-embeddings-inference says it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ErrorResponse {
+    /// What was expected, and what was found.
+    error: String,
+    /// What failed: `Validation`, `Tokenizer`, `Backend`, `Overloaded` or `Unhealthy`.
+    #[schema(example = "Validation")]
+    error_type: &'static str,
+}
+
+/// What is wrong, as OpenAI says it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OpenAiErrorResponse {
+    error: OpenAiError,
+}
+
+#[derive(Serialize, ToSchema)]
+struct OpenAiError {
+    /// What was expected, and what was found.
+    message: String,
+    #[serde(rename = "type")]
+    #[schema(example = "invalid_request_error")]
+    error_type: &'static str,
+    param: Option<&'static str>,
+    code: Option<&'static str>,
+}
+
 /// An error on its way to a client.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
@@ -98,16 +169,20 @@ impl ApiError {
         ApiError { kind, message: message.into(), retry_after: None }
     }
 
-    pub(crate) fn response(self, dialect: Dialect) -> Response {
+    /// In the shape that the clients of an API read.
+    pub(super) fn response(self, dialect: Dialect) -> Response {
         let ApiError { kind, message, retry_after } = self;
-        let body = match dialect {
-            Dialect::TextEmbeddingsInference => json!({"error": message, "error_type": kind.error_type()}),
+        let mut response = match dialect {
+            Dialect::TextEmbeddingsInference => {
+                let body = ErrorResponse { error: message, error_type: kind.error_type() };
+                (kind.status(), Json(body)).into_response()
+            }
             Dialect::OpenAi => {
                 let (error_type, code) = kind.openai();
-                json!({"error": {"message": message, "type": error_type, "param": null, "code": code}})
+                let error = OpenAiError { message, error_type, param: None, code };
+                (kind.status(), Json(OpenAiErrorResponse { error })).into_response()
             }
         };
-        let mut response = (kind.status(), Json(body)).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -115,6 +190,15 @@ impl ApiError {
         if kind == Kind::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response
+    }
+}
+
+/// Without a body, which [`observe`](super::observe) gives it: there the path is known, and so the shape.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.kind.status().into_response();
+        response.extensions_mut().insert(self);
         response
     }
 }

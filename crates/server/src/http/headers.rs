@@ -3,7 +3,7 @@
 use axum::http::header::{HeaderName, HeaderValue};
 use axum::http::{HeaderMap, HeaderName as Name};
 
-use crate::service::Embedded;
+use crate::service::{Embedded, Times};
 
 const SERVER_TIMING: HeaderName = Name::from_static("server-timing");
 const TRUNCATED: HeaderName = Name::from_static("x-truncated-inputs");
@@ -14,8 +14,8 @@ const MOST_INDICES: usize = 100;
 /// Those of text-embeddings-inference, whose times are in milliseconds, and `Server-Timing`, whose are too, with microseconds
 /// behind the point; and which inputs were cut.
 pub(super) fn of(embedded: &Embedded) -> HeaderMap {
-    let Embedded { characters, tokens, tokenization_time, queue_time, inference_time, total_time, .. } =
-        embedded;
+    let Embedded { characters, tokens, times, .. } = embedded;
+    let Times { tokenization_time, queue_time, inference_time, total_time } = times;
     let mut headers = HeaderMap::new();
     headers.insert("x-compute-type", HeaderValue::from_static("cpu"));
     for (name, value) in [

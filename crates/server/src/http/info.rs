@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::error::{ApiError, Dialect};
+use super::error::{ApiError, ErrorResponse, Kind};
 use crate::queue::QueueError;
 use crate::service::Service;
 
 /// As text-embeddings-inference has it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Info {
     model_id: String,
     model_dtype: &'static str,
@@ -27,12 +28,19 @@ pub(super) struct Info {
     version: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum ModelType {
     Embedding { pooling: String },
 }
 
+/// What the model and the server are.
+#[utoipa::path(
+    get,
+    path = "/info",
+    tag = "server",
+    responses((status = 200, description = "Their names and limits", body = Info))
+)]
 pub(super) async fn info(State(service): State<Arc<Service>>) -> Json<Info> {
     let (model, options) = (&service.model, &service.options);
     let pooling: Vec<&str> = model.pooling_modes().iter().map(|mode| mode.name()).collect();
@@ -50,10 +58,31 @@ pub(super) async fn info(State(service): State<Arc<Service>>) -> Json<Info> {
     })
 }
 
+/// Whether the server is well.
+///
 /// The model has computed once before there is anybody to ask, so all is well while it can be asked.
-pub(super) async fn health(State(service): State<Arc<Service>>) -> Response {
-    if service.queue.is_closed() {
-        return ApiError::from(QueueError::Closed).response(Dialect::TextEmbeddingsInference);
-    }
-    StatusCode::OK.into_response()
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "server",
+    responses(
+        (status = 200, description = "It can be asked"),
+        (status = 503, description = "It is shutting down", body = ErrorResponse)
+    )
+)]
+pub(super) async fn health(State(service): State<Arc<Service>>) -> Result<StatusCode, ApiError> {
+    if service.queue.is_closed() { Err(QueueError::Closed.into()) } else { Ok(StatusCode::OK) }
+}
+
+/// The counters, in the text format of Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "server",
+    responses((status = 200, description = "Counters", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, ApiError> {
+    let text = service.metrics.text(&service.queue);
+    let text = text.map_err(|error| ApiError::new(Kind::Inference, error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }

@@ -1,8 +1,12 @@
 //! `inputs` and `input`: a text, texts, token ids or lists of them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// What is to be embedded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +26,8 @@ enum Element {
     Id(u32),
 }
 
-const EXPECTED: &str = "a string, a list of strings, a list of token ids or a list of lists of token ids";
+pub(super) const EXPECTED: &str =
+    "a string, a list of strings, a list of token ids or a list of lists of token ids";
 
 impl<'de> Deserialize<'de> for Input {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Input, D::Error> {
@@ -106,6 +111,41 @@ impl<'de> Deserialize<'de> for Element {
         }
 
         deserializer.deserialize_any(Inner)
+    }
+}
+
+impl ToSchema for Input {
+    fn name() -> Cow<'static, str> {
+        "Input".into()
+    }
+}
+
+impl PartialSchema for Input {
+    fn schema() -> RefOr<Schema> {
+        Input::schema_of(usize::MAX, true)
+    }
+}
+
+impl Input {
+    /// What a server takes that takes so many inputs in a request, and token ids or not.
+    pub(super) fn schema_of(max_client_batch_size: usize, accept_token_ids: bool) -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let list = |items: RefOr<Schema>, description: &str| {
+            let array = ArrayBuilder::new().items(items).description(Some(description));
+            array.min_items(Some(1)).max_items(Some(max_client_batch_size))
+        };
+        let mut one_of = OneOfBuilder::new()
+            .item(text().description(Some("A text")))
+            .item(list(text().into(), "Texts"))
+            .description(Some("What is to be embedded"));
+        if accept_token_ids {
+            let id = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+            let ids = || ArrayBuilder::new().items(id()).min_items(Some(1));
+            one_of = one_of
+                .item(ids().description(Some("The token ids of a text, special tokens included")))
+                .item(list(ids().into(), "The token ids of texts"));
+        }
+        one_of.into()
     }
 }
 

@@ -1,10 +1,13 @@
 //! The routes, and what is common to all of them.
 
+mod cors;
 pub(crate) mod error;
 mod headers;
 mod info;
 pub(crate) mod input;
+mod observe;
 mod openai;
+mod openapi;
 mod text_embeddings_inference;
 
 use std::sync::Arc;
@@ -14,14 +17,15 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
 use crate::queue::Permit;
-use crate::service::Service;
-use error::{ApiError, Dialect, Kind};
+use crate::service::{Embedded, Service};
+use error::{ApiError, Kind};
 
 /// All routes of a server.
 pub(crate) fn router(service: Arc<Service>) -> Router {
@@ -29,13 +33,26 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     let guarded = Router::new()
         .route("/embed", only(post(text_embeddings_inference::embed)))
         .route("/embed_all", only(post(text_embeddings_inference::embed_all)))
+        .route("/similarity", only(post(text_embeddings_inference::similarity)))
         .route("/embeddings", only(post(openai::embeddings)))
         .route("/v1/embeddings", only(post(openai::embeddings)))
+        .route("/v1/models", only(get(openai::models)))
         .route("/info", only(get(info::info)))
+        .route("/", only(post(text_embeddings_inference::root)))
         .route_layer(from_fn_with_state(Arc::clone(&service), authorize));
     // Who watches over the server has no key.
-    let open = Router::new().route("/health", only(get(info::health)));
-    guarded.merge(open).fallback(not_found).layer(DefaultBodyLimit::max(limit)).with_state(service)
+    let open = Router::new()
+        .route("/health", only(get(info::health)))
+        .route("/metrics", only(get(info::metrics)))
+        .route("/openapi.json", only(get(openapi::document)));
+    let router = guarded.merge(open).fallback(not_found);
+    let router = router.layer(DefaultBodyLimit::max(limit));
+    let router = router.layer(from_fn_with_state(Arc::clone(&service), observe::every_request));
+    match cors::layer(&service.options.cors_allow_origin) {
+        Some(layer) => router.layer(layer),
+        None => router,
+    }
+    .with_state(service)
 }
 
 /// A route for one method; others get an error that says so.
@@ -43,19 +60,21 @@ fn only(route: MethodRouter<Arc<Service>>) -> MethodRouter<Arc<Service>> {
     route.fallback(method_not_allowed)
 }
 
-async fn not_found(method: Method, uri: Uri) -> Response {
-    let message = format!("there is nothing at {method} {}", uri.path());
-    ApiError::new(Kind::NotFound, message).response(Dialect::of_path(uri.path()))
+async fn not_found(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(Kind::NotFound, format!("there is nothing at {method} {}", uri.path()))
 }
 
-async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    let message = format!("{} is not for {method}", uri.path());
-    ApiError::new(Kind::MethodNotAllowed, message).response(Dialect::of_path(uri.path()))
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(Kind::MethodNotAllowed, format!("{} is not for {method}", uri.path()))
 }
 
 /// Lets pass who has the API key, if there is one.
-async fn authorize(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let Some(key) = &service.options.api_key else { return next.run(request).await };
+async fn authorize(
+    State(service): State<Arc<Service>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let Some(key) = &service.options.api_key else { return Ok(next.run(request).await) };
     let found = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
     let bearer = found.and_then(|value| {
         let (scheme, token) = value.split_at_checked(7)?;
@@ -63,28 +82,58 @@ async fn authorize(State(service): State<Arc<Service>>, request: Request, next: 
     });
     // In a time that does not tell how much of it was right.
     if bearer.is_some_and(|token| token.ct_eq(key.as_bytes()).into()) {
-        return next.run(request).await;
+        return Ok(next.run(request).await);
     }
     let message = match found {
         None => "the API key is missing: Authorization: Bearer KEY",
         Some(_) => "the API key is another one",
     };
-    ApiError::new(Kind::Unauthorized, message).response(Dialect::of_path(request.uri().path()))
+    Err(ApiError::new(Kind::Unauthorized, message))
 }
 
 /// A place for a request, and then its body, whatever type its headers say it has.
-async fn receive<T: DeserializeOwned>(service: &Service, request: Request) -> Result<(Permit, T), ApiError> {
+async fn receive<T>(service: &Service, request: Request) -> Result<(Permit, T), ApiError>
+where
+    T: DeserializeOwned + Send + 'static,
+{
     let permit = service.queue.reserve()?;
-    let body = Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+    let limit = service.options.read_timeout;
+    let body = tokio::time::timeout(limit, Bytes::from_request(request, &())).await.map_err(|_| {
+        ApiError::new(Kind::TimedOut, format!("the body was not there after {} s", limit.as_secs_f64()))
+    })?;
+    let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let limit = service.options.payload_limit;
             ApiError::new(Kind::TooLarge, format!("the body has more than {limit} bytes"))
         }
         _ => ApiError::new(Kind::BadRequest, rejection.body_text()),
     })?;
-    let request = serde_json::from_slice(&body).map_err(|error| {
+    let request = service.work(body.len(), move || serde_json::from_slice(&body)).await?;
+    let request = request.map_err(|error| {
         let kind = if error.is_data() { Kind::Unprocessable } else { Kind::BadRequest };
         ApiError::new(kind, format!("the body is not the JSON that is expected: {error}"))
     })?;
     Ok((permit, request))
+}
+
+/// An answer: vectors, in whatever form, and what the headers say of them.
+async fn answer<T: Serialize + Send + 'static>(
+    service: &Service,
+    mut embedded: Embedded,
+    body: impl FnOnce(&mut Embedded) -> T,
+) -> Result<Response, ApiError> {
+    /// Of a number in JSON, on average.
+    const BYTES: usize = 12;
+    let bytes = BYTES * embedded.vectors.iter().map(Vec::len).sum::<usize>();
+    let headers = headers::of(&embedded);
+    let body = body(&mut embedded);
+    let write = move || {
+        let mut json = Vec::with_capacity(bytes + 256);
+        serde_json::to_writer(&mut json, &body).map(|()| json)
+    };
+    let json = service.work(bytes, write).await?;
+    let json = json.map_err(|error| ApiError::new(Kind::Inference, error.to_string()))?;
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], json).into_response();
+    response.headers_mut().extend(headers);
+    Ok(response)
 }

@@ -1,98 +1,181 @@
 //! OpenAI's embeddings, as its clients ask for them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use base64::Engine;
+use axum::response::Response;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-use super::error::{ApiError, Dialect};
+use super::error::ApiError;
 use super::input::Input;
-use super::{headers, receive};
+use super::openapi::OpenAiErrors;
+use super::{answer, receive};
 use crate::queue::{Permit, VectorOptions};
-use crate::service::{Embedded, Service, TextOptions};
+use crate::service::{Service, TextOptions};
 
-/// `model` and `user` are not looked at: there is one model.
-#[derive(Deserialize)]
-struct EmbeddingsRequest {
+/// What OpenAI's `POST /v1/embeddings` takes. `model` and `user` are not looked at: there is one model.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"input": ["A man is eating food.", "Someone eats."], "model": "all-MiniLM-L6-v2"}))]
+pub(super) struct EmbeddingsRequest {
     input: Input,
+    /// How vectors are written.
     encoding_format: Option<EncodingFormat>,
+    /// How many components vectors are cut to; they are scaled to unit length afterwards.
     dimensions: Option<usize>,
+    /// Not looked at.
+    #[serde(rename = "model")]
+    _model: Option<String>,
+    /// Not looked at.
+    #[serde(rename = "user")]
+    _user: Option<String>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+/// `float`: a list of numbers. `base64`: of the same numbers, as 32-bit floats with the lowest byte first.
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum EncodingFormat {
     #[default]
     Float,
-    /// Of the vector's numbers, four bytes each, the lowest first: what OpenAI's Python client asks for.
+    /// What OpenAI's Python client asks for.
     Base64,
 }
 
-#[derive(Serialize)]
-struct EmbeddingsResponse<'a> {
+/// The vectors, in the order of the inputs.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EmbeddingsResponse {
+    #[schema(example = "list")]
     object: &'static str,
-    data: Vec<EmbeddingObject<'a>>,
-    model: &'a str,
+    data: Vec<EmbeddingObject>,
+    model: String,
     usage: Usage,
 }
 
-#[derive(Serialize)]
-struct EmbeddingObject<'a> {
+#[derive(Serialize, ToSchema)]
+struct EmbeddingObject {
+    #[schema(example = "embedding")]
     object: &'static str,
     index: usize,
-    embedding: Embedding<'a>,
+    embedding: Embedding,
+    /// There, and true, if the input had more tokens than the model takes, and was cut.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schema(required = false)]
+    truncated: bool,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Embedding<'a> {
-    Float(&'a [f32]),
-    Base64(String),
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
-#[derive(Serialize)]
+enum Embedding {
+    Float(Vec<f32>),
+    Base64(Vec<f32>),
+}
+
+impl Serialize for Embedding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Embedding::Float(vector) => vector.serialize(serializer),
+            Embedding::Base64(vector) => {
+                let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+                serializer.collect_str(&Base64Display::new(&bytes, &STANDARD))
+            }
+        }
+    }
+}
+
+impl ToSchema for Embedding {
+    fn name() -> Cow<'static, str> {
+        "Embedding".into()
+    }
+}
+
+impl PartialSchema for Embedding {
+    fn schema() -> RefOr<Schema> {
+        let base64 = ObjectBuilder::new().schema_type(Type::String).content_encoding("base64");
+        OneOfBuilder::new()
+            .item(Vec::<f32>::schema())
+            .item(base64)
+            .description(Some("The vector, as encoding_format says"))
+            .into()
+    }
+}
+
+/// What was computed: after truncation.
+#[derive(Serialize, ToSchema)]
 struct Usage {
     prompt_tokens: usize,
     total_tokens: usize,
 }
 
-pub(super) async fn embeddings(State(service): State<Arc<Service>>, request: Request) -> Response {
-    match embed(&service, request).await {
-        Ok((embedded, format)) => response(&service, &embedded, format),
-        Err(error) => error.response(Dialect::OpenAi),
-    }
+/// The one model there is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ModelsResponse {
+    #[schema(example = "list")]
+    object: &'static str,
+    data: [Model; 1],
 }
 
-async fn embed(service: &Arc<Service>, request: Request) -> Result<(Embedded, EncodingFormat), ApiError> {
-    let (permit, request): (Permit, EmbeddingsRequest) = receive(service, request).await?;
+#[derive(Serialize, ToSchema)]
+struct Model {
+    id: String,
+    #[schema(example = "model")]
+    object: &'static str,
+    created: u64,
+    #[schema(example = "minilm")]
+    owned_by: &'static str,
+}
+
+/// The vectors of texts, as OpenAI gives them.
+#[utoipa::path(
+    post,
+    path = "/v1/embeddings",
+    tag = "OpenAI",
+    request_body = EmbeddingsRequest,
+    responses((status = 200, description = "A vector for each input", body = EmbeddingsResponse), OpenAiErrors)
+)]
+pub(super) async fn embeddings(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (permit, request): (Permit, EmbeddingsRequest) = receive(&service, request).await?;
     let options = VectorOptions::default().dimensions(request.dimensions);
     let embedded = service.embed(permit, request.input, TextOptions::default(), options).await?;
-    Ok((embedded, request.encoding_format.unwrap_or_default()))
+    let format = request.encoding_format.unwrap_or_default();
+    let model = service.model_name.clone();
+    answer(&service, embedded, |embedded| {
+        let mut truncated = embedded.truncated.iter().peekable();
+        let vectors = std::mem::take(&mut embedded.vectors).into_iter().enumerate();
+        let data = vectors.map(|(index, vector)| EmbeddingObject {
+            object: "embedding",
+            index,
+            embedding: match format {
+                EncodingFormat::Float => Embedding::Float(vector),
+                EncodingFormat::Base64 => Embedding::Base64(vector),
+            },
+            truncated: truncated.next_if(|&&cut| cut == index).is_some(),
+        });
+        let usage = Usage { prompt_tokens: embedded.tokens, total_tokens: embedded.tokens };
+        EmbeddingsResponse { object: "list", data: data.collect(), model, usage }
+    })
+    .await
 }
 
-fn response(service: &Service, embedded: &Embedded, format: EncodingFormat) -> Response {
-    let data = embedded.vectors.iter().enumerate().map(|(index, vector)| {
-        let embedding = match format {
-            EncodingFormat::Float => Embedding::Float(vector),
-            EncodingFormat::Base64 => {
-                let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
-                Embedding::Base64(STANDARD.encode(bytes))
-            }
-        };
-        EmbeddingObject { object: "embedding", index, embedding }
-    });
-    let tokens = embedded.tokens;
-    let body = EmbeddingsResponse {
-        object: "list",
-        data: data.collect(),
-        model: &service.model_name,
-        usage: Usage { prompt_tokens: tokens, total_tokens: tokens },
-    };
-    let mut response = Json(body).into_response();
-    response.headers_mut().extend(headers::of(embedded));
-    response
+/// The one model there is.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    tag = "OpenAI",
+    responses((status = 200, description = "Its name", body = ModelsResponse))
+)]
+pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<ModelsResponse> {
+    let id = service.model_name.clone();
+    let model = Model { id, object: "model", created: 0, owned_by: "minilm" };
+    Json(ModelsResponse { object: "list", data: [model] })
 }

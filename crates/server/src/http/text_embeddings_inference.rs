@@ -1,32 +1,53 @@
 //! The routes of text-embeddings-inference, in its shapes (`router/src/http/types.rs` there).
 
+use std::fmt;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use minilm::TruncationSide;
-use serde::Deserialize;
+use axum::response::Response;
+use minilm::{TruncationSide, Vectors, cos_sim};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::error::{ApiError, Dialect};
-use super::input::Input;
-use super::{headers, receive};
+use super::error::{ApiError, Kind};
+use super::input::{EXPECTED, Input, Item};
+use super::openapi::Errors;
+use super::{answer, receive};
 use crate::queue::{Permit, VectorOptions, Wanted};
-use crate::service::{Embedded, Service, TextOptions};
+use crate::service::{Service, TextOptions};
 
-/// `/embed` and `/embed_all`, where `normalize` and `dimensions` are not looked at.
-#[derive(Deserialize)]
-struct EmbedRequest {
+/// What is to be embedded, and how.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"inputs": ["A man is eating food.", "Someone eats."]}))]
+pub(super) struct EmbedRequest {
     inputs: Input,
+    /// Whether inputs with more tokens than the model takes are cut; if not, they are refused. By default as the server was told.
     truncate: Option<bool>,
     truncation_direction: Option<TruncationDirection>,
+    /// Which of the model's prompts is put before each text.
     prompt_name: Option<String>,
+    /// Whether vectors are scaled to unit length. By default they are.
     normalize: Option<bool>,
+    /// How many components vectors are cut to, before they are scaled.
     dimensions: Option<usize>,
 }
 
-/// In the one spelling or the other, as there.
-#[derive(Clone, Copy, Deserialize)]
+/// What is to be embedded, a vector for each token.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"inputs": "A man is eating food."}))]
+pub(super) struct EmbedAllRequest {
+    inputs: Input,
+    /// Whether inputs with more tokens than the model takes are cut; if not, they are refused. By default as the server was told.
+    truncate: Option<bool>,
+    truncation_direction: Option<TruncationDirection>,
+    /// Which of the model's prompts is put before each text.
+    prompt_name: Option<String>,
+}
+
+/// The side that is cut of an input that is too long. By default the one that the model says, which is the right for most.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
 enum TruncationDirection {
     #[serde(alias = "left")]
     Left,
@@ -34,52 +55,234 @@ enum TruncationDirection {
     Right,
 }
 
-pub(super) async fn embed(State(service): State<Arc<Service>>, request: Request) -> Response {
-    let embedded = async {
-        let (permit, request): (Permit, EmbedRequest) = receive(&service, request).await?;
-        let normalize = request.normalize.unwrap_or(true);
-        let options = VectorOptions::default().normalize(normalize).dimensions(request.dimensions);
-        request.embed(&service, permit, options).await
-    };
-    answer(embedded.await, |embedded| Json(&embedded.vectors).into_response())
+/// A sentence, and those that it is compared with.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct SimilarityRequest {
+    inputs: SimilarityInputs,
+    parameters: Option<SimilarityParameters>,
 }
 
-pub(super) async fn embed_all(State(service): State<Arc<Service>>, request: Request) -> Response {
-    let embedded = async {
-        let (permit, request): (Permit, EmbedRequest) = receive(&service, request).await?;
-        request.embed(&service, permit, VectorOptions::default().wanted(Wanted::TokenEmbeddings)).await
-    };
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"source_sentence": "A man is eating food.", "sentences": ["Someone eats.", "It rains."]}))]
+pub(super) struct SimilarityInputs {
+    source_sentence: String,
+    sentences: Vec<String>,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+struct SimilarityParameters {
+    /// Whether inputs with more tokens than the model takes are cut; if not, they are refused. By default as the server was told.
+    truncate: Option<bool>,
+    truncation_direction: Option<TruncationDirection>,
+    /// Which of the model's prompts is put before each text.
+    prompt_name: Option<String>,
+}
+
+/// What clients of the Hugging Face Hub send to a server's root, whichever of the two they want.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"inputs": "A man is eating food."}))]
+pub(super) struct RootRequest {
+    inputs: RootInputs,
+    truncate: Option<bool>,
+    truncation_direction: Option<TruncationDirection>,
+    prompt_name: Option<String>,
+    normalize: Option<bool>,
+    dimensions: Option<usize>,
+    parameters: Option<SimilarityParameters>,
+}
+
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum RootInputs {
+    Embed(Input),
+    Similarity(SimilarityInputs),
+}
+
+/// A vector for each input.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!([[0.25, -0.5, 0.125]]))]
+pub(super) struct EmbedResponse(Vec<Vec<f32>>);
+
+/// For each input a vector for each of its tokens, special tokens included.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!([[[0.25, -0.5, 0.125]]]))]
+pub(super) struct EmbedAllResponse(Vec<Vec<Vec<f32>>>);
+
+/// What the server's root answers.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "for the API's description")]
+pub(super) enum RootResponse {
+    Embed(EmbedResponse),
+    Similarity(SimilarityResponse),
+}
+
+/// The cosine of the sentence and each of the others.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!([0.75, 0.0625]))]
+pub(super) struct SimilarityResponse(Vec<f32>);
+
+/// The vectors of texts.
+#[utoipa::path(
+    post,
+    path = "/embed",
+    tag = "text-embeddings-inference",
+    request_body = EmbedRequest,
+    responses((status = 200, description = "A vector for each input", body = EmbedResponse), Errors)
+)]
+pub(super) async fn embed(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (permit, request) = receive(&service, request).await?;
+    embed_texts(&service, permit, request).await
+}
+
+/// The vectors of all tokens of texts.
+#[utoipa::path(
+    post,
+    path = "/embed_all",
+    tag = "text-embeddings-inference",
+    request_body = EmbedAllRequest,
+    responses((status = 200, description = "For each input a vector for each of its tokens", body = EmbedAllResponse), Errors)
+)]
+pub(super) async fn embed_all(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (permit, request): (Permit, EmbedAllRequest) = receive(&service, request).await?;
+    let EmbedAllRequest { inputs, truncate, truncation_direction, prompt_name } = request;
+    let texts = text_options(truncate, truncation_direction, prompt_name);
+    let options = VectorOptions::default().wanted(Wanted::TokenEmbeddings);
+    let embedded = service.embed(permit, inputs, texts, options).await?;
     let hidden_size = service.model.config().hidden_size;
-    answer(embedded.await, |embedded| {
-        let texts = embedded.vectors.iter().map(|tokens| tokens.chunks(hidden_size).collect::<Vec<_>>());
-        Json(texts.collect::<Vec<_>>()).into_response()
+    answer(&service, embedded, |embedded| {
+        let tokens = |text: &Vec<f32>| text.chunks(hidden_size).map(<[f32]>::to_vec).collect();
+        EmbedAllResponse(embedded.vectors.iter().map(tokens).collect())
     })
+    .await
 }
 
-impl EmbedRequest {
-    async fn embed(
-        self,
-        service: &Arc<Service>,
-        permit: Permit,
-        options: VectorOptions,
-    ) -> Result<Embedded, ApiError> {
-        let truncation_side = self.truncation_direction.map(|direction| match direction {
-            TruncationDirection::Left => TruncationSide::Left,
-            TruncationDirection::Right => TruncationSide::Right,
-        });
-        let text_options =
-            TextOptions { truncate: self.truncate, prompt_name: self.prompt_name, truncation_side };
-        service.embed(permit, self.inputs, text_options, options).await
+/// How similar a sentence is to others.
+#[utoipa::path(
+    post,
+    path = "/similarity",
+    tag = "text-embeddings-inference",
+    request_body = SimilarityRequest,
+    responses((status = 200, description = "The cosine of the sentence and each of the others", body = SimilarityResponse), Errors)
+)]
+pub(super) async fn similarity(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (permit, request) = receive(&service, request).await?;
+    compare(&service, permit, request).await
+}
+
+/// As /embed or /similarity, whichever the inputs are for: clients of the Hugging Face Hub send both here.
+#[utoipa::path(
+    post,
+    path = "/",
+    tag = "text-embeddings-inference",
+    request_body = RootRequest,
+    responses((status = 200, description = "As the request", body = RootResponse), Errors)
+)]
+pub(super) async fn root(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (permit, request): (Permit, RootRequest) = receive(&service, request).await?;
+    let RootRequest {
+        inputs,
+        truncate,
+        truncation_direction,
+        prompt_name,
+        normalize,
+        dimensions,
+        parameters,
+    } = request;
+    match inputs {
+        RootInputs::Embed(inputs) => {
+            let request =
+                EmbedRequest { inputs, truncate, truncation_direction, prompt_name, normalize, dimensions };
+            embed_texts(&service, permit, request).await
+        }
+        RootInputs::Similarity(inputs) => {
+            compare(&service, permit, SimilarityRequest { inputs, parameters }).await
+        }
     }
 }
 
-fn answer(embedded: Result<Embedded, ApiError>, body: impl Fn(&Embedded) -> Response) -> Response {
-    match embedded {
-        Ok(embedded) => {
-            let mut response = body(&embedded);
-            response.headers_mut().extend(headers::of(&embedded));
-            response
+async fn embed_texts(
+    service: &Arc<Service>,
+    permit: Permit,
+    request: EmbedRequest,
+) -> Result<Response, ApiError> {
+    let EmbedRequest { inputs, truncate, truncation_direction, prompt_name, normalize, dimensions } = request;
+    let texts = text_options(truncate, truncation_direction, prompt_name);
+    let options = VectorOptions::default().normalize(normalize.unwrap_or(true)).dimensions(dimensions);
+    let embedded = service.embed(permit, inputs, texts, options).await?;
+    answer(service, embedded, |embedded| EmbedResponse(std::mem::take(&mut embedded.vectors))).await
+}
+
+async fn compare(
+    service: &Arc<Service>,
+    permit: Permit,
+    request: SimilarityRequest,
+) -> Result<Response, ApiError> {
+    let SimilarityRequest { inputs: SimilarityInputs { source_sentence, sentences }, parameters } = request;
+    if sentences.is_empty() {
+        return Err(ApiError::new(Kind::BadRequest, "there are no sentences to compare with"));
+    }
+    let SimilarityParameters { truncate, truncation_direction, prompt_name } = parameters.unwrap_or_default();
+    let texts = text_options(truncate, truncation_direction, prompt_name);
+    let inputs = std::iter::once(source_sentence).chain(sentences).map(Item::Text);
+    let embedded = service.embed(permit, Input(inputs.collect()), texts, VectorOptions::default()).await?;
+    let dimension = service.model.embedding_dimension();
+    let flat = embedded.vectors.concat();
+    let (source, sentences) = flat.split_at(dimension);
+    let similarities = Vectors::new(source, dimension)
+        .and_then(|source| cos_sim(source, Vectors::new(sentences, dimension)?))
+        .map_err(|error| ApiError::new(Kind::Inference, error.to_string()))?;
+    answer(service, embedded, |_| SimilarityResponse(similarities.row(0).to_vec())).await
+}
+
+fn text_options(
+    truncate: Option<bool>,
+    direction: Option<TruncationDirection>,
+    prompt_name: Option<String>,
+) -> TextOptions {
+    let truncation_side = direction.map(|direction| match direction {
+        TruncationDirection::Left => TruncationSide::Left,
+        TruncationDirection::Right => TruncationSide::Right,
+    });
+    TextOptions { truncate, prompt_name, truncation_side }
+}
+
+impl<'de> Deserialize<'de> for RootInputs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RootInputs, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = RootInputs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{EXPECTED}, or a sentence and those to compare it with")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<RootInputs, E> {
+                Ok(RootInputs::Embed(Input(vec![Item::Text(text.to_owned())])))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RootInputs, A::Error> {
+                Input::deserialize(SeqAccessDeserializer::new(list)).map(RootInputs::Embed)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RootInputs, A::Error> {
+                SimilarityInputs::deserialize(MapAccessDeserializer::new(map)).map(RootInputs::Similarity)
+            }
         }
-        Err(error) => error.response(Dialect::TextEmbeddingsInference),
+
+        deserializer.deserialize_any(Either)
     }
 }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use minilm::{EncodeOptions, SentenceTransformer, TokenEmbeddings, TokenIds};
 use tokio::sync::oneshot;
 
+use crate::metrics::Metrics;
 use turns::{Batch, Turns};
 
 /// What is wanted of a text.
@@ -196,8 +197,15 @@ impl Queue {
     /// # Errors
     ///
     /// If the system refuses to start a thread.
-    pub(crate) fn start(model: Arc<SentenceTransformer>, limits: Limits) -> std::io::Result<(Queue, Engine)> {
-        Queue::start_with(limits, move |batch| encode(&model, batch))
+    pub(crate) fn start(
+        model: Arc<SentenceTransformer>,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<(Queue, Engine)> {
+        Queue::start_with(limits, move |batch| {
+            metrics.batch(batch.len(), batch.texts().iter().map(|text| text.ids().len()).sum());
+            encode(&model, batch)
+        })
     }
 
     fn start_with(
@@ -236,7 +244,6 @@ impl Queue {
     }
 
     /// How many requests are read, wait or are computed.
-    #[cfg(test)]
     pub(crate) fn open_requests(&self) -> usize {
         self.0.0.arrivals().open
     }

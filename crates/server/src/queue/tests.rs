@@ -248,10 +248,14 @@ fn model() -> Arc<SentenceTransformer> {
     Arc::new(SentenceTransformer::load(tiny).unwrap())
 }
 
+fn metrics(model: &SentenceTransformer) -> Arc<Metrics> {
+    Arc::new(Metrics::new(model, "tiny").unwrap())
+}
+
 #[test]
 fn answers_are_the_bits_of_the_library_whoever_asks_beside() {
     let model = model();
-    let (queue, engine) = Queue::start(Arc::clone(&model), Limits::new(1000, 64)).unwrap();
+    let (queue, engine) = Queue::start(Arc::clone(&model), Limits::new(1000, 64), metrics(&model)).unwrap();
     let texts: Vec<String> = (0..40).map(|i| "the cat sat on a mat ".repeat(i % 7)).collect();
     let ids = model.tokenize_batch(&texts, &EncodeOptions::default()).unwrap();
     let plain = VectorOptions::default();
@@ -301,7 +305,7 @@ fn answers_are_the_bits_of_the_library_whoever_asks_beside() {
 #[test]
 fn an_id_without_an_embedding_is_the_error_of_its_request_alone() {
     let model = model();
-    let (queue, _engine) = Queue::start(Arc::clone(&model), Limits::new(10, 1000)).unwrap();
+    let (queue, _engine) = Queue::start(Arc::clone(&model), Limits::new(10, 1000), metrics(&model)).unwrap();
     let submit = |ids| queue.reserve().unwrap().submit(vec![ids], VectorOptions::default()).unwrap();
     let (good, bad) = (submit(text(3)), submit(TokenIds::new(vec![u32::MAX])));
     let normalized = EncodeOptions::default().normalize_embeddings(true);

@@ -188,14 +188,20 @@ impl WordPiece {
         self.properties
     }
 
-    /// Replaces `ids` by those of a text, `max_seq_length` at most; returns how many there are without a limit. Special
-    /// tokens are counted, and leave room for one more at least.
-    pub(crate) fn encode_into(&self, text: &str, max_seq_length: usize, ids: &mut Vec<u32>) -> usize {
+    /// Replaces `ids` by those of a text, `max_seq_length` at most, of more without those on that side; returns how many there
+    /// are without a limit. Special tokens are counted, and leave room for one more at least.
+    pub(crate) fn encode_into(
+        &self,
+        text: &str,
+        max_seq_length: usize,
+        side: TruncationSide,
+        ids: &mut Vec<u32>,
+    ) -> usize {
         ids.clear();
         ids.extend_from_slice(&self.before);
         let room = max_seq_length - self.after.len();
         // Which are the last ones is known at the end.
-        let cuts_beginning = self.properties.truncation_side == TruncationSide::Left;
+        let cuts_beginning = side == TruncationSide::Left;
         let kept = if cuts_beginning { usize::MAX } else { room };
         let pieces =
             Pieces { vocabulary: &self.vocabulary, unknown: self.unknown, ids, room: kept, total: 0 };
@@ -213,7 +219,7 @@ impl WordPiece {
     /// The whole text in sequences of `max_seq_length` ids at most: as few as possible, of the same length but for the last.
     pub(crate) fn encode_pieces(&self, text: &str, max_seq_length: usize) -> Vec<Vec<u32>> {
         let mut ids = Vec::new();
-        self.encode_into(text, usize::MAX, &mut ids);
+        self.encode_into(text, usize::MAX, TruncationSide::Right, &mut ids);
         let content = &ids[self.before.len()..ids.len() - self.after.len()];
         let length = piece_length(content.len(), max_seq_length - self.special_tokens());
         let around = |piece: &[u32]| [&self.before, piece, &self.after].concat();

@@ -1,0 +1,86 @@
+//! `minilm serve`: the model behind HTTP.
+
+mod signals;
+#[cfg(unix)]
+mod unix_socket;
+
+use std::io;
+use std::time::Duration;
+
+use minilm_server::{Listener, Server, ServerError, ServerOptions};
+use tokio::runtime::Builder;
+use tracing::Level;
+
+use crate::arguments::{LogLevel, ServeArguments};
+use crate::error::CliError;
+use crate::model::load;
+use signals::Signals;
+
+pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CliError> {
+    log(arguments);
+    let model = load(&arguments.model, arguments.threads)?;
+    let server = Server::new(model, options(arguments))?;
+    let runtime = Builder::new_multi_thread().enable_all().thread_name("minilm-http").build();
+    let runtime = runtime.map_err(ServerError::Thread)?;
+    let served = runtime.block_on(async {
+        let shutdown = Signals::listen().map_err(ServerError::Thread)?;
+        let (listener, _socket) = listen(arguments).await?;
+        tracing::info!("listening at {listener}");
+        Ok(server.serve(listener, shutdown.first()).await?)
+    });
+    // What has no answer within the limit is not waited for.
+    runtime.shutdown_background();
+    served
+}
+
+fn options(arguments: &ServeArguments) -> ServerOptions {
+    let mut options = ServerOptions::default()
+        .max_concurrent_requests(arguments.max_concurrent_requests)
+        .max_batch_tokens(arguments.max_batch_tokens)
+        .max_client_batch_size(arguments.max_client_batch_size)
+        .auto_truncate(arguments.auto_truncate)
+        .payload_limit(arguments.payload_limit)
+        .read_timeout(Duration::from_secs(arguments.read_timeout))
+        .shutdown_timeout(Duration::from_secs(arguments.shutdown_timeout))
+        .cors_allow_origin(&arguments.cors_allow_origin)
+        .accept_token_ids(arguments.accept_token_ids);
+    options.api_key = arguments.api_key.clone();
+    options.served_model_name = arguments.served_model_name.clone();
+    options.default_prompt = arguments.default_prompt.clone();
+    options.default_prompt_name = arguments.default_prompt_name.clone();
+    options
+}
+
+fn log(arguments: &ServeArguments) {
+    let level = match arguments.log_level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
+    match arguments.json_output {
+        true => log.json().flatten_event(true).init(),
+        false => log.init(),
+    }
+}
+
+#[cfg(unix)]
+type Cleanup = Option<unix_socket::SocketFile>;
+#[cfg(not(unix))]
+type Cleanup = ();
+
+/// Where clients are waited for, and what is removed afterwards.
+async fn listen(arguments: &ServeArguments) -> Result<(Listener, Cleanup), CliError> {
+    let refused = |place: String| {
+        move |error: io::Error| CliError::Input { place, reason: format!("cannot be listened at: {error}") }
+    };
+    #[cfg(unix)]
+    if let Some(path) = &arguments.unix_socket {
+        let socket = unix_socket::listen(path).map_err(refused(path.display().to_string()))?;
+        return Ok((socket.0.into(), Some(socket.1)));
+    }
+    let (host, port) = (arguments.hostname.as_str(), arguments.port);
+    let listener = tokio::net::TcpListener::bind((host, port)).await;
+    Ok((listener.map_err(refused(format!("{host}:{port}")))?.into(), Cleanup::default()))
+}

@@ -1,0 +1,132 @@
+//! Who connects, over TCP or a Unix socket, and how long a client may take.
+
+use std::fmt;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
+
+/// How long a connection may be without a request, and how long a request's head may take. More than the 60 seconds after which
+/// most proxies give a connection up: it should be they who close it, as a request that crosses the end of its connection is lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long to wait where the system has no room for another connection.
+const OUT_OF_ROOM: Duration = Duration::from_millis(100);
+
+/// Where a server listens.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Listener {
+    /// At an address of the network.
+    Tcp(TcpListener),
+    /// At a file.
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Listener {
+        Listener::Tcp(listener)
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Listener {
+        Listener::Unix(listener)
+    }
+}
+
+/// What a URL of the server begins with, or the socket's file.
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listener::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => write!(f, "http://{address}"),
+                Err(error) => write!(f, "an address that is unknown: {error}"),
+            },
+            #[cfg(unix)]
+            Listener::Unix(listener) => match listener.local_addr() {
+                Ok(address) => match address.as_pathname() {
+                    Some(path) => write!(f, "{}", path.display()),
+                    None => f.write_str("a socket without a name"),
+                },
+                Err(error) => write!(f, "a socket whose name is unknown: {error}"),
+            },
+        }
+    }
+}
+
+/// Bytes in both directions.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // An answer is one piece: there is nothing to wait for. Without it, answers are later, not wrong.
+                let _ = stream.set_nodelay(true);
+                Ok(Box::new(stream))
+            }
+            #[cfg(unix)]
+            Listener::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// Answers who connects until `shutdown` is done. Then nobody else can connect, connections without a request are closed, and the
+/// others when they have their answer, or when `limit` is over. Returns whether all had it.
+pub(crate) async fn serve(
+    listener: Listener,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+    limit: Duration,
+) -> bool {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
+    let connections = GracefulShutdown::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let stream = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => stream,
+                Err(error) => {
+                    // Who goes away before he is let in is no reason to wait.
+                    if !is_of_the_client(&error) {
+                        tracing::error!("no connection can be accepted: {error}");
+                        tokio::time::sleep(OUT_OF_ROOM).await;
+                    }
+                    continue;
+                }
+            },
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("a connection ended: {error}");
+            }
+        });
+    }
+    drop(listener);
+    tokio::time::timeout(limit, connections.shutdown()).await.is_ok()
+}
+
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

@@ -1,0 +1,31 @@
+//! Which web pages' scripts may ask.
+
+use axum::http::{HeaderName, HeaderValue, Method};
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+/// What scripts may read of an answer beside its body.
+const EXPOSED: [&str; 9] = [
+    "retry-after",
+    "server-timing",
+    "x-compute-characters",
+    "x-compute-tokens",
+    "x-inference-time",
+    "x-queue-time",
+    "x-tokenization-time",
+    "x-total-time",
+    "x-truncated-inputs",
+];
+
+/// `None` if there are no origins: then answers say nothing, and browsers let the server's own pages alone ask.
+pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let origins = match origins.iter().any(|origin| origin == "*") {
+        true => AllowOrigin::any(),
+        // The options have been checked.
+        false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok())),
+    };
+    let layer = CorsLayer::new().allow_origin(origins).allow_methods([Method::GET, Method::POST]);
+    Some(layer.allow_headers(Any).expose_headers(EXPOSED.map(HeaderName::from_static)))
+}

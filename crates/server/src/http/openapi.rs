@@ -1,0 +1,125 @@
+//! The description of the API, generated from the types that it reads and writes, and from what the server was told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, OpenApi};
+
+use super::error::{ErrorResponse, Kind, OpenAiErrorResponse};
+use super::input::Input;
+use super::{info, openai, text_embeddings_inference};
+use crate::service::Service;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "minilm", description = "Sentence embeddings: the same text gives the same bits"),
+    paths(
+        text_embeddings_inference::embed,
+        text_embeddings_inference::embed_all,
+        text_embeddings_inference::similarity,
+        text_embeddings_inference::root,
+        openai::embeddings,
+        openai::models,
+        info::info,
+        info::health,
+        info::metrics,
+        document,
+    ),
+    components(schemas(ErrorResponse, OpenAiErrorResponse))
+)]
+struct Api;
+
+/// What a request for vectors or tokens may be answered instead, in the shape of text-embeddings-inference.
+pub(super) struct Errors;
+
+/// The same in OpenAI's shape.
+pub(super) struct OpenAiErrors;
+
+const KINDS: [Kind; 8] = [
+    Kind::BadRequest,
+    Kind::Unauthorized,
+    Kind::TimedOut,
+    Kind::TooLarge,
+    Kind::Unprocessable,
+    Kind::Inference,
+    Kind::Overloaded,
+    Kind::Unavailable,
+];
+
+impl IntoResponses for Errors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        responses("ErrorResponse")
+    }
+}
+
+impl IntoResponses for OpenAiErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        responses("OpenAiErrorResponse")
+    }
+}
+
+fn responses(schema: &str) -> BTreeMap<String, RefOr<Response>> {
+    let response = |kind: Kind| {
+        let content = Content::new(Some(Ref::from_schema_name(schema)));
+        ResponseBuilder::new().description(kind.description()).content("application/json", content).build()
+    };
+    KINDS.into_iter().map(|kind| (kind.status().as_str().to_owned(), response(kind).into())).collect()
+}
+
+/// This description.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "server",
+    responses((status = 200, description = "OpenAPI 3.1", body = Value))
+)]
+pub(super) async fn document(State(service): State<Arc<Service>>) -> Json<Value> {
+    Json(of(&service))
+}
+
+/// With what only this server knows: its limits, its model's prompts, whether a key is asked for.
+pub(super) fn of(service: &Service) -> Value {
+    let (model, options) = (&service.model, &service.options);
+    // It is a description without maps of anything but texts.
+    let mut document = serde_json::to_value(Api::openapi()).unwrap_or_default();
+    document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
+    // The same operation under the path of text-embeddings-inference.
+    let mut alias = document["paths"]["/v1/embeddings"].clone();
+    alias["post"]["operationId"] = json!("embeddings_without_version");
+    document["paths"]["/embeddings"] = alias;
+
+    let schemas = &mut document["components"]["schemas"];
+    let limit = options.max_client_batch_size;
+    schemas["Input"] =
+        serde_json::to_value(Input::schema_of(limit, options.accept_token_ids)).unwrap_or_default();
+    let prompts: Vec<&str> = model.prompts().map(|(name, _)| name).collect();
+    for request in
+        ["EmbedRequest", "EmbedAllRequest", "RootRequest", "SimilarityParameters", "EmbeddingsRequest"]
+    {
+        let Some(properties) = schemas[request]["properties"].as_object_mut() else { continue };
+        if let Some(dimensions) = properties.get_mut("dimensions") {
+            dimensions["minimum"] = json!(1);
+            dimensions["maximum"] = json!(model.embedding_dimension());
+        }
+        if let Some(name) = properties.get_mut("prompt_name") {
+            name["enum"] = prompts.iter().map(|&name| json!(name)).chain([Value::Null]).collect();
+        }
+    }
+    let sentences = &mut schemas["SimilarityInputs"]["properties"]["sentences"];
+    sentences["minItems"] = json!(1);
+    // The other sentence is an input, too.
+    sentences["maxItems"] = json!(limit.saturating_sub(1));
+
+    if options.api_key.is_some() {
+        document["components"]["securitySchemes"]["key"] = json!({"type": "http", "scheme": "bearer"});
+        document["security"] = json!([{"key": []}]);
+        for path in ["/health", "/metrics", "/openapi.json"] {
+            document["paths"][path]["get"]["security"] = json!([]);
+        }
+    }
+    document
+}

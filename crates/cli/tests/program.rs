@@ -22,6 +22,9 @@ mod layers;
 mod packed_cache;
 #[path = "program/precision.rs"]
 mod precision;
+#[cfg(feature = "serve")]
+#[path = "program/serve.rs"]
+mod serve;
 #[path = "program/similarity.rs"]
 mod similarity;
 #[path = "program/stream.rs"]

@@ -81,7 +81,7 @@ fn packed_cache(arguments: &ModelArguments) -> PackedCache {
 pub(crate) fn warn_of_truncated_texts(model: &SentenceTransformer, cut: usize, all: usize) {
     if cut > 0 {
         let limit = model.max_seq_length();
-        say!("warning: {cut} of {all} texts had more than {limit} tokens; their ends were ignored");
+        say!("warning: {cut} of {all} texts had more than {limit} tokens; the rest of each was ignored");
     }
 }
 

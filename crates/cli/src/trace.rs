@@ -55,7 +55,7 @@ struct Index {
     text: String,
     /// How many tokens the whole text has, special tokens included.
     tokens: usize,
-    /// Whether that is more than the model takes, so that the text's end was ignored.
+    /// Whether that is more than the model takes, so that a part of the text was ignored.
     truncated: bool,
     /// What products are computed in.
     precision: &'static str,
@@ -116,7 +116,7 @@ pub(crate) fn run(arguments: &TraceArguments) -> Result<(), CliError> {
     })?;
     if count.truncated() {
         let (tokens, limit) = (count.total, model.max_seq_length());
-        say!("warning: the text has {tokens} tokens, more than {limit}; its end was ignored");
+        say!("warning: the text has {tokens} tokens, more than {limit}; the rest was ignored");
     }
     let written = steps.and_then(|steps| {
         let mut json = serde_json::to_vec_pretty(&Index::of(&model, &arguments.text, count, steps))?;

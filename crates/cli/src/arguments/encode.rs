@@ -26,8 +26,8 @@ pub(crate) struct EncodeArguments {
     #[arg(long)]
     pub(crate) normalize_embeddings: bool,
 
-    /// What to do with a text that has more tokens than the model takes: report leaves the rest out (its end, for most models) and says how many texts
-    /// that happened to, error stops, split takes the mean of the vectors of its pieces
+    /// What to do with a text that has more tokens than the model takes: report leaves the rest out (its end, for most models) and says how
+    /// many texts that happened to, error stops, split takes the mean of the vectors of its pieces
     #[arg(long, value_name = "POLICY", default_value = "report")]
     pub(crate) truncation: Truncation,
 

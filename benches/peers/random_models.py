@@ -138,15 +138,14 @@ def unigram_vocabulary(learned: list[tuple[str, float]], tiny: list[list[Any]], 
 def unigram_tokenizer(vocabulary: Path, tiny: Json) -> Json:
     """Trained on the paragraphs that the benchmark's texts are made of, and as large as XLM-RoBERTa's."""
     import io
-    from pydoc_data import topics
 
     import sentencepiece
 
-    from .texts import paragraphs
+    from .prose import prose_of_python
 
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(paragraphs(topics.topics[name] for name in sorted(topics.topics))),
+        sentence_iterator=iter(prose_of_python()),
         model_writer=model,
         model_type="unigram",
         normalization_rule_name="nmt_nfkc",

@@ -1,26 +1,20 @@
-"""The texts that are timed, out of the documentation in Python's own standard library.
-
-`pydoc_data.topics` has the language reference as plain text. Its paragraphs of prose, in the order of their
-SHA-256, are the source of all three files, so that no text depends on chance and the beginning of a file is a
-fair sample of it.
-"""
+"""The texts that are timed, out of the prose of Python's documentation."""
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from pydoc_data import topics
 
 from tokenizers import Tokenizer
 
 from .model import Model
+from .prose import MIXED_TEXTS, mixed_texts, prose_of_python
 
 SHORT_TEXTS, SHORT_TOKENS = 1000, range(8, 17)
 LONG_TEXTS, LONG_TOKENS = 32, 256
-MIXED_TEXTS, MIXED_WORDS = 640, range(6, 86)
 KINDS = ("short", "long", "mixed")
 # How many of them are in `check.jsonl`, beside all the mixed ones.
 CHECKED = {"short": 100, "long": 8}
@@ -43,20 +37,6 @@ class TextFile:
             "tokens_mean": self.tokens_mean,
             "sha256": self.sha256,
         }
-
-
-def paragraphs(documents: Iterable[str]) -> list[str]:
-    """Each paragraph of prose once, white space made single blanks: no headings, lists, grammar or code."""
-    found: dict[str, None] = {}
-    for document in documents:
-        for block in re.split(r"\n\s*\n", document):
-            lines = block.strip("\n").splitlines()
-            indents = {len(line) - len(line.lstrip()) for line in lines}
-            text = " ".join(block.split())
-            is_prose = re.match(r"[A-Z\"“]", text) and text.endswith((".", ":"))
-            if is_prose and len(indents) == 1 and not re.search(r"\*\*\*|===|>>>|::=|\.\.\.$", text):
-                found[text] = None
-    return sorted(found, key=lambda text: hashlib.sha256(text.encode()).hexdigest())
 
 
 def short_texts(prose: list[str], tokenizer: Tokenizer) -> Iterator[str]:
@@ -84,11 +64,6 @@ def long_texts(prose: list[str], tokenizer: Tokenizer, tokens: int = LONG_TOKENS
                 yield cut
 
 
-def mixed_texts(prose: list[str]) -> Iterator[str]:
-    """Whole paragraphs of 6 to 85 words."""
-    return (text for text in prose if len(text.split()) in MIXED_WORDS)
-
-
 def tokenizer_of(tokenizer_json: Path) -> Tokenizer:
     """One that leaves texts as long as they are."""
     tokenizer = Tokenizer.from_file(str(tokenizer_json))
@@ -100,7 +75,7 @@ def tokenizer_of(tokenizer_json: Path) -> Tokenizer:
 def write_texts(directory: Path, model: Model, mixed: int = MIXED_TEXTS) -> dict[str, TextFile]:
     """Writes `short.jsonl`, `long.jsonl`, `mixed.jsonl`, the last with `mixed` texts, and `check.jsonl`."""
     tokenizer = tokenizer_of(model.tokenizer_json)
-    prose = paragraphs(topics.topics[name] for name in sorted(topics.topics))
+    prose = prose_of_python()
     wanted = {
         "short": (SHORT_TEXTS, short_texts(prose, tokenizer)),
         "long": (LONG_TEXTS, long_texts(prose, tokenizer, min(LONG_TOKENS, model.max_tokens))),

@@ -9,7 +9,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ..model import Model
-from ..texts import long_texts, mixed_texts, paragraphs, short_texts, write, write_texts
+from ..prose import mixed_texts, paragraphs
+from ..texts import long_texts, short_texts, write, write_texts
 from . import TINY_BERT
 
 TOKENIZER_JSON = TINY_BERT / "tokenizer.json"

@@ -4,7 +4,7 @@ Needs `wrk` (Debian's package) and, for the tail at a fixed rate, `oha` (`cargo 
 of the server is taken right after its figure of the process, in turn, and compared with that alone; medians
 of the rounds.
 
-    python3 benches/server/measure.py target/release/minilm --precision f32 int8 --output record.json
+    cd benches && python3 -m server ../target/release/minilm --precision f32 int8 --output record.json
 """
 
 import argparse
@@ -14,12 +14,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from peers.prose import MIXED_TEXTS, mixed_texts, prose_of_python
+
 SHORT = "What is a vector database?"
-MIXED = (REPOSITORY / "crates/cli/src/bench/texts.txt").read_text(encoding="utf-8").splitlines()
 
 # The texts in turn. A request has one.
 SCRIPT = """
@@ -47,7 +48,8 @@ class Bench:
     def __init__(self, minilm: str, precision: str, threads: int, seconds: int, folder: Path) -> None:
         self.minilm, self.precision, self.threads, self.seconds = minilm, precision, threads, seconds
         self.folder = folder
-        self.bodies = {"short": [SHORT], "mixed": MIXED}
+        mixed = list(islice(mixed_texts(prose_of_python()), MIXED_TEXTS))
+        self.bodies = {"short": [SHORT], "mixed": mixed}
         for name, texts in self.bodies.items():
             (folder / f"{name}.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
             requests = [json.dumps({"inputs": text}) for text in texts]

@@ -92,7 +92,7 @@ impl Service {
         vector_options: VectorOptions,
     ) -> Result<Embedded, ApiError> {
         let started = Instant::now();
-        self.check(&items, vector_options)?;
+        self.check(&items, text_options.prompt_name.as_deref(), vector_options)?;
         let characters = items.iter().map(Item::characters).sum();
         let bytes = items.iter().map(Item::bytes).sum();
         let service = Arc::clone(self);
@@ -135,7 +135,12 @@ impl Service {
     }
 
     /// What can be said of a request before any text is looked at.
-    fn check(&self, items: &[Item], vector_options: VectorOptions) -> Result<(), ApiError> {
+    fn check(
+        &self,
+        items: &[Item],
+        prompt_name: Option<&str>,
+        vector_options: VectorOptions,
+    ) -> Result<(), ApiError> {
         if items.is_empty() {
             return Err(ApiError::new(Kind::BadRequest, "there are no inputs"));
         }
@@ -148,6 +153,12 @@ impl Service {
         if let Some(dimensions) = vector_options.dimensions.filter(|wanted| !(1..=all).contains(wanted)) {
             let message = format!("dimensions is {dimensions}, expected 1 to {all}");
             return Err(ApiError::new(Kind::Unprocessable, message));
+        }
+        // The tokenizer would say so of texts; token ids it does not see.
+        if let Some(name) = prompt_name.filter(|name| self.model.prompts().all(|(known, _)| known != *name)) {
+            let known = self.model.prompts().map(|(known, _)| known.to_owned()).collect();
+            let error = Error::PromptName { name: name.to_owned(), known };
+            return Err(ApiError::new(Kind::Unprocessable, error.to_string()));
         }
         if !self.options.accept_token_ids && items.iter().any(|item| matches!(item, Item::Ids(_))) {
             let message = "an input is a list of token ids, which this server does not accept: they may be those of another \
@@ -197,6 +208,9 @@ impl Service {
 
     /// Ids as they are sent, of which those that cannot be this model's are refused.
     fn check_ids(&self, ids: Vec<u32>) -> Result<TokenIds, (Kind, String)> {
+        if ids.is_empty() {
+            return Err((Kind::BadRequest, "it has no token ids".to_owned()));
+        }
         let limit = self.model.max_seq_length();
         if ids.len() > limit {
             let message = format!("it has {} token ids, and the model takes {limit}", ids.len());

@@ -85,6 +85,8 @@ async fn vectors_are_the_bits_of_the_library() {
         (json!({}), normalized.clone()),
         (json!({"normalize": false}), EncodeOptions::default().unscaled(true)),
         (json!({"dimensions": 7}), normalized.clone().truncate_dim(7)),
+        // To JSON, and to JSON Schema, it is the same number.
+        (json!({"dimensions": 7.0}), normalized.clone().truncate_dim(7)),
         (json!({"truncate": true, "prompt_name": null, "normalize": null}), normalized.clone()),
     ] {
         let mut request = fields.clone();
@@ -138,6 +140,18 @@ async fn similarities_are_cosines_at_their_own_path_and_at_the_root() {
     }
     let answer = post(&router, "/", json!({"inputs": TEXTS, "normalize": true}).to_string()).await;
     assert_eq!(self::vectors(&answer.body), vectors.rows().map(<[f32]>::to_vec).collect::<Vec<_>>());
+
+    // Fields are those of the request that the inputs are for, also where they stand in front of them.
+    let answer = post(&router, "/", r#"{"normalize": 7, "inputs": "a"}"#).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+    let similarity = |field: &str| format!(r#"{{"{field}": 7, "inputs": {inputs}}}"#);
+    assert_eq!(post(&router, "/", similarity("normalize")).await.status, StatusCode::OK);
+    let answer = post(&router, "/", similarity("parameters")).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+    let answer = post(&router, "/", r#"{"inputs": 7}"#).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let says = answer.body["error"].as_str().unwrap();
+    assert!(says.contains("a list of strings") && says.contains("a sentence and those to compare"), "{says}");
 }
 
 /// A text that is cut is told to OpenAI's clients too.
@@ -197,6 +211,9 @@ async fn the_description_of_the_api_knows_this_server() {
     let dimensions = &schemas["EmbedRequest"]["properties"]["dimensions"];
     assert_eq!(dimensions["maximum"], model().embedding_dimension(), "{dimensions}");
     assert_eq!(body["security"], json!([{"key": []}]));
+    for path in ["/info", "/v1/models"] {
+        assert!(body["paths"][path]["get"]["responses"]["401"].is_object(), "{path}");
+    }
     // Every reference leads somewhere.
     fn references(value: &Value, found: &mut Vec<String>) {
         match value {
@@ -302,6 +319,8 @@ async fn errors_are_json_in_the_shape_of_their_api() {
             422,
             "dimensions is 100000, expected 1 to",
         ),
+        (r#"{"inputs": "a", "input": "a", "dimensions": 1.5}"#, 422, "expected a whole number, 0 or more"),
+        (r#"{"inputs": "a", "input": "a", "dimensions": -1}"#, 422, "expected a whole number, 0 or more"),
     ];
     for (body, status, says) in cases {
         let answer = post(&router, "/embed", body.to_owned()).await;
@@ -373,16 +392,27 @@ async fn ids_are_taken_where_they_are_asked_for_and_can_be_this_models() {
     let normalized = EncodeOptions::default().normalize_embeddings(true);
     assert_eq!(vectors(&answer.body)[1], expected(&normalized)[0]);
 
+    let description = get(&router, "/openapi.json").await.body;
     let vocab_size = model().config().vocab_size;
+    let input = &description["components"]["schemas"]["Input"]["oneOf"];
+    for list in [&input[1], &input[2]["items"]["oneOf"][1]] {
+        assert_eq!((&list["minItems"], &list["maxItems"]), (&json!(1), &json!(model().max_seq_length())));
+        assert_eq!(list["items"]["maximum"], json!(vocab_size - 1), "{input}");
+    }
+
     for (ids, status, says) in [
         (vec![5, vocab_size], 400, "the client has another model's tokenizer"),
         (vec![5; 1000], 422, "it has 1000 token ids, and the model takes"),
+        (vec![], 400, "it has no token ids"),
     ] {
         let answer = post(&router, "/embed", json!({"inputs": [[5], ids]}).to_string()).await;
         let message = answer.body["error"].as_str().unwrap();
         assert_eq!(answer.status.as_u16(), status, "{message}");
         assert!(message.contains("input 1: ") && message.contains(says), "{message}");
     }
+    let request = json!({"inputs": [[5]], "prompt_name": "none"}).to_string();
+    let answer = post(&router, "/embed", request).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
 }
 
 #[tokio::test]

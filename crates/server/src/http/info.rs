@@ -39,7 +39,10 @@ enum ModelType {
     get,
     path = "/info",
     tag = "server",
-    responses((status = 200, description = "Their names and limits", body = Info))
+    responses(
+        (status = 200, description = "Their names and limits", body = Info),
+        (status = 401, description = "The API key is missing, or another one", body = ErrorResponse)
+    )
 )]
 pub(super) async fn info(State(service): State<Arc<Service>>) -> Json<Info> {
     let (model, options) = (&service.model, &service.options);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -24,6 +24,53 @@ pub(crate) struct Input(pub(crate) Vec<Item>);
 enum Element {
     Item(Item),
     Id(u32),
+}
+
+/// A number without a fraction, but it may be written with one: JSON has one type of numbers, and `8.0` is an integer to
+/// JSON Schema, which the API is described in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WholeNumber(u64);
+
+impl WholeNumber {
+    /// `None` if there is a fraction, or it is negative or larger than an `f64` tells from the next.
+    fn of(number: f64) -> Option<WholeNumber> {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        (number.trunc() == number && (0.0..=EXACT).contains(&number)).then_some(WholeNumber(number as u64))
+    }
+
+    fn token_id<E: Error>(self) -> Result<u32, E> {
+        u32::try_from(self.0).map_err(|_| E::custom(format_args!("{} is no token id", self.0)))
+    }
+}
+
+impl From<WholeNumber> for usize {
+    fn from(WholeNumber(number): WholeNumber) -> usize {
+        usize::try_from(number).unwrap_or(usize::MAX)
+    }
+}
+
+impl<'de> Deserialize<'de> for WholeNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WholeNumber, D::Error> {
+        struct Number;
+
+        impl Visitor<'_> for Number {
+            type Value = WholeNumber;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number, 0 or more")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<WholeNumber, E> {
+                Ok(WholeNumber(number))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<WholeNumber, E> {
+                WholeNumber::of(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
+            }
+        }
+
+        deserializer.deserialize_u64(Number)
+    }
 }
 
 pub(super) const EXPECTED: &str =
@@ -93,8 +140,12 @@ impl<'de> Deserialize<'de> for Element {
             }
 
             fn visit_u64<E: Error>(self, id: u64) -> Result<Element, E> {
-                let id = u32::try_from(id).map_err(|_| E::custom(format_args!("{id} is no token id")))?;
-                Ok(Element::Id(id))
+                WholeNumber(id).token_id().map(Element::Id)
+            }
+
+            fn visit_f64<E: Error>(self, id: f64) -> Result<Element, E> {
+                let id = WholeNumber::of(id).ok_or_else(|| E::invalid_value(Unexpected::Float(id), &self))?;
+                id.token_id().map(Element::Id)
             }
 
             fn visit_i64<E: Error>(self, id: i64) -> Result<Element, E> {
@@ -103,8 +154,8 @@ impl<'de> Deserialize<'de> for Element {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Element, A::Error> {
                 let mut ids = Vec::new();
-                while let Some(id) = list.next_element()? {
-                    ids.push(id);
+                while let Some(id) = list.next_element::<WholeNumber>()? {
+                    ids.push(id.token_id()?);
                 }
                 Ok(Element::Item(Item::Ids(ids)))
             }
@@ -122,30 +173,42 @@ impl ToSchema for Input {
 
 impl PartialSchema for Input {
     fn schema() -> RefOr<Schema> {
-        Input::schema_of(usize::MAX, true)
+        Input::schema_of(usize::MAX, None)
     }
 }
 
+/// What token ids may be.
+pub(super) struct TokenIdLimits {
+    pub(super) vocab_size: usize,
+    pub(super) max_seq_length: usize,
+}
+
 impl Input {
-    /// What a server takes that takes so many inputs in a request, and token ids or not.
-    pub(super) fn schema_of(max_client_batch_size: usize, accept_token_ids: bool) -> RefOr<Schema> {
+    /// What a server takes that takes so many inputs in a request, and such token ids, or none.
+    pub(super) fn schema_of(
+        max_client_batch_size: usize,
+        token_ids: Option<&TokenIdLimits>,
+    ) -> RefOr<Schema> {
         let text = || ObjectBuilder::new().schema_type(Type::String);
-        let list = |items: RefOr<Schema>, description: &str| {
-            let array = ArrayBuilder::new().items(items).description(Some(description));
-            array.min_items(Some(1)).max_items(Some(max_client_batch_size))
+        let list = |items: RefOr<Schema>| {
+            ArrayBuilder::new().items(items).min_items(Some(1)).max_items(Some(max_client_batch_size))
         };
-        let mut one_of = OneOfBuilder::new()
+        let one_of = OneOfBuilder::new()
             .item(text().description(Some("A text")))
-            .item(list(text().into(), "Texts"))
             .description(Some("What is to be embedded"));
-        if accept_token_ids {
-            let id = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-            let ids = || ArrayBuilder::new().items(id()).min_items(Some(1));
-            one_of = one_of
-                .item(ids().description(Some("The token ids of a text, special tokens included")))
-                .item(list(ids().into(), "The token ids of texts"));
-        }
-        one_of.into()
+        let Some(TokenIdLimits { vocab_size, max_seq_length }) = token_ids else {
+            return one_of.item(list(text().into()).description(Some("Texts"))).into();
+        };
+        let id = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+            .maximum(Some(vocab_size.saturating_sub(1)));
+        let ids = ArrayBuilder::new().items(id).min_items(Some(1)).max_items(Some(*max_seq_length));
+        let ids: RefOr<Schema> =
+            ids.description(Some("The token ids of a text, special tokens included")).into();
+        let either = OneOfBuilder::new().item(text()).item(ids.clone());
+        let many = list(either.into()).description(Some("Texts, or the token ids of texts"));
+        one_of.item(ids).item(many).into()
     }
 }
 
@@ -163,6 +226,8 @@ mod tests {
         assert_eq!(read(r#""a \u00e9""#), Ok(vec![text("a é")]));
         assert_eq!(read(r#"["a", ""]"#), Ok(vec![text("a"), text("")]));
         assert_eq!(read("[7, 8]"), Ok(vec![Item::Ids(vec![7, 8])]));
+        assert_eq!(read("[7.0, 8e0, 0]"), Ok(vec![Item::Ids(vec![7, 8, 0])]));
+        assert_eq!(read("[[7.0, 8e0, 0]]"), Ok(vec![Item::Ids(vec![7, 8, 0])]));
         assert_eq!(
             read("[[7], [], [8, 9]]"),
             Ok(vec![Item::Ids(vec![7]), Item::Ids(vec![]), Item::Ids(vec![8, 9])])
@@ -182,7 +247,11 @@ mod tests {
             (r#"{"a": 1}"#, "expected a string, a list of strings"),
             ("[-1]", "-1 is no token id"),
             ("[4294967296]", "4294967296 is no token id"),
-            ("[[1.5]]", "invalid type: floating point"),
+            ("[1.5]", "invalid value: floating point `1.5`, expected a string, a token id"),
+            ("[[1.5]]", "invalid value: floating point `1.5`, expected a whole number, 0 or more"),
+            ("[[-1]]", "invalid type: integer `-1`, expected a whole number, 0 or more"),
+            ("[[4294967296.0]]", "4294967296 is no token id"),
+            ("[1e300]", "invalid value: floating point `1e+300`"),
             (r#"[["a"]]"#, "invalid type: string"),
         ] {
             let error = read(json).unwrap_err();

@@ -96,6 +96,15 @@ async fn receive<T>(service: &Service, request: Request) -> Result<(Permit, T), 
 where
     T: DeserializeOwned + Send + 'static,
 {
+    receive_as(service, request, |body| serde_json::from_slice(body)).await
+}
+
+/// The same, where it takes more to read a body.
+async fn receive_as<T: Send + 'static>(
+    service: &Service,
+    request: Request,
+    read: fn(&[u8]) -> serde_json::Result<T>,
+) -> Result<(Permit, T), ApiError> {
     let permit = service.queue.reserve()?;
     let limit = service.options.read_timeout;
     let body = tokio::time::timeout(limit, Bytes::from_request(request, &())).await.map_err(|_| {
@@ -108,7 +117,7 @@ where
         }
         _ => ApiError::new(Kind::BadRequest, rejection.body_text()),
     })?;
-    let request = service.work(body.len(), move || serde_json::from_slice(&body)).await?;
+    let request = service.work(body.len(), move || read(&body)).await?;
     let request = request.map_err(|error| {
         let kind = if error.is_data() { Kind::Unprocessable } else { Kind::BadRequest };
         ApiError::new(kind, format!("the body is not the JSON that is expected: {error}"))

@@ -13,8 +13,8 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::error::ApiError;
-use super::input::Input;
+use super::error::{ApiError, OpenAiErrorResponse};
+use super::input::{Input, WholeNumber};
 use super::openapi::OpenAiErrors;
 use super::{answer, receive};
 use crate::queue::{Permit, VectorOptions};
@@ -28,7 +28,8 @@ pub(super) struct EmbeddingsRequest {
     /// How vectors are written.
     encoding_format: Option<EncodingFormat>,
     /// How many components vectors are cut to; they are scaled to unit length afterwards.
-    dimensions: Option<usize>,
+    #[schema(value_type = Option<usize>)]
+    dimensions: Option<WholeNumber>,
     /// Not looked at.
     #[serde(rename = "model")]
     _model: Option<String>,
@@ -145,7 +146,7 @@ pub(super) async fn embeddings(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (permit, request): (Permit, EmbeddingsRequest) = receive(&service, request).await?;
-    let options = VectorOptions::default().dimensions(request.dimensions);
+    let options = VectorOptions::default().dimensions(request.dimensions.map(usize::from));
     let embedded = service.embed(permit, request.input, TextOptions::default(), options).await?;
     let format = request.encoding_format.unwrap_or_default();
     let model = service.model_name.clone();
@@ -172,7 +173,10 @@ pub(super) async fn embeddings(
     get,
     path = "/v1/models",
     tag = "OpenAI",
-    responses((status = 200, description = "Its name", body = ModelsResponse))
+    responses(
+        (status = 200, description = "Its name", body = ModelsResponse),
+        (status = 401, description = "The API key is missing, or another one", body = OpenAiErrorResponse)
+    )
 )]
 pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<ModelsResponse> {
     let id = service.model_name.clone();

@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, OpenApi};
 
 use super::error::{ErrorResponse, Kind, OpenAiErrorResponse};
-use super::input::Input;
+use super::input::{Input, TokenIdLimits};
 use super::{info, openai, text_embeddings_inference};
 use crate::service::Service;
 
@@ -94,12 +94,12 @@ pub(super) fn of(service: &Service) -> Value {
 
     let schemas = &mut document["components"]["schemas"];
     let limit = options.max_client_batch_size;
-    schemas["Input"] =
-        serde_json::to_value(Input::schema_of(limit, options.accept_token_ids)).unwrap_or_default();
+    let token_ids =
+        TokenIdLimits { vocab_size: model.config().vocab_size, max_seq_length: model.max_seq_length() };
+    let token_ids = options.accept_token_ids.then_some(&token_ids);
+    schemas["Input"] = serde_json::to_value(Input::schema_of(limit, token_ids)).unwrap_or_default();
     let prompts: Vec<&str> = model.prompts().map(|(name, _)| name).collect();
-    for request in
-        ["EmbedRequest", "EmbedAllRequest", "RootRequest", "SimilarityParameters", "EmbeddingsRequest"]
-    {
+    for request in ["EmbedRequest", "EmbedAllRequest", "SimilarityParameters", "EmbeddingsRequest"] {
         let Some(properties) = schemas[request]["properties"].as_object_mut() else { continue };
         if let Some(dimensions) = properties.get_mut("dimensions") {
             dimensions["minimum"] = json!(1);

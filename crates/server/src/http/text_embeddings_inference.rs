@@ -6,15 +6,14 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use minilm::{TruncationSide, Vectors, cos_sim};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::{ApiError, Kind};
-use super::input::{EXPECTED, Input, Item};
+use super::input::{EXPECTED, Input, Item, WholeNumber};
 use super::openapi::Errors;
-use super::{answer, receive};
+use super::{answer, receive, receive_as};
 use crate::queue::{Permit, VectorOptions, Wanted};
 use crate::service::{Service, TextOptions};
 
@@ -31,7 +30,8 @@ pub(super) struct EmbedRequest {
     /// Whether vectors are scaled to unit length. By default they are.
     normalize: Option<bool>,
     /// How many components vectors are cut to, before they are scaled.
-    dimensions: Option<usize>,
+    #[schema(value_type = Option<usize>)]
+    dimensions: Option<WholeNumber>,
 }
 
 /// What is to be embedded, a vector for each token.
@@ -79,23 +79,12 @@ struct SimilarityParameters {
 }
 
 /// What clients of the Hugging Face Hub send to a server's root, whichever of the two they want.
-#[derive(Deserialize, ToSchema)]
-#[schema(example = json!({"inputs": "A man is eating food."}))]
-pub(super) struct RootRequest {
-    inputs: RootInputs,
-    truncate: Option<bool>,
-    truncation_direction: Option<TruncationDirection>,
-    prompt_name: Option<String>,
-    normalize: Option<bool>,
-    dimensions: Option<usize>,
-    parameters: Option<SimilarityParameters>,
-}
-
 #[derive(ToSchema)]
 #[serde(untagged)]
-enum RootInputs {
-    Embed(Input),
-    Similarity(SimilarityInputs),
+#[schema(example = json!({"inputs": "A man is eating food."}))]
+pub(super) enum RootRequest {
+    Embed(EmbedRequest),
+    Similarity(SimilarityRequest),
 }
 
 /// A vector for each input.
@@ -191,25 +180,10 @@ pub(super) async fn root(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (permit, request): (Permit, RootRequest) = receive(&service, request).await?;
-    let RootRequest {
-        inputs,
-        truncate,
-        truncation_direction,
-        prompt_name,
-        normalize,
-        dimensions,
-        parameters,
-    } = request;
-    match inputs {
-        RootInputs::Embed(inputs) => {
-            let request =
-                EmbedRequest { inputs, truncate, truncation_direction, prompt_name, normalize, dimensions };
-            embed_texts(&service, permit, request).await
-        }
-        RootInputs::Similarity(inputs) => {
-            compare(&service, permit, SimilarityRequest { inputs, parameters }).await
-        }
+    let (permit, request) = receive_as(&service, request, RootRequest::from_slice).await?;
+    match request {
+        RootRequest::Embed(request) => embed_texts(&service, permit, request).await,
+        RootRequest::Similarity(request) => compare(&service, permit, request).await,
     }
 }
 
@@ -220,7 +194,8 @@ async fn embed_texts(
 ) -> Result<Response, ApiError> {
     let EmbedRequest { inputs, truncate, truncation_direction, prompt_name, normalize, dimensions } = request;
     let texts = text_options(truncate, truncation_direction, prompt_name);
-    let options = VectorOptions::default().normalize(normalize.unwrap_or(true)).dimensions(dimensions);
+    let options =
+        VectorOptions::default().normalize(normalize.unwrap_or(true)).dimensions(dimensions.map(usize::from));
     let embedded = service.embed(permit, inputs, texts, options).await?;
     answer(service, embedded, |embedded| EmbedResponse(std::mem::take(&mut embedded.vectors))).await
 }
@@ -259,30 +234,50 @@ fn text_options(
     TextOptions { truncate, prompt_name, truncation_side }
 }
 
-impl<'de> Deserialize<'de> for RootInputs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RootInputs, D::Error> {
-        struct Either;
+impl RootRequest {
+    /// The inputs say which of the two it is, and may stand behind what is to be read accordingly: so the body is read twice.
+    fn from_slice(body: &[u8]) -> serde_json::Result<RootRequest> {
+        #[derive(Deserialize)]
+        struct Either {
+            inputs: Shape,
+        }
 
-        impl<'de> Visitor<'de> for Either {
-            type Value = RootInputs;
+        enum Shape {
+            Embed,
+            Similarity,
+        }
+
+        impl<'de> Deserialize<'de> for Shape {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shape, D::Error> {
+                deserializer.deserialize_any(Inputs)
+            }
+        }
+
+        struct Inputs;
+
+        impl<'de> Visitor<'de> for Inputs {
+            type Value = Shape;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{EXPECTED}, or a sentence and those to compare it with")
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<RootInputs, E> {
-                Ok(RootInputs::Embed(Input(vec![Item::Text(text.to_owned())])))
+            fn visit_str<E: Error>(self, _text: &str) -> Result<Shape, E> {
+                Ok(Shape::Embed)
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RootInputs, A::Error> {
-                Input::deserialize(SeqAccessDeserializer::new(list)).map(RootInputs::Embed)
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Shape, A::Error> {
+                IgnoredAny.visit_seq(list).map(|_| Shape::Embed)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RootInputs, A::Error> {
-                SimilarityInputs::deserialize(MapAccessDeserializer::new(map)).map(RootInputs::Similarity)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Shape, A::Error> {
+                IgnoredAny.visit_map(map).map(|_| Shape::Similarity)
             }
         }
 
-        deserializer.deserialize_any(Either)
+        match serde_json::from_slice::<Either>(body)?.inputs {
+            Shape::Embed => serde_json::from_slice(body).map(RootRequest::Embed),
+            Shape::Similarity => serde_json::from_slice(body).map(RootRequest::Similarity),
+        }
     }
 }

@@ -25,6 +25,9 @@ pub(crate) enum CliError {
     Input { place: String, reason: String },
     /// Options that do not go together.
     Options(String),
+    /// The system does not give what the server needs.
+    #[cfg(feature = "serve")]
+    System { what: &'static str, error: io::Error },
     /// Standard output was closed by its reader.
     ClosedPipe,
 }
@@ -40,6 +43,8 @@ impl fmt::Display for CliError {
             CliError::Advised { error, advice } => write!(f, "{error} ({advice})"),
             CliError::Input { place, reason } => write!(f, "{place}: {reason}"),
             CliError::Options(reason) => f.write_str(reason),
+            #[cfg(feature = "serve")]
+            CliError::System { what, error } => write!(f, "{what}: {error}"),
             CliError::ClosedPipe => f.write_str("standard output was closed"),
         }
     }

@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     pub(crate) batch_size: Histogram,
     pub(crate) batch_tokens: Histogram,
     queue_size: IntGauge,
+    open_requests: IntGauge,
 }
 
 /// Seconds, from 50 microseconds to half a minute.
@@ -61,8 +62,10 @@ impl Metrics {
                 &["path"],
             )?,
             failures: all.counters("te_request_failure", "Requests that got an error", &["err"])?,
-            cancelled: all
-                .counter("minilm_request_cancelled", "Requests whose client went away before the answer")?,
+            cancelled: all.counter(
+                "minilm_cancelled_requests_total",
+                "Requests whose client went away before the answer",
+            )?,
             responses: all.counters("minilm_http_responses_total", "Answers", &["path", "status"])?,
             request_duration: all.histogram(
                 "te_request_duration",
@@ -89,15 +92,20 @@ impl Metrics {
             truncated_texts: all.counter("minilm_truncated_texts_total", "Texts that were cut")?,
             batch_size: all.histogram("te_batch_next_size", "Texts of a batch", COUNTS)?,
             batch_tokens: all.histogram("te_batch_next_tokens", "Tokens of a batch", COUNTS)?,
-            queue_size: all
-                .add(IntGauge::new("te_queue_size", "Requests that are read, wait or are computed")?)?,
+            queue_size: all.gauge("te_queue_size", "Requests that wait or are computed")?,
+            open_requests: all.gauge(
+                "minilm_open_requests",
+                "Requests that have one of the places that there are: those, and whose answers are written",
+            )?,
             registry,
         })
     }
 
     /// All of them, in Prometheus' text format.
     pub(crate) fn text(&self, queue: &Queue) -> prometheus::Result<String> {
-        self.queue_size.set(i64::try_from(queue.open_requests()).unwrap_or(i64::MAX));
+        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.queue_size.set(number(queue.unanswered()));
+        self.open_requests.set(number(queue.places()));
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
@@ -123,6 +131,10 @@ impl Registered<'_> {
 
     fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
         self.add(IntCounter::new(name, help)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.add(IntGauge::new(name, help)?)
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {

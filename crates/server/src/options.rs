@@ -4,8 +4,8 @@ use std::time::Duration;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// The most requests that are read, wait or are computed; others get 429 and when to try again, before they are read. Default:
-    /// 512.
+    /// The most requests that wait, are computed, or whose answers are written; others get 429 and when to try again. Eight times as
+    /// many may be sending their bodies. Default: 512.
     pub max_concurrent_requests: usize,
     /// The most tokens that are computed in one go. What arrives meanwhile waits for as long as that takes, so it is no larger
     /// than threads need to be busy. Default: 1024.
@@ -20,6 +20,12 @@ pub struct ServerOptions {
     pub answer_limit: usize,
     /// How long the body of a request may take to arrive; then it gets 408. Default: 30 seconds.
     pub read_timeout: Duration,
+    /// How long a client may take nothing of an answer; then its connection is closed. Default: 30 seconds.
+    pub write_timeout: Duration,
+    /// How long a connection may be without a request, and how long the head of a request may take; then it is closed. Default: 75
+    /// seconds, more than the 60 after which most proxies give a connection up: it should be they who close it, as a request that
+    /// crosses the end of its connection is lost.
+    pub idle_timeout: Duration,
     /// How long a server that is told to stop waits for what it has been asked. Default: 25 seconds, less than the 30 after which
     /// Kubernetes kills.
     pub shutdown_timeout: Duration,
@@ -48,6 +54,8 @@ impl Default for ServerOptions {
             payload_limit: 2_000_000,
             answer_limit: 32 << 20,
             read_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
             shutdown_timeout: Duration::from_secs(25),
             default_prompt: None,
             default_prompt_name: None,
@@ -106,6 +114,20 @@ impl ServerOptions {
     #[must_use]
     pub fn read_timeout(mut self, read_timeout: Duration) -> Self {
         self.read_timeout = read_timeout;
+        self
+    }
+
+    /// Sets [`ServerOptions::write_timeout`].
+    #[must_use]
+    pub fn write_timeout(mut self, write_timeout: Duration) -> Self {
+        self.write_timeout = write_timeout;
+        self
+    }
+
+    /// Sets [`ServerOptions::idle_timeout`].
+    #[must_use]
+    pub fn idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.idle_timeout = idle_timeout;
         self
     }
 
@@ -170,6 +192,8 @@ impl std::fmt::Debug for ServerOptions {
             .field("payload_limit", &self.payload_limit)
             .field("answer_limit", &self.answer_limit)
             .field("read_timeout", &self.read_timeout)
+            .field("write_timeout", &self.write_timeout)
+            .field("idle_timeout", &self.idle_timeout)
             .field("shutdown_timeout", &self.shutdown_timeout)
             .field("default_prompt", &self.default_prompt)
             .field("default_prompt_name", &self.default_prompt_name)

@@ -7,7 +7,7 @@ use axum::Router;
 use minilm::SentenceTransformer;
 
 use crate::ServerOptions;
-use crate::connections::{self, Listener};
+use crate::connections::{self, Listener, Timeouts};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::queue::{Engine, Limits, Queue};
@@ -19,7 +19,7 @@ pub struct Server {
     router: Router,
     queue: Queue,
     engine: Engine,
-    shutdown_timeout: Duration,
+    timeouts: Timeouts,
 }
 
 /// Why a server cannot be made, or did not end well.
@@ -43,11 +43,11 @@ pub enum ServerError {
 
     /// The system refuses a thread.
     #[error("no thread can be started: {0}")]
-    Thread(#[from] io::Error),
+    Thread(io::Error),
 
-    /// The counters cannot be registered: a mistake of this crate.
-    #[error("the counters for Prometheus: {0}")]
-    Metrics(String),
+    /// A mistake of this crate.
+    #[error("a mistake of the server's: {0}")]
+    Internal(String),
 
     /// Requests had no answer yet when the time for them was over.
     #[error("requests were not answered within {} s of the shutdown", limit.as_secs_f64())]
@@ -71,17 +71,22 @@ impl Server {
             || resolved.name().map_or_else(|| resolved.directory().display().to_string(), str::to_owned);
         let model_name = options.served_model_name.clone().unwrap_or_else(own);
         let metrics = Metrics::new(&model, &model_name);
-        let metrics = Arc::new(metrics.map_err(|error| ServerError::Metrics(error.to_string()))?);
+        let metrics = Arc::new(metrics.map_err(|error| ServerError::Internal(error.to_string()))?);
 
         let limits = Limits::new(options.max_concurrent_requests, options.max_batch_tokens);
-        let shutdown_timeout = options.shutdown_timeout;
+        let timeouts = Timeouts {
+            idle: options.idle_timeout,
+            write: options.write_timeout,
+            shutdown: options.shutdown_timeout,
+        };
         let model = Arc::new(model);
-        let (queue, engine) = Queue::start(Arc::clone(&model), limits, Arc::clone(&metrics))?;
+        let queue = Queue::start(Arc::clone(&model), limits, Arc::clone(&metrics));
+        let (queue, engine) = queue.map_err(ServerError::Thread)?;
         let service = Service::new(model, queue.clone(), options, model_name, metrics);
-        Ok(Server { router: http::router(Arc::new(service)), queue, engine, shutdown_timeout })
+        Ok(Server { router: http::router(Arc::new(service)), queue, engine, timeouts })
     }
 
-    /// Its routes, for who has a server of his own. The model is given up with the last clone of them.
+    /// Its routes, for who has a server of his own made with axum 0.8. The model is given up with the last clone of them.
     pub fn router(&self) -> Router {
         self.router.clone()
     }
@@ -96,13 +101,14 @@ impl Server {
         listener: impl Into<Listener>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let Server { router, queue, engine, shutdown_timeout: limit } = self;
+        let Server { router, queue, engine, timeouts } = self;
+        let limit = timeouts.shutdown;
         let mut since = Instant::now();
         let shutdown = async {
             shutdown.await;
             since = Instant::now();
         };
-        let all_had_answers = connections::serve(listener.into(), router, shutdown, limit).await;
+        let all_had_answers = connections::serve(listener.into(), router, shutdown, timeouts).await;
         queue.close();
         let joined = tokio::task::spawn_blocking(move || engine.join());
         // A panic of the engine's thread has been said already.
@@ -116,9 +122,31 @@ fn check(model: &SentenceTransformer, options: &ServerOptions) -> Result<(), Ser
     let wrong = |option, expected: &str, found: String| {
         Err(ServerError::Option { option, expected: expected.to_owned(), found })
     };
-    if options.api_key.as_deref().is_some_and(|key| key.trim_ascii().is_empty()) {
-        // Nobody could send it.
-        return wrong("api_key", "a key, or none at all", "empty".to_owned());
+    // As a header can have it: with a line's end behind it, for instance, nobody could send it.
+    let is_visible = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
+    if options.api_key.as_deref().is_some_and(|key| !is_visible(key)) {
+        let found = "something else".to_owned();
+        return wrong("api_key", "visible ASCII characters without blanks", found);
+    }
+    for (option, value) in [
+        ("max_concurrent_requests", options.max_concurrent_requests),
+        ("max_batch_tokens", options.max_batch_tokens),
+        ("max_client_batch_size", options.max_client_batch_size),
+        ("payload_limit", options.payload_limit),
+        ("answer_limit", options.answer_limit),
+    ] {
+        if value == 0 {
+            return wrong(option, "at least 1", "0".to_owned());
+        }
+    }
+    for (option, value) in [
+        ("read_timeout", options.read_timeout),
+        ("write_timeout", options.write_timeout),
+        ("idle_timeout", options.idle_timeout),
+    ] {
+        if value.is_zero() {
+            return wrong(option, "more than nothing", "0 s".to_owned());
+        }
     }
     if let Some(name) = &options.default_prompt_name {
         let names: Vec<&str> = model.prompts().map(|(name, _)| name).collect();

@@ -1,8 +1,10 @@
 //! From a request's inputs to their vectors, whatever API they came by.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use minilm::{EncodeOptions, Error, SentenceTransformer, TokenIds, Truncation, TruncationSide};
 use tokio::sync::Semaphore;
 
@@ -24,9 +26,16 @@ pub(crate) struct Service {
     /// What the model is called in answers.
     pub(crate) model_name: String,
     pub(crate) metrics: Arc<Metrics>,
+    /// What is said of the API, once somebody has asked.
+    pub(crate) document: OnceLock<Bytes>,
+    /// Who may send a body. More than may be computed: one who is slow with it keeps nobody from being computed.
+    pub(crate) readers: Semaphore,
     /// For long work: not more threads than the model has, however many requests there are.
-    threads: Semaphore,
+    threads: Arc<Semaphore>,
 }
+
+/// How many requests are read for one that may wait or be computed.
+const READERS: usize = 8;
 
 /// What a request says of its texts.
 #[derive(Clone, Debug, Default)]
@@ -65,8 +74,10 @@ impl Service {
         model_name: String,
         metrics: Arc<Metrics>,
     ) -> Service {
-        let threads = Semaphore::new(model.threads());
-        Service { model, queue, options, model_name, metrics, threads }
+        let threads = Arc::new(Semaphore::new(model.threads()));
+        let readers = options.max_concurrent_requests.saturating_mul(READERS).min(Semaphore::MAX_PERMITS);
+        let readers = Semaphore::new(readers);
+        Service { model, queue, options, model_name, metrics, document: OnceLock::new(), readers, threads }
     }
 
     /// Does work on so many bytes: at once, or on a thread for long work.
@@ -75,18 +86,26 @@ impl Service {
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
+        // A mistake of ours, or of the tokenizer, costs this request alone.
         if bytes < LONG {
-            return Ok(work());
+            return catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+                ApiError::new(Kind::Inference, text)
+            });
         }
-        // It is never closed.
-        let _turn = self.threads.acquire().await;
-        let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|error| ApiError::new(Kind::Inference, error.to_string()))
+        // It is never closed. The turn ends with the work, though nobody may wait for that any more.
+        let turn = Arc::clone(&self.threads).acquire_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work()
+        });
+        done.await.map_err(|error| ApiError::new(Kind::Inference, error.to_string()))
     }
 
     pub(crate) async fn embed(
         self: &Arc<Self>,
-        permit: Permit,
+        permit: &Permit,
         Input(items): Input,
         text_options: TextOptions,
         vector_options: VectorOptions,

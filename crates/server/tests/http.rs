@@ -179,14 +179,14 @@ async fn counters_count() {
         r#"te_request_count{path="/embed"} 2"#,
         r#"te_request_success{path="/embed"} 1"#,
         r#"te_request_failure{err="unprocessable"} 1"#,
-        r#"te_request_failure{err="not_found"} 1"#,
         r#"minilm_http_responses_total{path="/embed",status="422"} 1"#,
         r#"minilm_http_responses_total{path="none",status="404"} 1"#,
         "te_embed_count 3",
         "te_batch_next_size_sum 3",
         "te_request_inference_duration_count 1",
         "te_queue_size 0",
-        "minilm_request_cancelled 0",
+        "minilm_cancelled_requests_total 0",
+        "minilm_open_requests 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
@@ -238,8 +238,12 @@ async fn pages_of_other_origins_may_ask_where_they_are_allowed() {
     let ask = |router: Router, origin: &'static str| async move {
         let request = Request::options("/embed").header("origin", origin);
         let request = request.header("access-control-request-method", "POST");
-        let request = request.header("access-control-request-headers", "content-type");
+        let request = request.header("access-control-request-headers", "authorization,content-type");
         let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        if let Some(headers) = response.headers().get("access-control-allow-headers") {
+            // By name: `*` is not for this one.
+            assert_eq!(headers, "authorization,content-type");
+        }
         response.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
     };
     let closed = router(ServerOptions::default());
@@ -306,6 +310,7 @@ async fn errors_are_json_in_the_shape_of_their_api() {
         ("\u{0}", 400, "expected value"),
         (r#"{"inputs": 7, "input": 7}"#, 422, "a list of strings"),
         ("{}", 422, "missing field `input"),
+        (r#"["a", null, null, null, null, null]"#, 422, "expected an object"),
         (r#"{"inputs": [], "input": []}"#, 400, "no inputs"),
         (
             r#"{"inputs": ["a", "b", "c", "d"], "input": ["a", "b", "c", "d"]}"#,
@@ -351,6 +356,15 @@ async fn errors_are_json_in_the_shape_of_their_api() {
         let request = json!({"inputs": "a", "truncation_direction": direction}).to_string();
         assert_eq!(post(&router, "/embed", request).await.status.as_u16(), status, "{direction}");
     }
+    for inputs in [json!(["a", ["b"]]), json!({"source_sentence": "a", "sentences": "b"})] {
+        let answer = post(&router, "/similarity", json!({"inputs": inputs}).to_string()).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+    }
+    // What a client sent is not sent back as a whole.
+    let answer =
+        post(&router, "/embed", json!({"inputs": "a", "dimensions": "x".repeat(1000)}).to_string()).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer.body["error"].as_str().unwrap().len() < 600, "{}", answer.body);
     let answer = post(&router, "/embed", json!({"inputs": "a", "prompt_name": "none"}).to_string()).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
 
@@ -460,29 +474,58 @@ async fn more_vectors_than_are_sent_at_once_are_refused() {
 }
 
 #[tokio::test]
-async fn no_more_requests_are_read_than_there_may_be() {
+async fn who_sends_slowly_keeps_nobody_from_being_answered() {
     let router = router(ServerOptions::default().max_concurrent_requests(1));
-    // Its body never ends.
-    let endless = Request::post("/embed").body(Body::new(Endless)).unwrap();
-    let first = tokio::spawn(router.clone().oneshot(endless));
-    // There is one thread: it goes as far as it can, which is to its body.
+    let endless = || Request::post("/embed").body(Body::new(Endless)).unwrap();
+    let slow = |_| tokio::spawn(router.clone().oneshot(endless()));
+    let mut slow: Vec<_> = (0..7).map(slow).collect();
+    // There is one thread: they go as far as they can, which is to their bodies.
     tokio::task::yield_now().await;
-    let answer = post(&router, "/embed", json!({"inputs": "a dog"}).to_string()).await;
+    let request = json!({"inputs": "a dog"}).to_string();
+    assert_eq!(post(&router, "/embed", request.clone()).await.status, StatusCode::OK);
+
+    // Eight are read for one that is computed.
+    slow.push(tokio::spawn(router.clone().oneshot(endless())));
+    tokio::task::yield_now().await;
+    let answer = post(&router, "/embed", request.clone()).await;
     assert_eq!(
         (answer.status, &answer.body["error_type"]),
         (StatusCode::TOO_MANY_REQUESTS, &json!("Overloaded"))
     );
     assert!(answer.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
-    first.abort();
-    assert!(first.await.unwrap_err().is_cancelled());
-    let answer = post(&router, "/embed", json!({"inputs": "a dog"}).to_string()).await;
-    assert_eq!(answer.status, StatusCode::OK, "its place is free again");
+    slow.pop().unwrap().abort();
+    tokio::task::yield_now().await;
+    assert_eq!(post(&router, "/embed", request).await.status, StatusCode::OK);
+}
+
+/// A long answer has its place until it is sent.
+#[tokio::test]
+async fn no_more_requests_are_answered_than_there_may_be() {
+    let router = router(ServerOptions::default().max_concurrent_requests(1));
+    let long = json!({"inputs": vec!["the cat sat on the mat"; 100]}).to_string();
+    let long = Request::post("/embed_all").body(Body::from(long)).unwrap();
+    let response = router.clone().oneshot(long).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let request = json!({"inputs": "a dog"}).to_string();
+    let answer = post(&router, "/embed", request.clone()).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{}", answer.body);
+    assert!(answer.headers.contains_key("retry-after"));
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap().as_array().unwrap().len(), 100);
+    assert_eq!(post(&router, "/embed", request).await.status, StatusCode::OK);
 }
 
 #[test]
 fn options_that_cannot_be_are_refused() {
     for (options, says) in [
-        (ServerOptions::default().api_key(" "), "api_key is empty"),
+        (ServerOptions::default().api_key(""), "expected visible ASCII characters"),
+        (ServerOptions::default().api_key("secret\n"), "expected visible ASCII characters"),
+        (
+            ServerOptions::default().max_concurrent_requests(0),
+            "max_concurrent_requests is 0, expected at least 1",
+        ),
+        (ServerOptions::default().payload_limit(0), "payload_limit is 0, expected at least 1"),
+        (ServerOptions::default().read_timeout(Duration::ZERO), "read_timeout is 0 s"),
         (
             ServerOptions::default().default_prompt_name("none"),
             "default_prompt_name is \"none\", expected one of the model's prompts",
@@ -511,6 +554,118 @@ async fn a_default_prompt_is_put_before_texts_of_requests_that_name_none() {
         let answer = post(&router, "/embed", request.to_string()).await;
         assert_eq!(vectors(&answer.body), expected(&options), "{fields}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_is_counted_and_makes_room() {
+    let router = router(ServerOptions::default().max_concurrent_requests(1));
+    let endless = Request::post("/embed").body(Body::new(Endless)).unwrap();
+    let given_up = tokio::spawn(router.clone().oneshot(endless));
+    tokio::task::yield_now().await;
+    given_up.abort();
+    assert!(given_up.await.unwrap_err().is_cancelled());
+    let response =
+        router.clone().oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
+    let text = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let text = std::str::from_utf8(&text).unwrap();
+    for line in [r#"te_request_count{path="/embed"} 1"#, "minilm_cancelled_requests_total 1"] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_one_model_is_found_by_its_name() {
+    let router = router(ServerOptions::default().served_model_name("owner/tiny"));
+    let models = get(&router, "/v1/models").await.body;
+    let model = get(&router, "/v1/models/owner/tiny").await.body;
+    assert_eq!((&models["data"], &model["id"]), (&json!([model]), &json!("owner/tiny")));
+    let answer = get(&router, "/v1/models/tiny").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert!(answer.body["error"]["message"].as_str().unwrap().contains("\"tiny\""), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn the_name_of_a_request_comes_back() {
+    let router = router(ServerOptions::default());
+    let request = Request::get("/ping").header("x-request-id", "my request").body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["x-request-id"]),
+        (StatusCode::OK, &"my request".parse().unwrap())
+    );
+}
+
+/// A server at a port, which ends with the test.
+async fn listening(options: ServerOptions) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::new(model(), options).unwrap();
+    tokio::spawn(server.serve(listener, std::future::pending()));
+    address
+}
+
+/// Clients that send all of their body before they read anything, as most do, are told what is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_arrive_although_the_body_is_not_wanted() {
+    use std::io::{Read, Write};
+    let address = listening(ServerOptions::default().api_key("secret")).await;
+    let ask = move |path: &str, length: usize| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&vec![b' '; length]).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    let statuses = tokio::task::spawn_blocking(move || {
+        let tries = (0..10).map(|_| ask("/embed", 1_900_000));
+        tries.chain([ask("/nothing", 1_900_000), ask("/embed", 20_000_000)]).collect::<Vec<u16>>()
+    });
+    let statuses = statuses.await.unwrap();
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 404, 401]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_an_answer_and_who_asks_nothing_is_let_go() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let patience = Duration::from_millis(200);
+    let options =
+        ServerOptions::default().max_concurrent_requests(1).write_timeout(patience).idle_timeout(patience);
+    let address = listening(options).await;
+    let mut idle = tokio::net::TcpStream::connect(address).await.unwrap();
+    assert_eq!(idle.read(&mut [0; 9]).await.unwrap(), 0);
+
+    // Some 20 MB, more than the system keeps of what nobody reads.
+    let body =
+        json!({"inputs": vec!["the cat sat on the mat and the dog sat on the mat and the cat sat"; 2000]})
+            .to_string();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head =
+        format!("POST /embed_all HTTP/1.1\r\nhost: here\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_ne!(stream.read(&mut [0; 9]).await.unwrap(), 0);
+    let other = async || {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let body = json!({"inputs": "a dog"}).to_string();
+        let request = format!(
+            "POST /embed HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    assert_eq!(other().await, 429);
+    let started = std::time::Instant::now();
+    while other().await != 200 {
+        assert!(started.elapsed() < Duration::from_secs(20), "the place is not given back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(stream);
 }
 
 /// A real socket: a request in flight is answered, then the server ends, and nobody can connect.

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{FalseyValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use minilm::Precision;
 
 use super::ModelArguments;
 
@@ -21,7 +23,7 @@ MINILM_HOSTNAME here.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_arg("name_or_path", |argument| argument.visible_alias("model-id").env("MODEL_ID")))]
-#[command(mut_arg("precision", |argument| argument.visible_alias("dtype").env("DTYPE")))]
+#[command(mut_arg("precision", |argument| argument.visible_alias("dtype").env("DTYPE").value_parser(dtype())))]
 #[command(mut_arg("revision", |argument| argument.env("REVISION")))]
 #[command(mut_arg("cache_dir", |argument| argument.visible_alias("huggingface-hub-cache").env("HUGGINGFACE_HUB_CACHE")))]
 pub(crate) struct ServeArguments {
@@ -33,12 +35,17 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1", env = "MINILM_HOSTNAME")]
     pub(crate) hostname: String,
 
-    /// Listen at a Unix socket instead; a file there that nobody listens at any more is replaced
+    /// Listen at a Unix socket, and not at a port; a file there that nobody listens at any more is replaced
     #[cfg(unix)]
-    #[arg(long, value_name = "PATH", env = "UNIX_SOCKET", conflicts_with_all = ["port", "hostname"])]
+    #[arg(long, value_name = "PATH", env = "UNIX_SOCKET")]
     pub(crate) unix_socket: Option<PathBuf>,
 
-    /// The most requests that are read, wait or are computed; others get 429, and when to try again
+    /// Who may use the socket, as 660 [default: as the umask says]
+    #[cfg(unix)]
+    #[arg(long, value_name = "MODE", env = "UNIX_SOCKET_MODE", value_parser = mode)]
+    pub(crate) unix_socket_mode: Option<u32>,
+
+    /// The most requests that wait, are computed, or whose answers are written; others get 429, and when to try again
     #[arg(long, value_name = "N", default_value_t = 512, env = "MAX_CONCURRENT_REQUESTS")]
     pub(crate) max_concurrent_requests: usize,
 
@@ -61,9 +68,17 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "BYTES", default_value_t = 2_000_000, env = "PAYLOAD_LIMIT")]
     pub(crate) payload_limit: usize,
 
+    /// The most bytes of numbers in an answer that has a vector for each token; as JSON it is three times as many
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20, env = "ANSWER_LIMIT")]
+    pub(crate) answer_limit: usize,
+
     /// How long the body of a request may take to arrive, in seconds; then it gets 408
     #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "READ_TIMEOUT")]
     pub(crate) read_timeout: u64,
+
+    /// How long a client may take nothing of its answer, in seconds; then its connection is closed
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "WRITE_TIMEOUT")]
+    pub(crate) write_timeout: u64,
 
     /// How long to wait for what is being answered after SIGTERM or Ctrl-C, in seconds; a second signal does not wait
     #[arg(long, value_name = "SECONDS", default_value_t = 25, env = "SHUTDOWN_TIMEOUT")]
@@ -91,15 +106,15 @@ pub(crate) struct ServeArguments {
     pub(crate) cors_allow_origin: Vec<String>,
 
     /// Accept lists of token ids, which must be this model's: those of another tokenizer give vectors that mean nothing
-    #[arg(long, env = "ACCEPT_TOKEN_IDS")]
+    #[arg(long, env = "ACCEPT_TOKEN_IDS", value_parser = FalseyValueParser::new())]
     pub(crate) accept_token_ids: bool,
 
     /// Write the log as JSON, an object a line
-    #[arg(long, env = "JSON_OUTPUT")]
+    #[arg(long, env = "JSON_OUTPUT", value_parser = FalseyValueParser::new())]
     pub(crate) json_output: bool,
 
     /// What is logged: debug has every request
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "LOG_LEVEL")]
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "LOG_LEVEL", ignore_case = true)]
     pub(crate) log_level: LogLevel,
 
     /// How many threads to compute with; 0 for as many as there are cores
@@ -112,8 +127,30 @@ pub(crate) struct ServeArguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogLevel {
+    Off,
     Error,
     Warn,
     Info,
     Debug,
+    Trace,
+}
+
+/// What text-embeddings-inference calls them, too.
+fn dtype() -> impl TypedValueParser<Value = Precision> {
+    let names = Precision::ALL.map(|precision| match precision {
+        Precision::F32 => PossibleValue::new("f32").alias("float32"),
+        Precision::Bf16 => PossibleValue::new("bf16").alias("bfloat16"),
+        other => PossibleValue::new(other.name()),
+    });
+    PossibleValuesParser::new(names).try_map(|name| match &*name {
+        "float32" => Ok(Precision::F32),
+        "bfloat16" => Ok(Precision::Bf16),
+        name => name.parse(),
+    })
+}
+
+#[cfg(unix)]
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|&mode| mode <= 0o777);
+    mode.ok_or_else(|| "expected three octal digits, as 660".to_owned())
 }

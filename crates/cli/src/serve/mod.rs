@@ -7,9 +7,9 @@ mod unix_socket;
 use std::io;
 use std::time::Duration;
 
-use minilm_server::{Listener, Server, ServerError, ServerOptions};
+use minilm_server::{Listener, Server, ServerOptions};
 use tokio::runtime::Builder;
-use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 use crate::arguments::{LogLevel, ServeArguments};
 use crate::error::CliError;
@@ -22,24 +22,33 @@ const CORES_A_THREAD: usize = 8;
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), CliError> {
     log(arguments);
-    let model = load(&arguments.model, arguments.threads)?;
-    let cores = model.threads();
-    let server = Server::new(model, options(arguments))?;
+    let system = |what| move |error: io::Error| CliError::System { what, error };
     let runtime = Builder::new_multi_thread()
-        .worker_threads((cores / CORES_A_THREAD).max(1))
+        .worker_threads((cores() / CORES_A_THREAD).max(1))
         .thread_name("minilm-http")
         .enable_all()
-        .build();
-    let runtime = runtime.map_err(ServerError::Thread)?;
+        .build()
+        .map_err(system("the threads that read and write"))?;
+    // First of all: a process with the number 1, as in containers, does not end by signals that it does not listen to.
+    let signals = {
+        let _context = runtime.enter();
+        Signals::listen().map_err(system("signals"))?
+    };
+    let shutdown = signals.first();
+    let model = load(&arguments.model, arguments.threads)?;
+    let server = Server::new(model, options(arguments))?;
     let served = runtime.block_on(async {
-        let shutdown = Signals::listen().map_err(ServerError::Thread)?;
         let (listener, _socket) = listen(arguments).await?;
         tracing::info!("listening at {listener}");
-        Ok(server.serve(listener, shutdown.first()).await?)
+        Ok(server.serve(listener, shutdown).await?)
     });
     // What has no answer within the limit is not waited for.
     runtime.shutdown_background();
     served
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn options(arguments: &ServeArguments) -> ServerOptions {
@@ -49,9 +58,11 @@ fn options(arguments: &ServeArguments) -> ServerOptions {
         .max_client_batch_size(arguments.max_client_batch_size)
         .auto_truncate(arguments.auto_truncate)
         .payload_limit(arguments.payload_limit)
+        .answer_limit(arguments.answer_limit)
         .read_timeout(Duration::from_secs(arguments.read_timeout))
+        .write_timeout(Duration::from_secs(arguments.write_timeout))
         .shutdown_timeout(Duration::from_secs(arguments.shutdown_timeout))
-        .cors_allow_origin(&arguments.cors_allow_origin)
+        .cors_allow_origin(arguments.cors_allow_origin.iter().filter(|origin| !origin.is_empty()))
         .accept_token_ids(arguments.accept_token_ids);
     options.api_key = arguments.api_key.clone();
     options.served_model_name = arguments.served_model_name.clone();
@@ -62,10 +73,12 @@ fn options(arguments: &ServeArguments) -> ServerOptions {
 
 fn log(arguments: &ServeArguments) {
     let level = match arguments.log_level {
-        LogLevel::Error => Level::ERROR,
-        LogLevel::Warn => Level::WARN,
-        LogLevel::Info => Level::INFO,
-        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
     };
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
     match arguments.json_output {
@@ -86,7 +99,8 @@ async fn listen(arguments: &ServeArguments) -> Result<(Listener, Cleanup), CliEr
     };
     #[cfg(unix)]
     if let Some(path) = &arguments.unix_socket {
-        let socket = unix_socket::listen(path).map_err(refused(path.display().to_string()))?;
+        let socket = unix_socket::listen(path, arguments.unix_socket_mode)
+            .map_err(refused(path.display().to_string()))?;
         return Ok((socket.0.into(), Some(socket.1)));
     }
     let (host, port) = (arguments.hostname.as_str(), arguments.port);

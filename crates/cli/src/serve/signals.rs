@@ -1,9 +1,13 @@
 //! What tells the server to stop.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Signals that come within such a time are one.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// SIGTERM and SIGINT; elsewhere Ctrl-C.
 pub(super) struct Signals {
@@ -24,12 +28,17 @@ impl Signals {
         })
     }
 
-    /// The first. The second does not wait for anything: it ends the program.
+    /// The first. Another one does not wait for anything: it ends the program. But not at once, as some send it to the process and
+    /// to its group.
     pub(super) async fn first(mut self) {
         let name = self.next().await;
         tracing::info!("{name}: what has been asked is answered, nothing new is accepted");
         tokio::spawn(async move {
-            let name = self.next().await;
+            let first = Instant::now();
+            let mut name = self.next().await;
+            while first.elapsed() < TOGETHER {
+                name = self.next().await;
+            }
             tracing::warn!("{name} again: what has no answer gets none");
             std::process::exit(1);
         });

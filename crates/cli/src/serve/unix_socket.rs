@@ -2,24 +2,35 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
-/// A socket's file, which is removed when this is dropped.
-pub(super) struct SocketFile(PathBuf);
+/// A socket's file, which is removed when this is dropped, unless another server has put its own there.
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// The device and the number of the file.
+    identity: Option<(u64, u64)>,
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may have been removed already.
-        let _ = fs::remove_file(&self.0);
+        if identity(&self.path) == self.identity {
+            // It may have been removed already.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Listens at a file. One that a server left behind, which nobody listens at any more, is replaced; anything else is not.
-pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Listens at a file, which gets that mode. One that a server left behind, which nobody listens at any more, is replaced; anything
+/// else is not.
+pub(super) fn listen(path: &Path, mode: Option<u32>) -> io::Result<(UnixListener, SocketFile)> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse && is_left_behind(path) => {
             fs::remove_file(path)?;
@@ -27,7 +38,11 @@ pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         }
         result => result?,
     };
-    Ok((listener, SocketFile(path.to_owned())))
+    let file = SocketFile { path: path.to_owned(), identity: identity(path) };
+    if let Some(mode) = mode {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
+    Ok((listener, file))
 }
 
 fn is_left_behind(path: &Path) -> bool {

@@ -165,6 +165,14 @@ fn an_address_that_is_taken_is_an_error() {
     );
 }
 
+#[test]
+fn precisions_have_the_names_of_text_embeddings_inference_too() {
+    let server = Server::start(serve(&["--port", "0", "--dtype", "float32"]));
+    let mut stream = server.connect();
+    stream.write_all(b"GET /info HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    assert_eq!(answer(stream).1["model_dtype"], "f32");
+}
+
 /// A request of which half is there is finished; who has asked nothing is not waited for.
 #[cfg(unix)]
 #[test]
@@ -224,6 +232,26 @@ fn a_unix_socket_is_taken_over_from_the_dead_alone() {
     assert_eq!(ask(stream(), "/embed", "", &json!({"inputs": "a cat"})).0, 200);
     server.signal("TERM");
     assert_eq!(server.end().0, Some(0));
+    assert!(files.names().is_empty());
+
+    // A server that is ending leaves its successor's file alone.
+    let first = Server::start(of_socket());
+    let mut busy = stream();
+    busy.write_all(b"POST /embed HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n{").unwrap();
+    assert_eq!(ask(stream(), "/embed", "", &json!({"inputs": "a cat"})).0, 200);
+    first.signal("TERM");
+    while UnixStream::connect(&path).is_ok() {}
+    let mut command = of_socket();
+    // What containers and platforms set is not in the way.
+    command.env("PORT", "3000").args(["--unix-socket-mode", "600"]);
+    let second = Server::start(command);
+    drop(busy);
+    assert_eq!(first.end().0, Some(0));
+    assert_eq!(ask(stream(), "/embed", "", &json!({"inputs": "a cat"})).0, 200);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    second.signal("TERM");
+    assert_eq!(second.end().0, Some(0));
     assert!(files.names().is_empty());
 
     // A file that is no socket is somebody's.

@@ -194,7 +194,10 @@ fn a_text_longer_than_a_window_is_one_text() {
     let expected = vectors(&["before".to_owned(), long, "after".to_owned()]);
     assert!(vectors_of_npy(&output.stdout, 3) == expected);
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr, "minilm: warning: 1 of 3 texts had more than 32 tokens; the rest of each was ignored\n");
+    assert_eq!(
+        stderr,
+        "minilm: warning: 1 of 3 texts had more than 32 tokens; the rest of each was ignored\n"
+    );
 }
 
 #[test]

@@ -166,7 +166,19 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> ApiError {
-        ApiError { kind, message: message.into(), retry_after: None }
+        /// Some have what the client sent in them.
+        const LONGEST: usize = 500;
+        let mut message = message.into();
+        if message.len() > LONGEST {
+            message.truncate(message.floor_char_boundary(LONGEST));
+            message += "...";
+        }
+        ApiError { kind, message, retry_after: None }
+    }
+
+    /// Too many requests at once, of which some are done with soon.
+    pub(crate) fn overloaded(message: String) -> ApiError {
+        ApiError { retry_after: Some(1), ..ApiError::new(Kind::Overloaded, message) }
     }
 
     /// In the shape that the clients of an API read.
@@ -213,6 +225,6 @@ impl From<QueueError> for ApiError {
             QueueError::Closed => (Kind::Unavailable, None),
             QueueError::Encode(_) | QueueError::Panicked(_) => (Kind::Inference, None),
         };
-        ApiError { kind, message: error.to_string(), retry_after }
+        ApiError { retry_after, ..ApiError::new(kind, error.to_string()) }
     }
 }

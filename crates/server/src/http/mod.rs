@@ -1,5 +1,6 @@
 //! The routes, and what is common to all of them.
 
+mod body;
 mod cors;
 pub(crate) mod error;
 mod headers;
@@ -10,6 +11,8 @@ mod openai;
 mod openapi;
 mod text_embeddings_inference;
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::Router;
@@ -19,12 +22,14 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::queue::Permit;
 use crate::service::{Embedded, Service};
+use body::Pieces;
 use error::{ApiError, Kind};
 
 /// All routes of a server.
@@ -37,12 +42,14 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/embeddings", only(post(openai::embeddings)))
         .route("/v1/embeddings", only(post(openai::embeddings)))
         .route("/v1/models", only(get(openai::models)))
+        .route("/v1/models/{*id}", only(get(openai::model)))
         .route("/info", only(get(info::info)))
         .route("/", only(post(text_embeddings_inference::root)))
         .route_layer(from_fn_with_state(Arc::clone(&service), authorize));
     // Who watches over the server has no key.
     let open = Router::new()
         .route("/health", only(get(info::health)))
+        .route("/ping", only(get(info::health)))
         .route("/metrics", only(get(info::metrics)))
         .route("/openapi.json", only(get(openapi::document)));
     let router = guarded.merge(open).fallback(not_found);
@@ -91,12 +98,12 @@ async fn authorize(
     Err(ApiError::new(Kind::Unauthorized, message))
 }
 
-/// A place for a request, and then its body, whatever type its headers say it has.
+/// The body of a request, whatever type its headers say it has, and then a place for it.
 async fn receive<T>(service: &Service, request: Request) -> Result<(Permit, T), ApiError>
 where
     T: DeserializeOwned + Send + 'static,
 {
-    receive_as(service, request, |body| serde_json::from_slice(body)).await
+    receive_as(service, request, |body| serde_json::from_slice(body).map(|Object(request)| request)).await
 }
 
 /// The same, where it takes more to read a body.
@@ -105,11 +112,14 @@ async fn receive_as<T: Send + 'static>(
     request: Request,
     read: fn(&[u8]) -> serde_json::Result<T>,
 ) -> Result<(Permit, T), ApiError> {
-    let permit = service.queue.reserve()?;
+    let Ok(reader) = service.readers.try_acquire() else {
+        return Err(ApiError::overloaded("as many bodies are being read as there may be".to_owned()));
+    };
     let limit = service.options.read_timeout;
     let body = tokio::time::timeout(limit, Bytes::from_request(request, &())).await.map_err(|_| {
         ApiError::new(Kind::TimedOut, format!("the body was not there after {} s", limit.as_secs_f64()))
     })?;
+    drop(reader);
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let limit = service.options.payload_limit;
@@ -117,6 +127,7 @@ async fn receive_as<T: Send + 'static>(
         }
         _ => ApiError::new(Kind::BadRequest, rejection.body_text()),
     })?;
+    let permit = service.queue.reserve()?;
     let request = service.work(body.len(), move || read(&body)).await?;
     let request = request.map_err(|error| {
         let kind = if error.is_data() { Kind::Unprocessable } else { Kind::BadRequest };
@@ -125,24 +136,48 @@ async fn receive_as<T: Send + 'static>(
     Ok((permit, request))
 }
 
+/// An object. What serde derives takes a list of the fields' values too, in the order in which they are declared here.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        struct Map<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Map(PhantomData))
+    }
+}
+
 /// An answer: vectors, in whatever form, and what the headers say of them.
 async fn answer<T: Serialize + Send + 'static>(
     service: &Service,
-    mut embedded: Embedded,
-    body: impl FnOnce(&mut Embedded) -> T,
+    permit: Permit,
+    embedded: Embedded,
+    body: impl FnOnce(Embedded) -> T + Send + 'static,
 ) -> Result<Response, ApiError> {
     /// Of a number in JSON, on average.
     const BYTES: usize = 12;
     let bytes = BYTES * embedded.vectors.iter().map(Vec::len).sum::<usize>();
     let headers = headers::of(&embedded);
-    let body = body(&mut embedded);
     let write = move || {
         let mut json = Vec::with_capacity(bytes + 256);
-        serde_json::to_writer(&mut json, &body).map(|()| json)
+        serde_json::to_writer(&mut json, &body(embedded)).map(|()| json)
     };
     let json = service.work(bytes, write).await?;
     let json = json.map_err(|error| ApiError::new(Kind::Inference, error.to_string()))?;
-    let mut response = ([(header::CONTENT_TYPE, "application/json")], json).into_response();
+    let body = Pieces::body(json.into(), permit);
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     response.headers_mut().extend(headers);
     Ok(response)
 }

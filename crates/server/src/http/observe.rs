@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::{HeaderName, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::body::Drained;
 use super::error::{ApiError, Dialect};
 use crate::metrics::{Metrics, observe};
 use crate::service::Service;
 
 /// The path of requests for which there is none: as many as clients like, and one label.
 const NO_PATH: &str = "none";
+
+/// What a client, or a proxy, calls a request: it is logged, and stands in the answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) async fn every_request(
     State(service): State<Arc<Service>>,
@@ -25,26 +29,29 @@ pub(super) async fn every_request(
     let path = path.as_ref().map_or(NO_PATH, MatchedPath::as_str);
     let dialect = Dialect::of_path(request.uri().path());
     let method = request.method().clone();
-    let id = request.headers().get("x-request-id").cloned();
-    let id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let mut watched = Watched { metrics: &service.metrics, has_answer: false };
+    let request_id = request.headers().get(REQUEST_ID).cloned();
+    let id = request_id.as_ref().and_then(|id| id.to_str().ok());
+    let metrics = &service.metrics;
+    // What asks for vectors or tokens is posted.
+    let counted = method == Method::POST && path != NO_PATH;
+    if counted {
+        metrics.requests.with_label_values(&[path]).inc();
+    }
+    let mut watched = Watched { metrics, has_answer: !counted };
 
-    let mut response = next.run(request).await;
+    let mut response = next.run(request.map(Drained::new)).await;
 
     watched.has_answer = true;
-    let (metrics, elapsed, status) = (&service.metrics, started.elapsed(), response.status());
+    let (elapsed, status) = (started.elapsed(), response.status());
     metrics.responses.with_label_values(&[path, status.as_str()]).inc();
     let failure = response.extensions_mut().remove::<ApiError>();
-    if let Some(failure) = &failure {
-        metrics.failures.with_label_values(&[failure.kind.name()]).inc();
-    }
-    // What asks for vectors or tokens is posted.
-    if method == Method::POST && path != NO_PATH {
-        metrics.requests.with_label_values(&[path]).inc();
-        if failure.is_none() {
+    match &failure {
+        Some(failure) if counted => metrics.failures.with_label_values(&[failure.kind.name()]).inc(),
+        None if counted => {
             metrics.successes.with_label_values(&[path]).inc();
             observe(&metrics.request_duration, elapsed);
         }
+        _ => (),
     }
     let us = elapsed.as_micros() as u64;
     let error = failure.as_ref().map(|failure| &*failure.message);
@@ -55,13 +62,17 @@ pub(super) async fn every_request(
     }
     match status.as_u16() {
         424 | 500.. => log!(error),
-        429 => log!(warn),
+        // What clients do wrong, and that there are too many, is their log's, and the counters'.
         _ => log!(debug),
     }
-    match failure {
+    let mut response = match failure {
         Some(failure) => failure.response(dialect),
         None => response,
+    };
+    if let Some(id) = request_id {
+        response.headers_mut().insert(REQUEST_ID, id);
     }
+    response
 }
 
 /// Counts a request that is dropped before its answer.

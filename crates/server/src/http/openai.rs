@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::error::{ApiError, OpenAiErrorResponse};
+use super::error::{ApiError, Kind, OpenAiErrorResponse};
 use super::input::{Input, WholeNumber};
 use super::openapi::OpenAiErrors;
 use super::{answer, receive};
@@ -124,7 +124,7 @@ pub(super) struct ModelsResponse {
 }
 
 #[derive(Serialize, ToSchema)]
-struct Model {
+pub(super) struct Model {
     id: String,
     #[schema(example = "model")]
     object: &'static str,
@@ -147,12 +147,12 @@ pub(super) async fn embeddings(
 ) -> Result<Response, ApiError> {
     let (permit, request): (Permit, EmbeddingsRequest) = receive(&service, request).await?;
     let options = VectorOptions::default().dimensions(request.dimensions.map(usize::from));
-    let embedded = service.embed(permit, request.input, TextOptions::default(), options).await?;
+    let embedded = service.embed(&permit, request.input, TextOptions::default(), options).await?;
     let format = request.encoding_format.unwrap_or_default();
     let model = service.model_name.clone();
-    answer(&service, embedded, |embedded| {
+    answer(&service, permit, embedded, move |embedded| {
         let mut truncated = embedded.truncated.iter().peekable();
-        let vectors = std::mem::take(&mut embedded.vectors).into_iter().enumerate();
+        let vectors = embedded.vectors.into_iter().enumerate();
         let data = vectors.map(|(index, vector)| EmbeddingObject {
             object: "embedding",
             index,
@@ -179,7 +179,34 @@ pub(super) async fn embeddings(
     )
 )]
 pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<ModelsResponse> {
-    let id = service.model_name.clone();
-    let model = Model { id, object: "model", created: 0, owned_by: "minilm" };
-    Json(ModelsResponse { object: "list", data: [model] })
+    Json(ModelsResponse { object: "list", data: [Model::of(&service)] })
+}
+
+/// What is known of the model.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{id}",
+    tag = "OpenAI",
+    params(("id" = String, Path, description = "The model's name")),
+    responses(
+        (status = 200, description = "It is the model that there is", body = Model),
+        (status = 401, description = "The API key is missing, or another one", body = OpenAiErrorResponse),
+        (status = 404, description = "There is no such model", body = OpenAiErrorResponse)
+    )
+)]
+pub(super) async fn model(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+) -> Result<Json<Model>, ApiError> {
+    let model = Model::of(&service);
+    if id == model.id {
+        return Ok(Json(model));
+    }
+    Err(ApiError::new(Kind::NotFound, format!("there is no model {id:?}, but {:?}", model.id)))
+}
+
+impl Model {
+    fn of(service: &Service) -> Model {
+        Model { id: service.model_name.clone(), object: "model", created: 0, owned_by: "minilm" }
+    }
 }

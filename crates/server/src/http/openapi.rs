@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, OpenApi};
@@ -24,6 +25,7 @@ use crate::service::Service;
         text_embeddings_inference::root,
         openai::embeddings,
         openai::models,
+        openai::model,
         info::info,
         info::health,
         info::metrics,
@@ -77,12 +79,13 @@ fn responses(schema: &str) -> BTreeMap<String, RefOr<Response>> {
     tag = "server",
     responses((status = 200, description = "OpenAPI 3.1", body = Value))
 )]
-pub(super) async fn document(State(service): State<Arc<Service>>) -> Json<Value> {
-    Json(of(&service))
+pub(super) async fn document(State(service): State<Arc<Service>>) -> impl IntoResponse {
+    let document = service.document.get_or_init(|| of(&service).to_string().into());
+    ([(header::CONTENT_TYPE, "application/json")], document.clone())
 }
 
 /// With what only this server knows: its limits, its model's prompts, whether a key is asked for.
-pub(super) fn of(service: &Service) -> Value {
+fn of(service: &Service) -> Value {
     let (model, options) = (&service.model, &service.options);
     // It is a description without maps of anything but texts.
     let mut document = serde_json::to_value(Api::openapi()).unwrap_or_default();

@@ -7,13 +7,13 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use minilm::{TruncationSide, Vectors, cos_sim};
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::error::{ApiError, Kind};
 use super::input::{EXPECTED, Input, Item, WholeNumber};
 use super::openapi::Errors;
-use super::{answer, receive, receive_as};
+use super::{Object, answer, receive, receive_as};
 use crate::queue::{Permit, VectorOptions, Wanted};
 use crate::service::{Service, TextOptions};
 
@@ -58,8 +58,10 @@ enum TruncationDirection {
 /// A sentence, and those that it is compared with.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct SimilarityRequest {
-    inputs: SimilarityInputs,
-    parameters: Option<SimilarityParameters>,
+    #[schema(value_type = SimilarityInputs)]
+    inputs: Object<SimilarityInputs>,
+    #[schema(value_type = Option<SimilarityParameters>)]
+    parameters: Option<Object<SimilarityParameters>>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -94,8 +96,28 @@ pub(super) struct EmbedResponse(Vec<Vec<f32>>);
 
 /// For each input a vector for each of its tokens, special tokens included.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!([[[0.25, -0.5, 0.125]]]))]
-pub(super) struct EmbedAllResponse(Vec<Vec<Vec<f32>>>);
+#[schema(value_type = Vec<Vec<Vec<f32>>>, example = json!([[[0.25, -0.5, 0.125]]]))]
+pub(super) struct EmbedAllResponse(TokenVectors);
+
+struct TokenVectors {
+    /// Of each its tokens' vectors, one behind the other.
+    texts: Vec<Vec<f32>>,
+    hidden_size: usize,
+}
+
+impl Serialize for TokenVectors {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Text<'a>(&'a [f32], usize);
+
+        impl Serialize for Text<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.chunks(self.1))
+            }
+        }
+
+        serializer.collect_seq(self.texts.iter().map(|text| Text(text, self.hidden_size)))
+    }
+}
 
 /// What the server's root answers.
 #[derive(ToSchema)]
@@ -143,11 +165,10 @@ pub(super) async fn embed_all(
     let EmbedAllRequest { inputs, truncate, truncation_direction, prompt_name } = request;
     let texts = text_options(truncate, truncation_direction, prompt_name);
     let options = VectorOptions::default().wanted(Wanted::TokenEmbeddings);
-    let embedded = service.embed(permit, inputs, texts, options).await?;
+    let embedded = service.embed(&permit, inputs, texts, options).await?;
     let hidden_size = service.model.config().hidden_size;
-    answer(&service, embedded, |embedded| {
-        let tokens = |text: &Vec<f32>| text.chunks(hidden_size).map(<[f32]>::to_vec).collect();
-        EmbedAllResponse(embedded.vectors.iter().map(tokens).collect())
+    answer(&service, permit, embedded, move |embedded| {
+        EmbedAllResponse(TokenVectors { texts: embedded.vectors, hidden_size })
     })
     .await
 }
@@ -196,8 +217,8 @@ async fn embed_texts(
     let texts = text_options(truncate, truncation_direction, prompt_name);
     let options =
         VectorOptions::default().normalize(normalize.unwrap_or(true)).dimensions(dimensions.map(usize::from));
-    let embedded = service.embed(permit, inputs, texts, options).await?;
-    answer(service, embedded, |embedded| EmbedResponse(std::mem::take(&mut embedded.vectors))).await
+    let embedded = service.embed(&permit, inputs, texts, options).await?;
+    answer(service, permit, embedded, |embedded| EmbedResponse(embedded.vectors)).await
 }
 
 async fn compare(
@@ -205,21 +226,25 @@ async fn compare(
     permit: Permit,
     request: SimilarityRequest,
 ) -> Result<Response, ApiError> {
-    let SimilarityRequest { inputs: SimilarityInputs { source_sentence, sentences }, parameters } = request;
+    let SimilarityRequest { inputs, parameters } = request;
+    let Object(SimilarityInputs { source_sentence, sentences }) = inputs;
     if sentences.is_empty() {
         return Err(ApiError::new(Kind::BadRequest, "there are no sentences to compare with"));
     }
-    let SimilarityParameters { truncate, truncation_direction, prompt_name } = parameters.unwrap_or_default();
+    let SimilarityParameters { truncate, truncation_direction, prompt_name } =
+        parameters.map(|Object(parameters)| parameters).unwrap_or_default();
     let texts = text_options(truncate, truncation_direction, prompt_name);
-    let inputs = std::iter::once(source_sentence).chain(sentences).map(Item::Text);
-    let embedded = service.embed(permit, Input(inputs.collect()), texts, VectorOptions::default()).await?;
+    // The sentences first, so that what is said of an input by its number is said of the sentence with that number.
+    let n = sentences.len();
+    let inputs = sentences.into_iter().chain([source_sentence]).map(Item::Text);
+    let embedded = service.embed(&permit, Input(inputs.collect()), texts, VectorOptions::default()).await?;
     let dimension = service.model.embedding_dimension();
     let flat = embedded.vectors.concat();
-    let (source, sentences) = flat.split_at(dimension);
+    let (sentences, source) = flat.split_at(n * dimension);
     let similarities = Vectors::new(source, dimension)
         .and_then(|source| cos_sim(source, Vectors::new(sentences, dimension)?))
         .map_err(|error| ApiError::new(Kind::Inference, error.to_string()))?;
-    answer(service, embedded, |_| SimilarityResponse(similarities.row(0).to_vec())).await
+    answer(service, permit, embedded, move |_| SimilarityResponse(similarities.row(0).to_vec())).await
 }
 
 fn text_options(
@@ -275,7 +300,8 @@ impl RootRequest {
             }
         }
 
-        match serde_json::from_slice::<Either>(body)?.inputs {
+        let Object(Either { inputs }) = serde_json::from_slice(body)?;
+        match inputs {
             Shape::Embed => serde_json::from_slice(body).map(RootRequest::Embed),
             Shape::Similarity => serde_json::from_slice(body).map(RootRequest::Similarity),
         }

@@ -143,13 +143,9 @@ pub(crate) struct Queue(Arc<Handle>);
 /// Closes the queue when it is dropped.
 struct Handle(Arc<Shared>);
 
-/// A place among the requests that there may be at once. It is taken before a request is read, so that what there is no place for
-/// costs nothing, and given back when it is dropped or the request has its answer.
-pub(crate) struct Permit {
-    shared: Arc<Shared>,
-    /// Whether the place is the engine's to give back.
-    handed_in: bool,
-}
+/// A place among the requests that there may be at once, which is given back when it is dropped: who does not wait any more has
+/// none.
+pub(crate) struct Permit(Arc<Shared>);
 
 /// The thread that computes.
 #[derive(Debug)]
@@ -173,7 +169,9 @@ struct Shared {
 struct Arrivals {
     requests: VecDeque<Request>,
     /// How many places are taken.
-    open: usize,
+    places: usize,
+    /// How many requests were handed in and are not done with.
+    unanswered: usize,
     closed: bool,
     /// How long it takes from one answer to the next while there is work, as a mean that forgets. `None` before the first.
     seconds_an_answer: Option<f64>,
@@ -235,17 +233,22 @@ impl Queue {
             return Err(QueueError::Closed);
         }
         let requests = shared.limits.requests;
-        if arrivals.open >= requests {
-            let seconds = arrivals.seconds_an_answer.unwrap_or_default() * arrivals.open as f64;
+        if arrivals.places >= requests {
+            let seconds = arrivals.seconds_an_answer.unwrap_or_default() * arrivals.places as f64;
             return Err(QueueError::Full { requests, retry_after: Duration::from_secs_f64(seconds) });
         }
-        arrivals.open += 1;
-        Ok(Permit { shared: Arc::clone(shared), handed_in: false })
+        arrivals.places += 1;
+        Ok(Permit(Arc::clone(shared)))
     }
 
-    /// How many requests are read, wait or are computed.
-    pub(crate) fn open_requests(&self) -> usize {
-        self.0.0.arrivals().open
+    /// How many requests wait or are computed.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.0.0.arrivals().unanswered
+    }
+
+    /// How many places are taken.
+    pub(crate) fn places(&self) -> usize {
+        self.0.0.arrivals().places
     }
 
     /// Whether nothing is computed any more.
@@ -267,31 +270,27 @@ impl Permit {
     ///
     /// [`QueueError::Closed`].
     pub(crate) fn submit(
-        mut self,
+        &self,
         texts: Vec<TokenIds>,
         options: VectorOptions,
     ) -> Result<oneshot::Receiver<Result<Answer, QueueError>>, QueueError> {
         let (reply, answer) = oneshot::channel();
         let request = Request { texts, options, arrived: Instant::now(), reply };
-        let mut arrivals = self.shared.arrivals();
+        let mut arrivals = self.0.arrivals();
         if arrivals.closed {
-            drop(arrivals);
             return Err(QueueError::Closed);
         }
         arrivals.requests.push_back(request);
+        arrivals.unanswered += 1;
         drop(arrivals);
-        self.handed_in = true;
-        self.shared.arrived.notify_one();
+        self.0.arrived.notify_one();
         Ok(answer)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if !self.handed_in {
-            let mut arrivals = self.shared.arrivals();
-            arrivals.open = arrivals.open.saturating_sub(1);
-        }
+        self.0.arrivals().places -= 1;
     }
 }
 
@@ -309,7 +308,7 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let mut arrivals = self.0.arrivals();
         arrivals.closed = true;
-        arrivals.open = 0;
+        arrivals.unanswered = 0;
         arrivals.requests.clear();
     }
 }
@@ -345,8 +344,9 @@ fn compute(shared: &Shared, mut encode: impl FnMut(&Batch) -> Result<Vec<Vec<f32
             arrivals = shared.arrived.wait(arrivals).unwrap_or_else(PoisonError::into_inner);
             since = Instant::now();
         }
-        arrivals.requests.drain(..).for_each(|request| turns.push(request));
+        let requests = std::mem::take(&mut arrivals.requests);
         drop(arrivals);
+        requests.into_iter().for_each(|request| turns.push(request));
 
         turns.drop_deserted();
         settle(shared, &mut turns, &mut since);
@@ -360,16 +360,15 @@ fn compute(shared: &Shared, mut encode: impl FnMut(&Batch) -> Result<Vec<Vec<f32
     }
 }
 
-/// Gives back the places of the requests that are done with, and sends the answers.
+/// Counts the requests that are done with, and sends the answers.
 fn settle(shared: &Shared, turns: &mut Turns, since: &mut Instant) {
     let finished = turns.finished();
     if finished.is_empty() {
         return;
     }
     let answers = finished.iter().filter(|request| request.has_answer()).count();
-    // Before they are sent: who has an answer and asks again finds a place.
     let mut arrivals = shared.arrivals();
-    arrivals.open = arrivals.open.saturating_sub(finished.len());
+    arrivals.unanswered = arrivals.unanswered.saturating_sub(finished.len());
     if answers > 0 {
         let seconds = since.elapsed().as_secs_f64() / answers as f64;
         let before = arrivals.seconds_an_answer.unwrap_or(seconds);

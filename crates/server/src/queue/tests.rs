@@ -165,9 +165,23 @@ impl Stepwise {
         Stepwise { queue, batches, go_on, engine }
     }
 
-    fn submit(&self, lengths: &[usize]) -> Reply {
+    fn submit(&self, lengths: &[usize]) -> Waiting {
         let texts = lengths.iter().map(|&n| text(n)).collect();
-        self.queue.reserve().unwrap().submit(texts, VectorOptions::default()).unwrap()
+        let place = self.queue.reserve().unwrap();
+        let reply = place.submit(texts, VectorOptions::default()).unwrap();
+        Waiting { _place: place, reply }
+    }
+}
+
+/// Who waits for an answer, and has a place until it is there.
+struct Waiting {
+    _place: Permit,
+    reply: Reply,
+}
+
+impl Waiting {
+    fn blocking_recv(self) -> Result<Result<Answer, QueueError>, oneshot::error::RecvError> {
+        self.reply.blocking_recv()
     }
 }
 
@@ -183,7 +197,7 @@ fn an_idle_engine_starts_at_once_and_what_comes_meanwhile_goes_together() {
     engine.go_on.send(Ok(())).unwrap();
     let [two, three] = meanwhile.map(|reply| reply.blocking_recv().unwrap().unwrap());
     assert_eq!((two.vectors, three.vectors), (vec![vec![2.0]], vec![vec![3.0], vec![4.0]]));
-    assert_eq!(engine.queue.open_requests(), 0);
+    assert_eq!(engine.queue.unanswered(), 0);
 }
 
 #[test]
@@ -297,7 +311,7 @@ fn answers_are_the_bits_of_the_library_whoever_asks_beside() {
             });
         }
     });
-    assert_eq!(queue.open_requests(), 0);
+    assert_eq!(queue.unanswered(), 0);
     queue.close();
     engine.join().unwrap();
 }
@@ -316,7 +330,7 @@ fn an_id_without_an_embedding_is_the_error_of_its_request_alone() {
 }
 
 #[test]
-fn a_place_is_taken_before_a_request_is_read_and_given_back_if_it_is_not_handed_in() {
+fn a_place_is_given_back_whether_or_not_the_request_is_handed_in() {
     let engine = Stepwise::start(Limits::new(1, 100));
     let permit = engine.queue.reserve().unwrap();
     assert!(matches!(engine.queue.reserve(), Err(QueueError::Full { requests: 1, .. })));
@@ -324,7 +338,9 @@ fn a_place_is_taken_before_a_request_is_read_and_given_back_if_it_is_not_handed_
     let permit = engine.queue.reserve().unwrap();
     engine.queue.close();
     assert_eq!(permit.submit(vec![text(1)], VectorOptions::default()).err(), Some(QueueError::Closed));
-    assert_eq!(engine.queue.open_requests(), 0);
+    assert_eq!(engine.queue.places(), 1);
+    drop(permit);
+    assert_eq!((engine.queue.places(), engine.queue.unanswered()), (0, 0));
 }
 
 #[test]
@@ -335,10 +351,12 @@ fn who_gives_up_makes_room_before_his_turn() {
     let (second, third) = (engine.submit(&[2]), engine.submit(&[3]));
     assert!(engine.queue.reserve().is_err());
     drop(third);
-    // The next batch is the first request's again, or the second's; the third's place is free.
+    let _place = engine.queue.reserve().unwrap();
+    assert_eq!(engine.queue.unanswered(), 3);
+    // The next batch is the first request's again, or the second's; the third is none any more.
     engine.go_on.send(Ok(())).unwrap();
     engine.batches.recv().unwrap();
-    let _place = engine.queue.reserve().unwrap();
+    assert_eq!(engine.queue.unanswered(), 2);
     (0..3).for_each(|_| engine.go_on.send(Ok(())).unwrap());
     first.blocking_recv().unwrap().unwrap();
     second.blocking_recv().unwrap().unwrap();

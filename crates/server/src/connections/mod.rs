@@ -1,5 +1,7 @@
 //! Who connects, over TCP or a Unix socket, and how long a client may take.
 
+mod impatient;
+
 use std::fmt;
 use std::io;
 use std::pin::pin;
@@ -15,9 +17,10 @@ use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 
-/// How long a connection may be without a request, and how long a request's head may take. More than the 60 seconds after which
-/// most proxies give a connection up: it should be they who close it, as a request that crosses the end of its connection is lost.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+use impatient::Impatient;
+
+/// The most bytes of a request's head, and of what is read of a body at a time.
+const BUFFER: usize = 64 << 10;
 
 /// How long to wait where the system has no room for another connection.
 const OUT_OF_ROOM: Duration = Duration::from_millis(100);
@@ -66,6 +69,17 @@ impl fmt::Display for Listener {
     }
 }
 
+/// How long clients may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// Without a request, or until its head is there.
+    pub(crate) idle: Duration,
+    /// To take something of an answer.
+    pub(crate) write: Duration,
+    /// Until all answers are sent, at the end.
+    pub(crate) shutdown: Duration,
+}
+
 /// Bytes in both directions.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -87,15 +101,15 @@ impl Listener {
 }
 
 /// Answers who connects until `shutdown` is done. Then nobody else can connect, connections without a request are closed, and the
-/// others when they have their answer, or when `limit` is over. Returns whether all had it.
+/// others when they have their answer, or when the time for that is over. Returns whether all had it.
 pub(crate) async fn serve(
     listener: Listener,
     router: Router,
     shutdown: impl Future<Output = ()>,
-    limit: Duration,
+    timeouts: Timeouts,
 ) -> bool {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
+    http.timer(TokioTimer::new()).header_read_timeout(timeouts.idle).max_buf_size(BUFFER);
     let connections = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -115,7 +129,8 @@ pub(crate) async fn serve(
             },
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+        let connection = connections
+            .watch(http.serve_connection(TokioIo::new(Impatient::new(stream, timeouts.write)), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!("a connection ended: {error}");
@@ -123,7 +138,7 @@ pub(crate) async fn serve(
         });
     }
     drop(listener);
-    tokio::time::timeout(limit, connections.shutdown()).await.is_ok()
+    tokio::time::timeout(timeouts.shutdown, connections.shutdown()).await.is_ok()
 }
 
 fn is_of_the_client(error: &io::Error) -> bool {

@@ -92,11 +92,14 @@ class Replica(Program):
         command = [minilm, "serve", "--quiet", "--hostname", HOST, "--port", str(port), *options]
         super().__init__(name, command, port, folder / f"{name}.log")
 
+    def metric(self, name: str) -> int:
+        """The sum over all labels."""
+        metrics = get(self.port, "/metrics")[1].decode()
+        return sum(map(int, re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\d+)$", metrics, re.MULTILINE)))
+
     def answered(self) -> int:
         """How many requests for vectors got them since its start."""
-        metrics = get(self.port, "/metrics")[1].decode()
-        counts = re.findall(r"^te_request_success\{[^}]*\} (\d+)", metrics, re.MULTILINE)
-        return sum(map(int, counts))
+        return self.metric("te_request_success")
 
 
 def configuration(file: str, replicas: Sequence[Replica], replaced: dict[str, str]) -> str:
@@ -138,9 +141,12 @@ def nginx(replicas: Sequence[Replica], folder: Path) -> Program:
     return Program("nginx", command, port, log)
 
 
-def haproxy(replicas: Sequence[Replica], folder: Path) -> Program:
+def haproxy(replicas: Sequence[Replica], folder: Path, maxconn: int | None = None) -> Program:
+    """With fewer requests for each replica than the configuration allows, if that is given."""
     port = free_port()
     replaced = {"bind :8080": f"bind {HOST}:{port}", "/dev/log local0": "stderr format raw local0 notice"}
+    if maxconn is not None:
+        replaced["maxconn 448"] = f"maxconn {maxconn}"
     file = folder / "haproxy.cfg"
     file.write_text(configuration("haproxy.cfg", replicas, replaced))
     return Program("haproxy", [program("haproxy"), "-db", "-f", file], port, folder / "haproxy.log")

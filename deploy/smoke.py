@@ -2,25 +2,28 @@
 
     python3 deploy/smoke.py --minilm target/release/minilm [--model DIR] [nginx] [haproxy]
 
-Through a balancer there are the bits of a replica asked directly. Under load, replicas are restarted one
-after the other without a request lost, and one is killed. Where all are full, clients get 429.
+Through a balancer there are the bits of a replica asked directly. Slow clients do not reach it. Under load,
+replicas are restarted one after the other without a request lost, and one is killed. Where all are full,
+clients get 429.
 """
 
 import argparse
 import json
 import signal
+import socket
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from balanced_replicas import BALANCERS, HOST, PATIENCE, Program, Replica
+from balanced_replicas import BALANCERS, HOST, PATIENCE, Program, Replica, haproxy
 
 CLIENTS = 16
 #: Short ones: the more requests there are, the more of them are on their way when a replica ends.
@@ -132,6 +135,32 @@ def check_bits(balancer: Program, replicas: list[Replica], expected: list[bytes]
     print(f"{balancer.name}: {load.statuses[200]} answers have the bits of a replica; shares {shares}")
 
 
+def check_slow_clients(balancer: Program, replicas: list[Replica], expected: list[bytes]) -> None:
+    """Of requests that have not arrived as a whole, the replicas know nothing."""
+    path, body = REQUESTS[0]
+    content = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+    )
+    with ExitStack() as connected:
+        clients = [
+            connected.enter_context(socket.create_connection((HOST, balancer.port), PATIENCE))
+            for _ in range(CLIENTS)
+        ]
+        for client in clients:
+            client.sendall(head.encode() + content[:-1])
+        time.sleep(0.2)
+        waiting = [replica.metric("te_queue_size") for replica in replicas]
+        expect(waiting == [0, 0], f"of slow clients, the replicas have {waiting} requests")
+        for client in clients:
+            client.sendall(content[-1:])
+        found = [b"".join(iter(partial(client.recv, 1 << 16), b"")) for client in clients]
+    expect(all(answer.endswith(expected[0]) for answer in found), f"slow clients got {found[0][:200]!r}")
+    print(
+        f"{balancer.name}: {len(found)} slow clients had no place of a replica, and their answers in the end"
+    )
+
+
 def check_rolling_restart(balancer: Program, replicas: list[Replica], expected: list[bytes]) -> None:
     with Load(balancer.port, expected) as load:
         for replica in replicas:
@@ -189,10 +218,15 @@ def main() -> None:
         for name in arguments.balancer or BALANCERS:
             with BALANCERS[name](replicas, folder) as balancer:
                 check_bits(balancer, replicas, expected)
+                check_slow_clients(balancer, replicas, expected)
                 check_rolling_restart(balancer, replicas, expected)
                 check_kill(balancer, replicas, expected)
             with BALANCERS[name](full, folder) as balancer:
                 check_overload(balancer, expected)
+        if "haproxy" in (arguments.balancer or BALANCERS):
+            # Clients who wait for a place are no hindrance.
+            with haproxy(replicas, folder, maxconn=2) as balancer:
+                check_rolling_restart(balancer, replicas, expected)
 
 
 if __name__ == "__main__":

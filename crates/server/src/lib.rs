@@ -23,6 +23,7 @@ mod connections;
 mod http;
 mod metrics;
 mod options;
+mod page;
 mod queue;
 mod server;
 mod service;

@@ -27,6 +27,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use subtle::ConstantTimeEq;
 
+use crate::page;
 use crate::queue::Permit;
 use crate::service::{Embedded, Service};
 use body::Pieces;
@@ -51,7 +52,10 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/health", only(get(info::health)))
         .route("/ping", only(get(info::health)))
         .route("/metrics", only(get(info::metrics)))
-        .route("/openapi.json", only(get(openapi::document)));
+        .route("/openapi.json", only(get(openapi::document)))
+        .route("/docs", only(get(page::docs)))
+        // `POST /` has a key, and says what else is not for it.
+        .route("/", get(page::index));
     let router = guarded.merge(open).fallback(not_found);
     let router = router.layer(DefaultBodyLimit::max(limit));
     let router = router.layer(from_fn_with_state(Arc::clone(&service), observe::every_request));

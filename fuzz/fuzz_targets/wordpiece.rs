@@ -1,6 +1,6 @@
 //! Texts of many scripts: the WordPiece of `minilm-tokenizer` finds what the `tokenizers` crate finds, ids, counts and
-//! cuts and offsets, with the tokenizer of the real model, that of `fixtures/tiny-bert` under every normalizer, and both made
-//! into MPNet's.
+//! cuts and offsets, and makes the same text of the ids, with the tokenizer of the real model, that of `fixtures/tiny-bert` under
+//! every normalizer, and both made into MPNet's.
 //!
 //! The first byte of an input chooses the tokenizer, the others make some texts (`tests/src/mixed_texts.rs`); how many
 //! were compared is printed every 100,000. `MINILM_TOKENIZER_JSON` names the real `tokenizer.json`; without it, it is
@@ -99,6 +99,12 @@ fuzz_target!(|bytes: &[u8]| {
         let found = pair.wordpiece.encode(&text).expect("there is an unknown token");
         let expected = pair.by_crate.encode(&text).expect("there is an unknown token");
         assert_eq!(found, expected, "{:?}: {text:?}", pair.by_crate);
+        for skip_special_tokens in [false, true] {
+            let [found, expected] = [&pair.wordpiece, &pair.by_crate].map(|tokenizer| {
+                tokenizer.decode(&expected.ids, skip_special_tokens).expect("ids of tokens")
+            });
+            assert_eq!(found, expected, "{:?}: {text:?}", pair.by_crate);
+        }
         let [found, expected] = [&pair.wordpiece, &pair.by_crate].map(|tokenizer| {
             let mut tokens = Vec::new();
             tokenizer.offsets_into(&text, &mut tokens).expect("there is an unknown token");

@@ -9,7 +9,7 @@ use minilm_weights::WeightsError;
 use crate::chunking::ChunkError;
 use crate::resolve::ResolveError;
 
-/// Why a model cannot be loaded, or a text not be encoded.
+/// Why a model cannot be loaded, a text not be encoded, or ids not be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -29,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Weights(#[from] WeightsError),
 
-    /// The tokenizer cannot be loaded, or cannot express a text.
+    /// The tokenizer cannot be loaded, cannot express a text, or has no token of an id.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
 

@@ -49,6 +49,7 @@ mod calibration;
 mod centred;
 pub mod chunking;
 pub mod clustering;
+mod decode;
 mod embeddings;
 mod encode;
 mod error;
@@ -85,7 +86,9 @@ pub use minilm_kernels::{ISA_VARIABLE, Isa, Precision, UnavailableIsa, UnknownPr
 #[doc(inline)]
 pub use minilm_storage as storage;
 pub use minilm_storage::{Vectors, VectorsError};
-pub use minilm_tokenizer::{TokenizerError, TruncationSide};
+pub use minilm_tokenizer::{
+    ReadableToken, ReadableTokens, Span, TokenizeOptions, TokenizerError, TruncationSide,
+};
 pub use minilm_weights::{FloatType, WeightsError};
 pub use modules::PoolingMode;
 pub use options::{EncodeOptions, LoadOptions, Truncation};

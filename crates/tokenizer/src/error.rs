@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// Why a tokenizer cannot be loaded, or a text not be tokenised.
+/// Why a tokenizer cannot be loaded, a text not be tokenised, or ids not be decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
@@ -66,6 +66,24 @@ pub enum TokenizerError {
     /// The tokenizer cannot express a text.
     #[error("cannot tokenise the text: {reason}")]
     Encode {
+        /// What the `tokenizers` crate said.
+        reason: String,
+    },
+
+    /// An id is no token's, as ids of another tokenizer are.
+    #[error("no token of {path} has the id {id}, which is at index {index} of the ids", path = path.display())]
+    UnknownId {
+        /// The id.
+        id: u32,
+        /// Which of the ids it is, counted from 0.
+        index: usize,
+        /// The tokenizer's file.
+        path: PathBuf,
+    },
+
+    /// The decoder that the tokenizer's file names cannot make a text of tokens.
+    #[error("cannot decode the tokens: {reason}")]
+    Decode {
         /// What the `tokenizers` crate said.
         reason: String,
     },

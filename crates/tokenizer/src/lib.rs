@@ -2,7 +2,8 @@
 //!
 //! A text becomes at most [`max_seq_length`](Tokenizer::max_seq_length) token ids, special tokens
 //! included. Nothing is padded, and a text that was cut says so: [`Tokens`] knows how many tokens the whole
-//! text had.
+//! text had. [`Tokenizer::decode`] goes back from ids to a text, and [`Tokenizer::readable_tokens`] shows what a text's tokens
+//! are and where they come from.
 //!
 //! `tokenizer.json` files carry truncation and padding settings of their own (128 and 128 in
 //! all-MiniLM-L6-v2's). sentence-transformers overrides them by the limit in
@@ -16,9 +17,9 @@
 //! | [`TokenizersCrate`](Backend::TokenizersCrate) | every other one: Unigram, BPE, WordLevel; added tokens that match single words |
 //!
 //! [`Tokenizer::from_folder`] and [`Tokenizer::from_file`] take the first that fits. Which one it was makes no difference but
-//! of time: ids, counts, what is cut and offsets are equal. WordPiece asks the crates that `tokenizers` asks about characters;
-//! `tests/tests/engine/tokenizer.rs` compares both over many scripts and every character there is, in a recorded run over ten
-//! million texts.
+//! of time: ids, counts, what is cut, offsets and what ids decode to are equal. WordPiece asks the crates that `tokenizers` asks
+//! about characters; `tests/tests/engine/tokenizer.rs` compares both over many scripts and every character there is, in a recorded
+//! run over ten million texts, and `tests/decode.rs` the way back.
 //!
 //! all-MiniLM-L6-v2's tokenizer on one core of a 2-core Zen 4, `cargo bench -p minilm-benches --bench tokenize`:
 //!
@@ -34,9 +35,11 @@
 //! takes to build its tree of tokens (reading the JSON takes 20 ms; the crate would take 40 to 70 more for that, and 30 MB); a
 //! text of 19 tokens takes 12 µs, one of 128 tokens 0.15 ms.
 
+mod decode;
 mod error;
 mod files;
 mod overrides;
+mod readable;
 mod special_tokens;
 mod template;
 mod tokenizer_class;
@@ -52,6 +55,7 @@ use std::sync::Arc;
 pub use error::TokenizerError;
 use files::read;
 use overrides::Overrides;
+pub use readable::{ReadableToken, ReadableTokens, Span, TokenizeOptions};
 use tokenizers_crate::CrateTokenizer;
 pub use truncation::TruncationSide;
 use vocab_txt::VocabTxt;

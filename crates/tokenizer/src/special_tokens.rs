@@ -340,6 +340,11 @@ impl FolderTokens {
                 Some(_) => {}
             }
         }
+        // Whatever objects say.
+        let special: HashSet<&str> = self.special().map(|token| &*token.added.content).collect();
+        for token in &mut tokens {
+            token.special |= special.contains(&*token.content);
+        }
         tokens
     }
 

@@ -1,13 +1,15 @@
 //! Every other tokenizer, by the `tokenizers` crate; and the reference for those that the crate is not needed for.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokenizers::normalizers::{Lowercase, Sequence};
 use tokenizers::{
-    AddedToken, NormalizerWrapper, PostProcessor, PostProcessorWrapper, PreTokenizerWrapper,
-    TokenizerBuilder, TruncationDirection,
+    AddedToken, Decoder, Encoding, Model, NormalizerWrapper, PostProcessor, PostProcessorWrapper,
+    PreTokenizerWrapper, Token, TokenizerBuilder, TruncationDirection,
 };
 
+use crate::decode::VocabularyToken;
 use crate::overrides::{NormalizerOverride, Overrides, PostProcessorOverride};
 use crate::wordpiece::piece_length;
 use crate::{Properties, TokenOffsets, TokenizerError, TruncationSide, special_tokens, template, unigram};
@@ -118,6 +120,43 @@ impl CrateTokenizer {
     pub(crate) fn ends_with_special_token(&self, text: &str) -> Result<bool, TokenizerError> {
         let encoding = self.inner.encode_fast(text, true).map_err(TokenizerError::encode)?;
         Ok(encoding.get_special_tokens_mask().last() == Some(&1))
+    }
+
+    /// The ids before and after every text.
+    pub(crate) fn around(&self) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
+        let text = Encoding::from_tokens(vec![Token::new(0, "x".to_owned(), (0, 1))], 0);
+        let encoding = self.inner.post_process(text, None, true).map_err(TokenizerError::encode)?;
+        let (ids, mask) = (encoding.get_ids(), encoding.get_special_tokens_mask());
+        // `template` sees to it that there is a text.
+        let at = mask.iter().position(|&special| special == 0).unwrap_or(ids.len());
+        Ok((ids[..at].to_vec(), ids.get(at + 1..).unwrap_or_default().to_vec()))
+    }
+
+    /// The token of an id.
+    pub(crate) fn token(&self, id: u32) -> Option<VocabularyToken<'_>> {
+        let added = self.inner.get_added_vocabulary();
+        // Not by `id_to_token`: since 0.23 that gives the normalized text of an added token that is found in normalized texts, which
+        // is then not known for a special one any more.
+        let text = match added.get_added_tokens_decoder().get(&id) {
+            Some(token) => Cow::Borrowed(&*token.content),
+            None => self.inner.get_model().id_to_token(id)?.into(),
+        };
+        let is_special = added.is_special_token(&text);
+        Some(VocabularyToken { text, is_special })
+    }
+
+    /// One text of tokens.
+    pub(crate) fn join(&self, tokens: Vec<Cow<'_, str>>) -> Result<String, TokenizerError> {
+        let Some(decoder) = self.inner.get_decoder() else { return Ok(tokens.join(" ")) };
+        // The decoder `BPEDecoder` counts from the last one down.
+        if tokens.is_empty() {
+            return Ok(String::new());
+        }
+        let tokens = tokens.into_iter().map(Cow::into_owned).collect();
+        // The decoder `Strip` panics at tokens that are shorter than what it strips.
+        let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode(tokens).map_err(|e| e.to_string())))
+            .unwrap_or_else(|_| Err("the tokenizers crate panics at it".to_owned()));
+        decoded.map_err(|reason| TokenizerError::Decode { reason })
     }
 
     /// Appends all tokens of a text and where they come from, without special tokens.

@@ -67,6 +67,25 @@ fn ids_are_those_of_transformers() {
     assert_eq!(by_the_crate, ["tokens twice, empty lines", "a token that is one word"]);
 }
 
+/// As with transformers: those that have a name are special whatever their objects say.
+#[test]
+fn special_tokens_are_left_out_of_texts() {
+    let objects = json!({"tokenizer_config.json": {
+        "tokenizer_class": "BertTokenizer",
+        "mask_token": {"__type": "AddedToken", "content": "[MASK]"},
+        "additional_special_tokens": ["[NEW]"],
+        "added_tokens_decoder": {
+            "301": {"content": "[NEW]", "special": false}, "302": {"content": "[OTHER]", "special": false}
+        }
+    }});
+    let directory = folder(&tiny_vocabulary(), &serde_json::from_value(objects).unwrap());
+    let tokenizer = Tokenizer::from_folder(directory.path(), 32).unwrap();
+    let ids = tokenizer.encode("the [MASK] of [NEW] and [OTHER]").unwrap().ids;
+    let text = tokenizer.decode(&ids, false).unwrap();
+    assert_eq!(text, "[CLS] the [MASK] of [NEW] and [OTHER] [SEP]");
+    assert_eq!(tokenizer.decode(&ids, true).unwrap(), "the of and [OTHER]");
+}
+
 fn refused(vocab_txt: &str, files: Value) -> TokenizerError {
     let files: BTreeMap<String, Value> = serde_json::from_value(files).unwrap();
     Tokenizer::from_folder(folder(vocab_txt, &files).path(), 32).unwrap_err()

@@ -100,6 +100,7 @@ impl VocabTxt {
             "post_processor": {
                 "type": "BertProcessing", "sep": sep, "cls": cls
             },
+            "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
             "model": {
                 "type": "WordPiece", "unk_token": self.unk_token, "continuing_subword_prefix": "##",
                 "max_input_chars_per_word": 100, "vocab": vocab

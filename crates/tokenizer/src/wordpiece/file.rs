@@ -33,7 +33,7 @@ pub(super) struct File<'a> {
     #[serde(borrow)]
     pub(super) post_processor: Option<Object<PostProcessor<'a>>>,
     #[serde(borrow)]
-    decoder: Option<Object<Decoder<'a>>>,
+    pub(super) decoder: Option<Object<Decoder<'a>>>,
     #[serde(borrow)]
     pub(super) model: Object<Model<'a>>,
 }
@@ -112,16 +112,13 @@ struct PreTokenizer<'a> {
     kind: &'a str,
 }
 
-/// Unused but valid.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Decoder<'a> {
+pub(super) struct Decoder<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
-    #[serde(rename = "prefix")]
-    _prefix: String,
-    #[serde(rename = "cleanup")]
-    _cleanup: bool,
+    pub(super) prefix: String,
+    pub(super) cleanup: bool,
 }
 
 #[derive(Deserialize)]

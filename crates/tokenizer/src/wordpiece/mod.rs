@@ -10,12 +10,14 @@
 //! | `classes` | knows the characters for it |
 //! | `origins` | knows where in the text a word's characters are, for those who ask |
 //! | `vocabulary` | finds the longest token that a word begins with |
+//! | `decoder` | makes a text of ids |
 //!
 //! Reference: Devlin et al., BERT (2018), `tokenization.py`; Wu et al., "Google's Neural Machine Translation System"
 //! (2016), section 4.1. The specification is the code of `tokenizers`, errors included.
 
 mod added_tokens;
 mod classes;
+mod decoder;
 mod file;
 mod normalizer;
 mod origins;
@@ -23,7 +25,10 @@ mod trim;
 mod vocabulary;
 mod words;
 
+use std::borrow::Cow;
+
 use added_tokens::{AddedToken, AddedTokens};
+use decoder::{Decoder, Decoding};
 use file::{Around, File, Object};
 use normalizer::{NormalizedText, Rules};
 use origins::{Forgotten, Kept, Origins};
@@ -31,6 +36,7 @@ use trim::Trim;
 use vocabulary::{Place, TokenList, Vocabulary};
 use words::{MAX_WORD_CHARS, Sink, Words};
 
+use crate::decode::VocabularyToken;
 use crate::overrides::Overrides;
 use crate::vocab_txt::VocabTxt;
 use crate::{Properties, TokenOffsets, TruncationSide, special_tokens};
@@ -55,6 +61,7 @@ pub(crate) struct WordPiece {
     before: Vec<u32>,
     after: Vec<u32>,
     trim: Option<Trim>,
+    decoding: Decoding,
 }
 
 /// What a tokenizer is made of.
@@ -66,6 +73,7 @@ struct Parts {
     /// What added tokens are normalized by: the rules of the file.
     token_rules: Rules,
     around: Around,
+    decoder: Option<Decoder>,
     tokens: TokenList,
     unk_token: String,
     continuing_subword_prefix: String,
@@ -77,7 +85,8 @@ impl WordPiece {
     /// `None` if the file (`tokenizer.json`) is invalid or anything else than what is computed here.
     pub(crate) fn from_json(json: &[u8], overrides: &Overrides) -> Option<WordPiece> {
         let file = File::parse(json)?;
-        let File { normalizer, post_processor, model: Object(model), truncation, padding, .. } = file;
+        let File { normalizer, post_processor, decoder, model: Object(model), truncation, padding, .. } =
+            file;
         let own: Vec<_> = file.added_tokens.into_iter().map(|Object(token)| token.with_id()).collect();
         if own.len() > MAX_ADDED_TOKENS {
             return None;
@@ -100,6 +109,10 @@ impl WordPiece {
             rules: Rules::new(&normalizer.0.overridden(overrides.normalizer)),
             token_rules,
             around,
+            decoder: decoder.map(|Object(file::Decoder { prefix, cleanup, .. })| Decoder {
+                prefix: prefix.into(),
+                cleanup,
+            }),
             tokens: model.vocab,
             unk_token: model.unk_token,
             continuing_subword_prefix: model.continuing_subword_prefix,
@@ -127,6 +140,7 @@ impl WordPiece {
                 after: vec![vocabulary.sep_token.1],
                 trim: None,
             },
+            decoder: Some(Decoder::bert()),
             tokens,
             unk_token: vocabulary.unk_token.clone(),
             continuing_subword_prefix: "##".to_owned(),
@@ -145,8 +159,11 @@ impl WordPiece {
         }
         let vocabulary = Vocabulary::new(tokens, &parts.continuing_subword_prefix, MAX_WORD_CHARS * 4)?;
         let unknown = vocabulary.id(&parts.unk_token)?;
-        let (added_tokens, to_normalize, new) = known_tokens(added_tokens, &vocabulary)?;
-        let normalized_tokens = to_normalize.normalized(&parts.token_rules)?;
+        let KnownTokens { tokens: known, new } = known_tokens(added_tokens, &vocabulary)?;
+        let (to_normalize, verbatim): (Vec<_>, Vec<_>) =
+            known.iter().partition(|(_, token)| token.normalized);
+        let added_tokens = found_in_texts(&verbatim)?;
+        let normalized_tokens = found_in_texts(&to_normalize)?.normalized(&parts.token_rules)?;
         let lowercased = (!rules.lowercase()).then(|| rules.clone().lowercase_first().into());
         let trimmed = |tokens: &AddedTokens| trim.is_some() && tokens.texts().any(trim::may_be_trimmed);
         if trimmed(&added_tokens) || trimmed(&normalized_tokens) {
@@ -168,6 +185,7 @@ impl WordPiece {
             before,
             after,
             trim,
+            decoding: Decoding::new(parts.decoder, known),
         })
     }
 
@@ -177,6 +195,21 @@ impl WordPiece {
             self.rules = *lowercased;
         }
         self
+    }
+
+    /// The ids before and after every text.
+    pub(crate) fn around(&self) -> (Vec<u32>, Vec<u32>) {
+        (self.before.clone(), self.after.clone())
+    }
+
+    /// The token of an id.
+    pub(crate) fn token(&self, id: u32) -> Option<VocabularyToken<'_>> {
+        self.decoding.token(id, &self.vocabulary)
+    }
+
+    /// One text of tokens.
+    pub(crate) fn join(&self, tokens: &[Cow<'_, str>]) -> String {
+        self.decoding.join(tokens)
     }
 
     /// How many special tokens are put around every text.
@@ -329,12 +362,18 @@ fn changed(
     tokens
 }
 
-/// Those that are found in the text, those that are found in the normalized text, and how many of the file's the vocabulary has
-/// not. `None` if one is not found as it is written, or gets another id than the file says, or if two have the same.
+/// Added tokens with their ids.
+struct KnownTokens {
+    tokens: Vec<(u32, special_tokens::AddedToken)>,
+    /// How many of the file's the vocabulary has not.
+    new: usize,
+}
+
+/// `None` if one is not found as it is written, or gets another id than the file says, or if two have the same.
 fn known_tokens(
     tokens: Vec<(Option<u32>, special_tokens::AddedToken)>,
     vocabulary: &Vocabulary,
-) -> Option<(AddedTokens, AddedTokens, usize)> {
+) -> Option<KnownTokens> {
     if tokens.len() > MAX_ADDED_TOKENS {
         return None;
     }
@@ -368,17 +407,17 @@ fn known_tokens(
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
         return None;
     }
-    let (normalized, verbatim): (Vec<_>, Vec<_>) = added.into_iter().partition(|(_, token)| token.normalized);
-    let found = |tokens: Vec<(u32, special_tokens::AddedToken)>| {
-        let added = |(id, token): (u32, special_tokens::AddedToken)| AddedToken {
-            text: token.content.into(),
-            id,
-            takes_before: token.lstrip,
-            takes_behind: token.rstrip,
-        };
-        AddedTokens::new(tokens.into_iter().map(added).collect())
+    Some(KnownTokens { tokens: added, new })
+}
+
+fn found_in_texts(tokens: &[&(u32, special_tokens::AddedToken)]) -> Option<AddedTokens> {
+    let added = |&&(id, ref token): &&(u32, special_tokens::AddedToken)| AddedToken {
+        text: (&*token.content).into(),
+        id,
+        takes_before: token.lstrip,
+        takes_behind: token.rstrip,
     };
-    Some((found(verbatim)?, found(normalized)?, new))
+    AddedTokens::new(tokens.iter().map(added).collect())
 }
 
 /// Takes words apart into tokens.

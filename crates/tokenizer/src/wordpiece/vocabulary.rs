@@ -35,6 +35,15 @@ struct Slot {
     place: Option<Place>,
 }
 
+/// Where a whole token's text is, prefix included.
+#[derive(Clone, Copy)]
+pub(super) struct TokenText {
+    pub(super) id: u32,
+    /// Into the arena.
+    offset: u32,
+    len: u16,
+}
+
 const EMPTY: Slot = Slot { hash: 0, offset: 0, id: 0, len: 0, place: None };
 
 /// More than a natural vocabulary comes near to: BERT's needs 33 at most and 1.6 on average.
@@ -135,6 +144,20 @@ impl Vocabulary {
     pub(super) fn id(&self, token: &str) -> Option<u32> {
         let hash = token.bytes().fold(Hash::of(Place::Initial), Hash::push);
         self.get(hash, Place::Initial, token.as_bytes())
+    }
+
+    /// All tokens in the order of their ids, those that have the same in that of the file.
+    pub(super) fn by_id(&self) -> Vec<TokenText> {
+        let whole = self.slots.iter().filter(|slot| slot.place == Some(Place::Initial));
+        let text = |&Slot { id, offset, len, .. }: &Slot| TokenText { id, offset, len };
+        let mut texts: Vec<TokenText> = whole.map(text).collect();
+        texts.sort_unstable_by_key(|text| (text.id, text.offset));
+        texts
+    }
+
+    pub(super) fn text(&self, TokenText { offset, len, .. }: TokenText) -> &str {
+        // They were pushed as such.
+        std::str::from_utf8(&self.arena[offset as usize..][..usize::from(len)]).unwrap_or_default()
     }
 
     /// The longest token that a text (UTF-8) begins with: its length in bytes, and its id.

@@ -103,11 +103,11 @@ impl Case {
         if self.do_lower_case { tokenizer.lowercased().unwrap() } else { tokenizer }
     }
 
-    /// By the `tokenizers` crate whatever the file is: its decoder, which nothing uses, is one that the other backend does not
-    /// know.
+    /// By the `tokenizers` crate whatever the file is: its decoder does the same as before, but is one that the other backend does
+    /// not know.
     pub(crate) fn load_by_the_crate(&self, directory: &TempDir) -> Tokenizer {
         let mut json = self.tokenizer_json();
-        json["decoder"] = json!({"type": "Fuse"});
+        json["decoder"] = json!({"type": "Sequence", "decoders": [json["decoder"]]});
         write(directory, "tokenizer.json", &json);
         self.load(directory)
     }

@@ -1,7 +1,10 @@
 //! Special tokens and other added ones that settings add to a `tokenizer.json`, and the side that they cut
 //! (`fixtures/golden/special-tokens.json`).
 
+use std::collections::BTreeMap;
+
 use minilm_tokenizer::{Backend, Tokenizer, TokenizerError, TruncationSide};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -49,7 +52,36 @@ fn both_backends_do_the_same() {
         let tokenizer = case.load_by_the_crate(&case.folder());
         assert_eq!(tokenizer.backend(), Backend::TokenizersCrate, "{}", case.name);
         assert_golden(&golden, case, &tokenizer);
+        let either = case.load(&case.folder());
+        for (ids, skip) in case.ids.iter().flat_map(|ids| [(ids, false), (ids, true)]) {
+            let [text, expected] = [&either, &tokenizer].map(|by| by.decode(ids, skip).unwrap());
+            assert_eq!(text, expected, "{}: {ids:?}", case.name);
+        }
     }
+}
+
+#[derive(Deserialize)]
+struct Decoded {
+    ids: Vec<u32>,
+    text: String,
+    text_without_special_tokens: String,
+}
+
+/// Also of tokens that only settings have.
+#[test]
+fn ids_decode_as_with_transformers() {
+    let mut decoded = read_json(&fixtures().join("golden/decode.json"));
+    let decoded: BTreeMap<String, Vec<Decoded>> = serde_json::from_value(decoded["cases"].take()).unwrap();
+    let golden = golden();
+    for (name, lists) in &decoded {
+        let case = golden.cases.iter().find(|case| case.name == *name).unwrap();
+        let tokenizer = case.load(&case.folder());
+        for Decoded { ids, text, text_without_special_tokens } in lists {
+            assert_eq!(tokenizer.decode(ids, false).unwrap(), *text, "{name}: {ids:?}");
+            assert_eq!(tokenizer.decode(ids, true).unwrap(), *text_without_special_tokens, "{name}: {ids:?}");
+        }
+    }
+    assert!(decoded.len() >= 5);
 }
 
 /// What is in both, and which texts have it.

@@ -111,11 +111,12 @@ impl Service {
         vector_options: VectorOptions,
     ) -> Result<Embedded, ApiError> {
         let started = Instant::now();
-        self.check(&items, text_options.prompt_name.as_deref(), vector_options)?;
+        self.check(&items, vector_options)?;
+        let prompt = self.prompt(text_options.prompt_name.as_deref())?.to_owned();
         let characters = items.iter().map(Item::characters).sum();
         let bytes = items.iter().map(Item::bytes).sum();
         let service = Arc::clone(self);
-        let texts = self.work(bytes, move || service.tokenize(items, &text_options)).await??;
+        let texts = self.work(bytes, move || service.tokenize(items, &prompt, &text_options)).await??;
         let tokens: usize = texts.iter().map(|text| text.ids().len()).sum();
         if vector_options.wanted == Wanted::TokenEmbeddings {
             self.check_answer(tokens)?;
@@ -153,31 +154,46 @@ impl Service {
         Err(ApiError::new(Kind::TooLarge, message))
     }
 
-    /// What can be said of a request before any text is looked at.
-    fn check(
-        &self,
-        items: &[Item],
-        prompt_name: Option<&str>,
-        vector_options: VectorOptions,
-    ) -> Result<(), ApiError> {
-        if items.is_empty() {
+    /// Whether there may be so many inputs.
+    pub(crate) fn check_number(&self, inputs: usize) -> Result<(), ApiError> {
+        let limit = self.options.max_client_batch_size;
+        if inputs == 0 {
             return Err(ApiError::new(Kind::BadRequest, "there are no inputs"));
         }
-        let limit = self.options.max_client_batch_size;
-        if items.len() > limit {
-            let message = format!("the request has {} inputs, and the server takes {limit}", items.len());
+        if inputs > limit {
+            let message = format!("the request has {inputs} inputs, and the server takes {limit}");
             return Err(ApiError::new(Kind::TooLarge, message));
         }
+        Ok(())
+    }
+
+    /// What is put before texts: the prompt of that name, or what is put there if a request names none.
+    pub(crate) fn prompt(&self, name: Option<&str>) -> Result<&str, ApiError> {
+        let options = &self.options;
+        let known = |name: &str| self.model.prompts().find(|(known, _)| *known == name);
+        let default = || options.default_prompt_name.as_deref().or(self.model.default_prompt_name());
+        let name = match (name, &options.default_prompt) {
+            (None, Some(prompt)) => return Ok(prompt),
+            (name, _) => name.or_else(default),
+        };
+        let Some(name) = name else { return Ok("") };
+        match known(name) {
+            Some((_, prompt)) => Ok(prompt),
+            None => {
+                let known = self.model.prompts().map(|(known, _)| known.to_owned()).collect();
+                let error = Error::PromptName { name: name.to_owned(), known };
+                Err(ApiError::new(Kind::Unprocessable, error.to_string()))
+            }
+        }
+    }
+
+    /// What can be said of a request before any text is looked at.
+    fn check(&self, items: &[Item], vector_options: VectorOptions) -> Result<(), ApiError> {
+        self.check_number(items.len())?;
         let all = self.model.embedding_dimension();
         if let Some(dimensions) = vector_options.dimensions.filter(|wanted| !(1..=all).contains(wanted)) {
             let message = format!("dimensions is {dimensions}, expected 1 to {all}");
             return Err(ApiError::new(Kind::Unprocessable, message));
-        }
-        // The tokenizer would say so of texts; token ids it does not see.
-        if let Some(name) = prompt_name.filter(|name| self.model.prompts().all(|(known, _)| known != *name)) {
-            let known = self.model.prompts().map(|(known, _)| known.to_owned()).collect();
-            let error = Error::PromptName { name: name.to_owned(), known };
-            return Err(ApiError::new(Kind::Unprocessable, error.to_string()));
         }
         if !self.options.accept_token_ids && items.iter().any(|item| matches!(item, Item::Ids(_))) {
             let message = "an input is a list of token ids, which this server does not accept: they may be those of another \
@@ -189,16 +205,16 @@ impl Service {
         Ok(())
     }
 
-    fn tokenize(&self, items: Vec<Item>, options: &TextOptions) -> Result<Vec<TokenIds>, ApiError> {
+    fn tokenize(
+        &self,
+        items: Vec<Item>,
+        prompt: &str,
+        options: &TextOptions,
+    ) -> Result<Vec<TokenIds>, ApiError> {
         let truncate = options.truncate.unwrap_or(self.options.auto_truncate);
         let truncation = if truncate { Truncation::Report } else { Truncation::Error };
-        let mut encode_options = EncodeOptions::default().truncation(truncation);
+        let mut encode_options = EncodeOptions::default().truncation(truncation).prompt(prompt);
         encode_options.truncation_side = options.truncation_side;
-        if let Some(name) = options.prompt_name.as_ref().or(self.options.default_prompt_name.as_ref()) {
-            encode_options = encode_options.prompt_name(name);
-        } else if let Some(prompt) = &self.options.default_prompt {
-            encode_options = encode_options.prompt(prompt);
-        }
         let many = items.len() > 1;
         let each = items.into_iter().enumerate().map(|(index, item)| match item {
             // One by one: the model's threads are for computing.
@@ -255,7 +271,6 @@ fn said_of(error: Error, index: usize, many: bool) -> ApiError {
             );
             of_input(Kind::Unprocessable, message, index, many)
         }
-        Error::PromptName { .. } => ApiError::new(Kind::Unprocessable, error.to_string()),
         Error::Tokenizer(_) => of_input(Kind::Unprocessable, error.to_string(), index, many),
         _ => of_input(Kind::Inference, error.to_string(), index, many),
     }

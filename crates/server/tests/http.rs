@@ -574,6 +574,50 @@ async fn a_request_that_is_given_up_is_counted_and_makes_room() {
 }
 
 #[tokio::test]
+async fn tokens_of_texts_and_texts_of_tokens() {
+    let router = router(ServerOptions::default());
+    let text = "A dog sat";
+    for inputs in [json!(text), json!([text])] {
+        let answer = post(&router, "/tokenize", json!({"inputs": inputs}).to_string()).await;
+        let tokens = answer.body[0].as_array().unwrap().clone();
+        let ids: Vec<u64> = tokens.iter().map(|token| token["id"].as_u64().unwrap()).collect();
+        assert_eq!(json!(ids), json!(model().tokenize(text).unwrap().0));
+        let first = json!({"id": ids[0], "text": "[CLS]", "special": true, "start": null, "stop": null});
+        assert_eq!(tokens[0], first);
+        let dog = json!({"id": ids[2], "text": "dog", "special": false, "start": 2, "stop": 5});
+        assert_eq!(tokens[2], dog);
+
+        let answer = post(&router, "/decode", json!({"ids": ids}).to_string()).await;
+        assert_eq!(answer.body, json!(["a dog sat"]));
+        let answer = post(
+            &router,
+            "/decode",
+            json!({"ids": [ids, [ids[2]]], "skip_special_tokens": false}).to_string(),
+        );
+        assert_eq!(answer.await.body, json!(["[CLS] a dog sat [SEP]", "dog"]));
+    }
+    let answer =
+        post(&router, "/tokenize", json!({"inputs": text, "add_special_tokens": false}).to_string()).await;
+    assert_eq!(answer.body[0].as_array().unwrap().len(), 3);
+    // All of a text that is longer than the model takes.
+    let long = "the cat ".repeat(240);
+    let answer = post(&router, "/tokenize", json!({"inputs": long}).to_string()).await;
+    assert_eq!(answer.body[0].as_array().unwrap().len(), 482);
+    for (path, body, status, says) in [
+        ("/tokenize", json!({"inputs": [[1]]}), 422, "token ids where texts are expected"),
+        ("/tokenize", json!({"inputs": []}), 400, "there are no inputs"),
+        ("/tokenize", json!({"inputs": "a", "prompt_name": "none"}), 422, "none"),
+        ("/decode", json!({"ids": "a"}), 422, "a text where token ids are expected"),
+        ("/decode", json!({"ids": [[5], [5, 1_000_000]]}), 422, "has the id 1000000, which is at index 1"),
+    ] {
+        let answer = post(&router, path, body.to_string()).await;
+        let message = answer.body["error"].as_str().unwrap();
+        assert_eq!(answer.status.as_u16(), status, "{message}");
+        assert!(message.contains(says), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn the_one_model_is_found_by_its_name() {
     let router = router(ServerOptions::default().served_model_name("owner/tiny"));
     let models = get(&router, "/v1/models").await.body;

@@ -165,6 +165,77 @@ impl<'de> Deserialize<'de> for Element {
     }
 }
 
+/// A text or texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Texts(pub(super) Vec<String>);
+
+/// Token ids, or lists of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct IdLists(pub(super) Vec<Vec<u32>>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Texts, D::Error> {
+        let Input(items) = Input::deserialize(deserializer)?;
+        let texts = items.into_iter().map(|item| match item {
+            Item::Text(text) => Ok(text),
+            Item::Ids(_) => Err(D::Error::custom("token ids where texts are expected")),
+        });
+        texts.collect::<Result<_, _>>().map(Texts)
+    }
+}
+
+impl<'de> Deserialize<'de> for IdLists {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<IdLists, D::Error> {
+        let Input(items) = Input::deserialize(deserializer)?;
+        let lists = items.into_iter().map(|item| match item {
+            Item::Ids(ids) => Ok(ids),
+            Item::Text(_) => Err(D::Error::custom("a text where token ids are expected")),
+        });
+        lists.collect::<Result<_, _>>().map(IdLists)
+    }
+}
+
+impl ToSchema for Texts {
+    fn name() -> Cow<'static, str> {
+        "Texts".into()
+    }
+}
+
+impl PartialSchema for Texts {
+    fn schema() -> RefOr<Schema> {
+        Input::schema_of(usize::MAX, None)
+    }
+}
+
+impl ToSchema for IdLists {
+    fn name() -> Cow<'static, str> {
+        "IdLists".into()
+    }
+}
+
+impl PartialSchema for IdLists {
+    fn schema() -> RefOr<Schema> {
+        IdLists::schema_of(usize::MAX, usize::MAX)
+    }
+}
+
+impl IdLists {
+    /// What a server takes that takes so many lists in a request, of a model with so many tokens.
+    pub(super) fn schema_of(max_client_batch_size: usize, vocab_size: usize) -> RefOr<Schema> {
+        let id = || {
+            let id = ObjectBuilder::new().schema_type(Type::Integer);
+            id.minimum(Some(0)).maximum(Some(vocab_size.saturating_sub(1)))
+        };
+        let one = ArrayBuilder::new().items(id()).min_items(Some(1)).description(Some("Token ids"));
+        let many = ArrayBuilder::new()
+            .items(ArrayBuilder::new().items(id()))
+            .min_items(Some(1))
+            .max_items(Some(max_client_batch_size))
+            .description(Some("Lists of token ids"));
+        OneOfBuilder::new().item(one).item(many).description(Some("What is to be decoded")).into()
+    }
+}
+
 impl ToSchema for Input {
     fn name() -> Cow<'static, str> {
         "Input".into()

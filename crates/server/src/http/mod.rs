@@ -10,6 +10,7 @@ mod observe;
 mod openai;
 mod openapi;
 mod text_embeddings_inference;
+mod tokens;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -40,6 +41,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/embed", only(post(text_embeddings_inference::embed)))
         .route("/embed_all", only(post(text_embeddings_inference::embed_all)))
         .route("/similarity", only(post(text_embeddings_inference::similarity)))
+        .route("/tokenize", only(post(tokens::tokenize)))
+        .route("/decode", only(post(tokens::decode)))
         .route("/embeddings", only(post(openai::embeddings)))
         .route("/v1/embeddings", only(post(openai::embeddings)))
         .route("/v1/models", only(get(openai::models)))
@@ -164,7 +167,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// An answer: vectors, in whatever form, and what the headers say of them.
-async fn answer<T: Serialize + Send + 'static>(
+async fn answer<T: Serialize>(
     service: &Service,
     permit: Permit,
     embedded: Embedded,
@@ -174,14 +177,24 @@ async fn answer<T: Serialize + Send + 'static>(
     const BYTES: usize = 12;
     let bytes = BYTES * embedded.vectors.iter().map(Vec::len).sum::<usize>();
     let headers = headers::of(&embedded);
+    let mut response = json(service, permit, bytes, move || body(embedded)).await?;
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+/// An answer in JSON of some so many bytes.
+async fn json<T: Serialize>(
+    service: &Service,
+    permit: Permit,
+    bytes: usize,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<Response, ApiError> {
     let write = move || {
         let mut json = Vec::with_capacity(bytes + 256);
-        serde_json::to_writer(&mut json, &body(embedded)).map(|()| json)
+        serde_json::to_writer(&mut json, &body()).map(|()| json)
     };
     let json = service.work(bytes, write).await?;
     let json = json.map_err(|error| ApiError::new(Kind::Inference, error.to_string()))?;
     let body = Pieces::body(json.into(), permit);
-    let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    response.headers_mut().extend(headers);
-    Ok(response)
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }

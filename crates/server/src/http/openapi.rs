@@ -11,8 +11,8 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, OpenApi};
 
 use super::error::{ErrorResponse, Kind, OpenAiErrorResponse};
-use super::input::{Input, TokenIdLimits};
-use super::{info, openai, text_embeddings_inference};
+use super::input::{IdLists, Input, TokenIdLimits};
+use super::{info, openai, text_embeddings_inference, tokens};
 use crate::service::Service;
 
 #[derive(OpenApi)]
@@ -23,6 +23,8 @@ use crate::service::Service;
         text_embeddings_inference::embed_all,
         text_embeddings_inference::similarity,
         text_embeddings_inference::root,
+        tokens::tokenize,
+        tokens::decode,
         openai::embeddings,
         openai::models,
         openai::model,
@@ -101,8 +103,13 @@ fn of(service: &Service) -> Value {
         TokenIdLimits { vocab_size: model.config().vocab_size, max_seq_length: model.max_seq_length() };
     let token_ids = options.accept_token_ids.then_some(&token_ids);
     schemas["Input"] = serde_json::to_value(Input::schema_of(limit, token_ids)).unwrap_or_default();
+    schemas["Texts"] = serde_json::to_value(Input::schema_of(limit, None)).unwrap_or_default();
+    let vocab_size = model.config().vocab_size;
+    schemas["IdLists"] = serde_json::to_value(IdLists::schema_of(limit, vocab_size)).unwrap_or_default();
     let prompts: Vec<&str> = model.prompts().map(|(name, _)| name).collect();
-    for request in ["EmbedRequest", "EmbedAllRequest", "SimilarityParameters", "EmbeddingsRequest"] {
+    for request in
+        ["EmbedRequest", "EmbedAllRequest", "SimilarityParameters", "EmbeddingsRequest", "TokenizeRequest"]
+    {
         let Some(properties) = schemas[request]["properties"].as_object_mut() else { continue };
         if let Some(dimensions) = properties.get_mut("dimensions") {
             dimensions["minimum"] = json!(1);

@@ -19,7 +19,7 @@ const UNWANTED_TIME: Duration = Duration::from_secs(2);
 pub(super) struct Drained(Body);
 
 impl Drained {
-    pub(super) fn new(body: Body) -> Body {
+    pub(super) fn body(body: Body) -> Body {
         Body::new(Drained(body))
     }
 }

@@ -170,7 +170,8 @@ impl ApiError {
         const LONGEST: usize = 500;
         let mut message = message.into();
         if message.len() > LONGEST {
-            message.truncate(message.floor_char_boundary(LONGEST));
+            let begins = message.char_indices().map(|(at, _)| at);
+            message.truncate(begins.take_while(|&at| at <= LONGEST).last().unwrap_or_default());
             message += "...";
         }
         ApiError { kind, message, retry_after: None }

@@ -39,7 +39,7 @@ pub(super) async fn every_request(
     }
     let mut watched = Watched { metrics, has_answer: !counted };
 
-    let mut response = next.run(request.map(Drained::new)).await;
+    let mut response = next.run(request.map(Drained::body)).await;
 
     watched.has_answer = true;
     let (elapsed, status) = (started.elapsed(), response.status());

@@ -15,6 +15,8 @@ from texts import AWKWARD, OTHERS, SENTENCE, TOO_LONG, golden_texts
 
 #: Where the client may be told to ask for vectors.
 EMBED = pytest.mark.parametrize("path", ["", "/", "/embed"])
+#: Too long a text, whose beginning is not its end.
+AB = "a " * 100 + "b " * 100
 #: Where for similarities.
 SIMILARITY = pytest.mark.parametrize("path", ["", "/", "/similarity"])
 
@@ -84,20 +86,20 @@ def test_prompt_name(serve: Serve, minilm: Minilm, tmp_path: Path, path: str) ->
     assert raised.value.response.status_code == 422
 
 
-def test_truncation_direction_of_a_model_that_cuts_on_the_left(
-    serve: Serve, minilm: Minilm, tmp_path: Path
-) -> None:
-    folder = tiny_model.write(tmp_path / "model", truncation_side="left")
-    server, tiny = serve("--model", folder), minilm.with_model(folder)
-    assert tiny.token_counts([TOO_LONG])[0] > tiny_model.MAX_SEQ_LENGTH
-    found = client(server).feature_extraction(TOO_LONG, truncate=True, truncation_direction="left")
-    same_bits(found, tiny.embed([TOO_LONG]))
-
-
-def test_the_other_truncation_direction_is_refused(server: Server) -> None:
-    with pytest.raises(HfHubHTTPError, match="truncation_direction is Left") as raised:
-        client(server).feature_extraction(TOO_LONG, truncate=True, truncation_direction="left")
-    assert raised.value.response.status_code == 422
+@EMBED
+@pytest.mark.parametrize("own_side", ["left", "right"])
+def test_truncation_direction(serve: Serve, minilm: Minilm, tmp_path: Path, own_side: str, path: str) -> None:
+    folders = {side: tiny_model.write(tmp_path / side, truncation_side=side) for side in ("left", "right")}
+    sides = {side: minilm.with_model(folder) for side, folder in folders.items()}
+    assert sides["left"].token_counts([AB]) == sides["right"].token_counts([AB]) > [tiny_model.MAX_SEQ_LENGTH]
+    assert (sides["left"].embed([AB]) != sides["right"].embed([AB])).any()
+    server = serve("--model", folders[own_side])
+    for direction, cut in sides.items():
+        found = client(server, path).feature_extraction(
+            [AB, SENTENCE], truncate=True, truncation_direction=direction
+        )
+        same_bits(found, cut.embed([AB, SENTENCE]))
+    same_bits(client(server, path).feature_extraction(AB), sides[own_side].embed([AB]))
 
 
 @SIMILARITY

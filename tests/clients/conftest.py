@@ -1,15 +1,21 @@
 """What tests share: the program, a server of it without flags, and servers with those that a test needs."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from program import Minilm, Server
 
-Serve = Callable[..., Server]
+
+class Serve(Protocol):
+    """Starts a server with flags; another model than that of the tests is a folder."""
+
+    def __call__(self, *flags: str | Path, model: Path | None = None) -> Server: ...
+
 
 # Hugging Face's client sends a token that it finds on the machine, and looks for one when it is imported.
 os.environ.pop("HF_TOKEN", None)
@@ -34,6 +40,11 @@ def server(minilm: Minilm) -> Iterator[Server]:
 
 @pytest.fixture
 def serve(minilm: Minilm) -> Iterator[Serve]:
-    """Starts servers with flags, which end with the test."""
+    """For servers that end with the test."""
     with ExitStack() as servers:
-        yield lambda *flags: servers.enter_context(minilm.serve(*flags))
+
+        def start(*flags: str | Path, model: Path | None = None) -> Server:
+            program = minilm if model is None else minilm.with_model(model)
+            return servers.enter_context(program.serve(*flags))
+
+        yield start

@@ -75,7 +75,7 @@ def test_truncate(server: Server, minilm: Minilm, path: str) -> None:
 @EMBED
 def test_prompt_name(serve: Serve, minilm: Minilm, tmp_path: Path, path: str) -> None:
     folder = tiny_model.write(tmp_path / "model")
-    server, tiny = serve("--model", folder), minilm.with_model(folder)
+    server, tiny = serve(model=folder), minilm.with_model(folder)
     for name, prompt in tiny_model.PROMPTS.items():
         found = client(server, path).feature_extraction([SENTENCE, ""], prompt_name=name)
         same_bits(found, tiny.embed([SENTENCE, ""], "--prompt-name", name))
@@ -93,7 +93,7 @@ def test_truncation_direction(serve: Serve, minilm: Minilm, tmp_path: Path, own_
     sides = {side: minilm.with_model(folder) for side, folder in folders.items()}
     assert sides["left"].token_counts([AB]) == sides["right"].token_counts([AB]) > [tiny_model.MAX_SEQ_LENGTH]
     assert (sides["left"].embed([AB]) != sides["right"].embed([AB])).any()
-    server = serve("--model", folders[own_side])
+    server = serve(model=folders[own_side])
     for direction, cut in sides.items():
         found = client(server, path).feature_extraction(
             [AB, SENTENCE], truncate=True, truncation_direction=direction

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import socket
 import time
 from pathlib import Path
@@ -130,6 +131,13 @@ def test_the_name_that_a_server_is_given(serve: Serve) -> None:
     assert client(server).embeddings.create(model=MODEL, input="a").model == "text-embedding-3-small"
 
 
+def test_the_model(server: Server) -> None:
+    (model,) = client(server).models.list()
+    assert client(server).models.retrieve(model.id) == model
+    with pytest.raises(openai.NotFoundError, match="there is no model"):
+        client(server).models.retrieve("gpt-5")
+
+
 def test_what_cannot_be_read_is_a_bad_request(server: Server) -> None:
     with pytest.raises(openai.BadRequestError, match="there are no inputs") as raised:
         client(server).embeddings.create(model=MODEL, input=[])
@@ -195,26 +203,36 @@ def test_statuses_that_the_client_has_no_class_for(serve: Serve) -> None:
     assert raised.value.status_code == 405
 
 
-class HeldRequest:
-    """A request whose body does not come, and that has a place in the server meanwhile."""
+#: An answer may be left unread for as long as a test takes.
+ONE_PLACE = ("--max-concurrent-requests", "1", "--write-timeout", "300")
 
-    BODY = b'{"inputs": "a"}'
+
+class HeldPlace:
+    """A request for a long answer that nobody reads: it has a place in the server until all of it is sent."""
 
     def __init__(self, server: Server) -> None:
-        self._connection = socket.create_connection(server.address, timeout=60)
-        head = f"POST /embed HTTP/1.1\r\nHost: minilm\r\nContent-Length: {len(self.BODY)}\r\n"
-        self._connection.sendall(f"{head}Expect: 100-continue\r\nConnection: close\r\n\r\n".encode())
-        # The server says so when it begins to read, which it does when the request has its place.
-        assert self._connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        # A vector for each token: 20 MB, more than systems keep for a connection.
+        body = json.dumps({"inputs": [TOO_LONG] * 20}).encode()
+        self._connection = socket.socket()
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        self._connection.settimeout(60)
+        self._connection.connect(server.address)
+        head = f"POST /embed_all HTTP/1.1\r\nHost: minilm\r\nContent-Length: {len(body)}\r\nConnection: close"
+        self._connection.sendall(f"{head}\r\n\r\n".encode() + body)
+        deadline = time.monotonic() + 60
+        while "minilm_open_requests 1" not in httpx2.get(f"{server.url}/metrics").text.splitlines():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     def release(self) -> None:
-        """Sends the body, and returns when the answer is there."""
+        """Reads the answer."""
         if self._connection.fileno() == -1:
             return
-        self._connection.sendall(self.BODY)
-        answer = b"".join(iter(lambda: self._connection.recv(65536), b""))
-        assert answer.startswith(b"HTTP/1.1 200 ")
+        answer = b"".join(iter(lambda: self._connection.recv(1 << 20), b""))
         self._connection.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert len(json.loads(body)) == 20
 
     def __enter__(self) -> Self:
         return self
@@ -224,20 +242,19 @@ class HeldRequest:
 
 
 def test_too_many_requests(serve: Serve) -> None:
-    server = serve("--max-concurrent-requests", "1")
-    with HeldRequest(server):
-        with pytest.raises(openai.RateLimitError, match="1 requests are waiting already") as raised:
+    server = serve(*ONE_PLACE)
+    with HeldPlace(server):
+        with pytest.raises(openai.RateLimitError) as raised:
             client(server).embeddings.create(model=MODEL, input=SENTENCE)
         assert raised.value.code == "rate_limit_exceeded"
         assert int(raised.value.response.headers["retry-after"]) >= 1
-    client(server).embeddings.create(model=MODEL, input=SENTENCE)
 
 
 def test_the_client_tries_again_when_it_is_told_to(serve: Serve, minilm: Minilm) -> None:
-    server = serve("--max-concurrent-requests", "1")
+    server = serve(*ONE_PLACE)
     answers: list[tuple[int, float]] = []
     requests: list[float] = []
-    with HeldRequest(server) as held:
+    with HeldPlace(server) as held:
 
         def on_response(response: httpx2.Response) -> None:
             answers.append((response.status_code, float(response.headers.get("retry-after", 0))))

@@ -13,6 +13,7 @@ use utoipa::{IntoResponses, OpenApi};
 use super::error::{ErrorResponse, Kind, OpenAiErrorResponse};
 use super::input::{IdLists, Input, TokenIdLimits};
 use super::{info, openai, text_embeddings_inference, tokens};
+use crate::page;
 use crate::service::Service;
 
 #[derive(OpenApi)]
@@ -32,6 +33,8 @@ use crate::service::Service;
         info::health,
         info::metrics,
         document,
+        page::index,
+        page::docs,
     ),
     components(schemas(ErrorResponse, OpenAiErrorResponse))
 )]
@@ -92,10 +95,13 @@ fn of(service: &Service) -> Value {
     // It is a description without maps of anything but texts.
     let mut document = serde_json::to_value(Api::openapi()).unwrap_or_default();
     document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
-    // The same operation under the path of text-embeddings-inference.
+    // The same operations under other paths that text-embeddings-inference has.
     let mut alias = document["paths"]["/v1/embeddings"].clone();
     alias["post"]["operationId"] = json!("embeddings_without_version");
     document["paths"]["/embeddings"] = alias;
+    let mut alias = document["paths"]["/health"].clone();
+    alias["get"]["operationId"] = json!("ping");
+    document["paths"]["/ping"] = alias;
 
     let schemas = &mut document["components"]["schemas"];
     let limit = options.max_client_batch_size;
@@ -127,7 +133,7 @@ fn of(service: &Service) -> Value {
     if options.api_key.is_some() {
         document["components"]["securitySchemes"]["key"] = json!({"type": "http", "scheme": "bearer"});
         document["security"] = json!([{"key": []}]);
-        for path in ["/health", "/metrics", "/openapi.json"] {
+        for path in ["/", "/docs", "/health", "/metrics", "/openapi.json", "/ping"] {
             document["paths"][path]["get"]["security"] = json!([]);
         }
     }

@@ -11,10 +11,30 @@ use sha2::{Digest, Sha256};
 static INDEX: LazyLock<Page> = LazyLock::new(|| Page::new(include_str!("index.html")));
 static DOCS: LazyLock<Page> = LazyLock::new(|| Page::new(include_str!("docs.html")));
 
+/// A page to try the model with.
+#[utoipa::path(
+    get,
+    path = "/",
+    tag = "server",
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html"),
+        (status = 304, description = "It is the one that is known")
+    )
+)]
 pub(super) async fn index(headers: HeaderMap) -> Response {
     INDEX.response(&headers)
 }
 
+/// A page about the API.
+#[utoipa::path(
+    get,
+    path = "/docs",
+    tag = "server",
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html"),
+        (status = 304, description = "It is the one that is known")
+    )
+)]
 pub(super) async fn docs(headers: HeaderMap) -> Response {
     DOCS.response(&headers)
 }

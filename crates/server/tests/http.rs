@@ -765,6 +765,33 @@ async fn a_server_that_is_told_to_stop_finishes_what_it_was_asked() {
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
+/// Half of a head is no request: it holds up no shutdown, on a connection that is new or has been used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_does_not_end_holds_up_no_shutdown() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Server::new(model(), ServerOptions::default()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.serve(listener, async { stopped.await.unwrap_or(()) }));
+
+    let mut new = tokio::net::TcpStream::connect(address).await.unwrap();
+    new.write_all(b"POST /embed HTTP/1.1\r\nhost: here\r\nconte").await.unwrap();
+    let mut used = tokio::net::TcpStream::connect(address).await.unwrap();
+    used.write_all(b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+    let mut answer = [0; 15];
+    used.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    used.write_all(b"GET /health HT").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stop.send(()).unwrap();
+    // It ends as if nobody had been there, not after the 25 seconds that it waits for answers.
+    tokio::time::timeout(Duration::from_secs(15), serving).await.unwrap().unwrap().unwrap();
+    let mut rest = Vec::new();
+    new.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty());
+}
+
 #[tokio::test]
 async fn info_says_what_the_server_takes() {
     let router = router(ServerOptions::default().max_concurrent_requests(9));

@@ -5,10 +5,13 @@ mod impatient;
 use std::fmt;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -16,11 +19,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 
 use impatient::Impatient;
 
 /// The most bytes of a request's head, and of what is read of a body at a time.
 const BUFFER: usize = 64 << 10;
+
+/// How long the head of a connection's first request may still take when the server shuts down. hyper waits for it as long as ever.
+const LAST_HEAD: Duration = Duration::from_secs(1);
 
 /// How long to wait where the system has no room for another connection.
 const OUT_OF_ROOM: Duration = Duration::from_millis(100);
@@ -100,8 +107,9 @@ impl Listener {
     }
 }
 
-/// Answers who connects until `shutdown` is done. Then nobody else can connect, connections without a request are closed, and the
-/// others when they have their answer, or when the time for that is over. Returns whether all had it.
+/// Answers who connects until `shutdown` is done. Then nobody else can connect, connections without a request are closed, those that
+/// have begun to send the head of their first one soon, and the others when they have their answer, or when the time for that is over.
+/// Returns whether all had it.
 pub(crate) async fn serve(
     listener: Listener,
     router: Router,
@@ -111,6 +119,7 @@ pub(crate) async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(timeouts.idle).max_buf_size(BUFFER);
     let connections = GracefulShutdown::new();
+    let (shut_down, is_shut_down) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
         let stream = tokio::select! {
@@ -128,17 +137,41 @@ pub(crate) async fn serve(
                 }
             },
         };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = connections
-            .watch(http.serve_connection(TokioIo::new(Impatient::new(stream, timeouts.write)), service));
+        let asked = Arc::new(AtomicBool::new(false));
+        let nothing_asked = nothing_asked_in_the_end(is_shut_down.clone(), Arc::clone(&asked));
+        let routes = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |request| {
+            asked.store(true, Ordering::Relaxed);
+            routes.call(request)
+        });
+        let stream = TokioIo::new(Impatient::new(stream, timeouts.write));
+        let connection = connections.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!("a connection ended: {error}");
+            tokio::select! {
+                biased;
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!("a connection ended: {error}");
+                },
+                () = nothing_asked => tracing::debug!("a connection is closed whose first request has not come"),
             }
         });
     }
+    // There may be no connection that listens.
+    let _ = shut_down.send(true);
     drop(listener);
     tokio::time::timeout(timeouts.shutdown, connections.shutdown()).await.is_ok()
+}
+
+/// Ends if, a while after the shutdown, a connection has never had the whole head of a request. hyper closes all others itself, as soon
+/// as they have their answers.
+async fn nothing_asked_in_the_end(mut is_shut_down: watch::Receiver<bool>, asked: Arc<AtomicBool>) {
+    let told = is_shut_down.wait_for(|&is_shut_down| is_shut_down).await.is_ok();
+    if told {
+        tokio::time::sleep(LAST_HEAD).await;
+    }
+    if !told || asked.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
 }
 
 fn is_of_the_client(error: &io::Error) -> bool {

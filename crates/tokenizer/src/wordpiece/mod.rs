@@ -10,6 +10,7 @@
 //! | `classes` | knows the characters for it |
 //! | `origins` | knows where in the text a word's characters are, for those who ask |
 //! | `vocabulary` | finds the longest token that a word begins with |
+//! | `pieces` | takes a word apart into such tokens |
 //! | `decoder` | makes a text of ids |
 //!
 //! Reference: Devlin et al., BERT (2018), `tokenization.py`; Wu et al., "Google's Neural Machine Translation System"
@@ -21,6 +22,7 @@ mod decoder;
 mod file;
 mod normalizer;
 mod origins;
+mod pieces;
 mod trim;
 mod vocabulary;
 mod words;
@@ -31,9 +33,10 @@ use added_tokens::{AddedToken, AddedTokens};
 use decoder::{Decoder, Decoding};
 use file::{Around, File, Object};
 use normalizer::{NormalizedText, Rules};
-use origins::{Forgotten, Kept, Origins};
+use origins::Origins;
+use pieces::{LocatedPieces, Pieces};
 use trim::Trim;
-use vocabulary::{Place, TokenList, Vocabulary};
+use vocabulary::{TokenList, Vocabulary};
 use words::{MAX_WORD_CHARS, Sink, Words};
 
 use crate::decode::VocabularyToken;
@@ -418,90 +421,4 @@ fn found_in_texts(tokens: &[&(u32, special_tokens::AddedToken)]) -> Option<Added
         takes_behind: token.rstrip,
     };
     AddedTokens::new(tokens.iter().map(added).collect())
-}
-
-/// Takes words apart into tokens.
-struct Pieces<'a> {
-    vocabulary: &'a Vocabulary,
-    unknown: u32,
-    ids: &'a mut Vec<u32>,
-    /// How many ids are kept.
-    room: usize,
-    /// How many there were.
-    total: usize,
-}
-
-impl Pieces<'_> {
-    #[inline]
-    fn push(&mut self, id: u32) {
-        if self.ids.len() < self.room {
-            self.ids.push(id);
-        }
-        self.total += 1;
-    }
-}
-
-impl Sink for Pieces<'_> {
-    type Origins = Forgotten;
-
-    #[inline]
-    fn word(&mut self, word: &[u8], _: &Forgotten) {
-        let before = (self.ids.len(), self.total);
-        if !take_apart(self.vocabulary, word, |_, _, id| self.push(id)) {
-            self.ids.truncate(before.0);
-            self.total = before.1;
-            self.push(self.unknown);
-        }
-    }
-
-    fn overlong_word(&mut self, _: &Forgotten) {
-        self.push(self.unknown);
-    }
-}
-
-/// Takes words apart into tokens, and knows where these come from.
-struct LocatedPieces<'a> {
-    vocabulary: &'a Vocabulary,
-    unknown: u32,
-    tokens: &'a mut Vec<TokenOffsets>,
-}
-
-impl LocatedPieces<'_> {
-    fn push_unknown(&mut self, (start, end): (usize, usize)) {
-        self.tokens.push(TokenOffsets { id: self.unknown, start, end, begins_word: true });
-    }
-}
-
-impl Sink for LocatedPieces<'_> {
-    type Origins = Kept;
-
-    fn word(&mut self, word: &[u8], origins: &Kept) {
-        let before = self.tokens.len();
-        let known = take_apart(self.vocabulary, word, |from, to, id| {
-            let (start, end) = origins.of(from, to);
-            self.tokens.push(TokenOffsets { id, start, end, begins_word: from == 0 });
-        });
-        if !known {
-            self.tokens.truncate(before);
-            self.push_unknown(origins.of_the_word());
-        }
-    }
-
-    fn overlong_word(&mut self, origins: &Kept) {
-        self.push_unknown(origins.of_the_word());
-    }
-}
-
-/// Hands on the tokens of a word: the bytes from, the bytes to, and the id of each. False if the whole word is unknown,
-/// and the tokens it began with are to be taken back.
-#[inline]
-fn take_apart(vocabulary: &Vocabulary, word: &[u8], mut token: impl FnMut(usize, usize, u32)) -> bool {
-    let (mut place, mut rest) = (Place::Initial, word);
-    while !rest.is_empty() {
-        let Some((len, id)) = vocabulary.longest_match(place, rest) else { return false };
-        let from = word.len() - rest.len();
-        token(from, from + len, id);
-        (place, rest) = (Place::Continuing, &rest[len..]);
-    }
-    true
 }

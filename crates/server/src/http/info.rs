@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{ApiError, ErrorResponse, Kind};
+use super::error::{ApiError, Kind};
+use super::openapi::{HealthErrors, KeyErrors};
 use crate::queue::QueueError;
 use crate::service::Service;
 
@@ -39,10 +40,7 @@ enum ModelType {
     get,
     path = "/info",
     tag = "server",
-    responses(
-        (status = 200, description = "Their names and limits", body = Info),
-        (status = 401, description = "The API key is missing, or another one", body = ErrorResponse)
-    )
+    responses((status = 200, description = "Their names and limits", body = Info), KeyErrors)
 )]
 pub(super) async fn info(State(service): State<Arc<Service>>) -> Json<Info> {
     let (model, options) = (&service.model, &service.options);
@@ -68,10 +66,7 @@ pub(super) async fn info(State(service): State<Arc<Service>>) -> Json<Info> {
     get,
     path = "/health",
     tag = "server",
-    responses(
-        (status = 200, description = "It can be asked"),
-        (status = 503, description = "It is shutting down", body = ErrorResponse)
-    )
+    responses((status = 200, description = "It can be asked"), HealthErrors)
 )]
 pub(super) async fn health(State(service): State<Arc<Service>>) -> Result<StatusCode, ApiError> {
     if service.queue.is_closed() { Err(QueueError::Closed.into()) } else { Ok(StatusCode::OK) }

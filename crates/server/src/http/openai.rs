@@ -15,7 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::error::{ApiError, Kind, OpenAiErrorResponse};
 use super::input::{Input, WholeNumber};
-use super::openapi::OpenAiErrors;
+use super::openapi::{OpenAiErrors, OpenAiKeyErrors};
 use super::{answer, receive};
 use crate::queue::{Permit, VectorOptions};
 use crate::service::{Service, TextOptions};
@@ -173,10 +173,7 @@ pub(super) async fn embeddings(
     get,
     path = "/v1/models",
     tag = "OpenAI",
-    responses(
-        (status = 200, description = "Its name", body = ModelsResponse),
-        (status = 401, description = "The API key is missing, or another one", body = OpenAiErrorResponse)
-    )
+    responses((status = 200, description = "Its name", body = ModelsResponse), OpenAiKeyErrors)
 )]
 pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<ModelsResponse> {
     Json(ModelsResponse { object: "list", data: [Model::of(&service)] })
@@ -190,8 +187,8 @@ pub(super) async fn models(State(service): State<Arc<Service>>) -> Json<ModelsRe
     params(("id" = String, Path, description = "The model's name")),
     responses(
         (status = 200, description = "It is the model that there is", body = Model),
-        (status = 401, description = "The API key is missing, or another one", body = OpenAiErrorResponse),
-        (status = 404, description = "There is no such model", body = OpenAiErrorResponse)
+        (status = 404, description = "There is no such model", body = OpenAiErrorResponse),
+        OpenAiKeyErrors
     )
 )]
 pub(super) async fn model(

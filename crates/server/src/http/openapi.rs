@@ -40,11 +40,34 @@ use crate::service::Service;
 )]
 struct Api;
 
-/// What a request for vectors or tokens may be answered instead, in the shape of text-embeddings-inference.
-pub(super) struct Errors;
+/// Declares what an operation may be answered instead, with the schema of its errors.
+macro_rules! errors {
+    ($($(#[$docs:meta])* $name:ident: $schema:literal, $kinds:expr;)*) => {
+        $(
+            $(#[$docs])*
+            pub(super) struct $name;
 
-/// The same in OpenAI's shape.
-pub(super) struct OpenAiErrors;
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    responses($schema, &$kinds)
+                }
+            }
+        )*
+    };
+}
+
+errors! {
+    /// For requests for vectors or tokens, in the shape of text-embeddings-inference.
+    Errors: "ErrorResponse", KINDS;
+    /// The same in OpenAI's shape.
+    OpenAiErrors: "OpenAiErrorResponse", KINDS;
+    /// Where nothing is asked for but a key.
+    KeyErrors: "ErrorResponse", [Kind::Unauthorized];
+    /// The same in OpenAI's shape.
+    OpenAiKeyErrors: "OpenAiErrorResponse", [Kind::Unauthorized];
+    /// For who asks how the server is.
+    HealthErrors: "ErrorResponse", [Kind::Unavailable];
+}
 
 const KINDS: [Kind; 8] = [
     Kind::BadRequest,
@@ -57,24 +80,12 @@ const KINDS: [Kind; 8] = [
     Kind::Unavailable,
 ];
 
-impl IntoResponses for Errors {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        responses("ErrorResponse")
-    }
-}
-
-impl IntoResponses for OpenAiErrors {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        responses("OpenAiErrorResponse")
-    }
-}
-
-fn responses(schema: &str) -> BTreeMap<String, RefOr<Response>> {
+fn responses(schema: &str, kinds: &[Kind]) -> BTreeMap<String, RefOr<Response>> {
     let response = |kind: Kind| {
         let content = Content::new(Some(Ref::from_schema_name(schema)));
         ResponseBuilder::new().description(kind.description()).content("application/json", content).build()
     };
-    KINDS.into_iter().map(|kind| (kind.status().as_str().to_owned(), response(kind).into())).collect()
+    kinds.iter().map(|&kind| (kind.status().as_str().to_owned(), response(kind).into())).collect()
 }
 
 /// This description.

@@ -7,34 +7,31 @@ use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use utoipa::IntoResponses;
 
 static INDEX: LazyLock<Page> = LazyLock::new(|| Page::new(include_str!("index.html")));
 static DOCS: LazyLock<Page> = LazyLock::new(|| Page::new(include_str!("docs.html")));
 
+/// What browsers are answered.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the API's description")]
+enum PageResponses {
+    /// The page
+    #[response(status = 200, content_type = "text/html")]
+    Page(String),
+    /// It is the one that is known
+    #[response(status = 304)]
+    Known,
+}
+
 /// A page to try the model with.
-#[utoipa::path(
-    get,
-    path = "/",
-    tag = "server",
-    responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html"),
-        (status = 304, description = "It is the one that is known")
-    )
-)]
+#[utoipa::path(get, path = "/", tag = "server", responses(PageResponses))]
 pub(super) async fn index(headers: HeaderMap) -> Response {
     INDEX.response(&headers)
 }
 
 /// A page about the API.
-#[utoipa::path(
-    get,
-    path = "/docs",
-    tag = "server",
-    responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html"),
-        (status = 304, description = "It is the one that is known")
-    )
-)]
+#[utoipa::path(get, path = "/docs", tag = "server", responses(PageResponses))]
 pub(super) async fn docs(headers: HeaderMap) -> Response {
     DOCS.response(&headers)
 }

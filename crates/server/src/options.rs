@@ -40,7 +40,8 @@ pub struct ServerOptions {
     /// What the model is called in answers. Default: its own name.
     pub served_model_name: Option<String>,
     /// Whether inputs may be lists of token ids. Some clients send those of another model's tokenizer without being asked, and
-    /// nothing can tell; so by default they are refused.
+    /// nothing can tell; so by default they are refused. Ids are taken as they are: no prompt and no special tokens are put around
+    /// them, and a list longer than the model takes is an error, even where texts would be cut.
     pub accept_token_ids: bool,
 }
 

@@ -105,7 +105,9 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "ORIGIN", env = "CORS_ALLOW_ORIGIN", value_delimiter = ',')]
     pub(crate) cors_allow_origin: Vec<String>,
 
-    /// Accept lists of token ids, which must be this model's: those of another tokenizer give vectors that mean nothing
+    /// Accept lists of token ids, which must be this model's: those of another tokenizer give vectors that mean nothing. Ids are
+    /// taken as they are: no prompt is put before them, and a list longer than the model takes gets 422, even where texts would
+    /// be cut
     #[arg(long, env = "ACCEPT_TOKEN_IDS", value_parser = FalseyValueParser::new())]
     pub(crate) accept_token_ids: bool,
 

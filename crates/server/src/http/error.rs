@@ -85,7 +85,20 @@ impl Kind {
             Kind::Overloaded => {
                 "As many requests as there may be are waiting; Retry-After says when to try again, in seconds"
             }
-            Kind::Unavailable => "The server is shutting down",
+            Kind::Unavailable => {
+                "The server is shutting down; Retry-After says when to try again, in seconds"
+            }
+        }
+    }
+
+    /// When to try again, in seconds, if it may be otherwise then.
+    fn retry_after(self) -> Option<u64> {
+        match self {
+            // Some requests are done with soon.
+            Kind::Overloaded => Some(1),
+            // Another server is there soon, or this one again.
+            Kind::Unavailable => Some(2),
+            _ => None,
         }
     }
 
@@ -174,12 +187,7 @@ impl ApiError {
             message.truncate(begins.take_while(|&at| at <= LONGEST).last().unwrap_or_default());
             message += "...";
         }
-        ApiError { kind, message, retry_after: None }
-    }
-
-    /// Too many requests at once, of which some are done with soon.
-    pub(crate) fn overloaded(message: String) -> ApiError {
-        ApiError { retry_after: Some(1), ..ApiError::new(Kind::Overloaded, message) }
+        ApiError { kind, message, retry_after: kind.retry_after() }
     }
 
     /// In the shape that the clients of an API read.
@@ -218,14 +226,15 @@ impl IntoResponse for ApiError {
 
 impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> ApiError {
-        let (kind, retry_after) = match &error {
-            // Whole seconds, at least one: what the header can say.
+        let message = error.to_string();
+        match error {
             QueueError::Full { retry_after, .. } => {
-                (Kind::Overloaded, Some((retry_after.as_secs_f64().ceil() as u64).max(1)))
+                // Whole seconds, at least one: what the header can say.
+                let seconds = (retry_after.as_secs_f64().ceil() as u64).max(1);
+                ApiError { retry_after: Some(seconds), ..ApiError::new(Kind::Overloaded, message) }
             }
-            QueueError::Closed => (Kind::Unavailable, None),
-            QueueError::Encode(_) | QueueError::Panicked(_) => (Kind::Inference, None),
-        };
-        ApiError { retry_after, ..ApiError::new(kind, error.to_string()) }
+            QueueError::Closed => ApiError::new(Kind::Unavailable, message),
+            QueueError::Encode(_) | QueueError::Panicked(_) => ApiError::new(Kind::Inference, message),
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! What an answer's headers say of its making.
 
-use axum::http::header::{HeaderName, HeaderValue};
-use axum::http::{HeaderMap, HeaderName as Name};
+use axum::http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
 
 use crate::service::{Embedded, Times};
 
-const SERVER_TIMING: HeaderName = Name::from_static("server-timing");
-const TRUNCATED: HeaderName = Name::from_static("x-truncated-inputs");
+const SERVER_TIMING: &str = "server-timing";
+const TRUNCATED: &str = "x-truncated-inputs";
 
 /// More indices than these would make a header that proxies refuse.
 const MOST_INDICES: usize = 100;
@@ -49,7 +49,35 @@ pub(super) fn of(embedded: &Embedded) -> HeaderMap {
     headers
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {
+/// The same for the description of the API: OpenAPI's header objects by their names.
+pub(super) fn described() -> Value {
+    let (text, number) = (json!({"type": "string"}), json!({"type": "integer", "minimum": 0}));
+    let timing = "The same times, in milliseconds with three digits behind the point, as browsers show them";
+    let truncated = "Which inputs were cut, counted from 0: the first hundred of them";
+    let headers = [
+        ("x-compute-type", &text, "What computed: `cpu`"),
+        ("x-compute-characters", &number, "How many characters the inputs have"),
+        (
+            "x-compute-tokens",
+            &number,
+            "How many tokens were computed: where inputs were cut, those that are left",
+        ),
+        ("x-compute-time", &number, "How long all of it took, in milliseconds"),
+        ("x-total-time", &number, "How long all of it took, in milliseconds"),
+        ("x-tokenization-time", &number, "How long it took to make tokens of the inputs, in milliseconds"),
+        ("x-queue-time", &number, "How long the first input waited to be computed, in milliseconds"),
+        ("x-inference-time", &number, "How long batches with these inputs were computed, in milliseconds"),
+        (SERVER_TIMING, &text, timing),
+        (TRUNCATED, &text, truncated),
+    ];
+    let object = |(name, schema, description): (&str, &Value, &str)| {
+        let required = name != TRUNCATED;
+        (name.to_owned(), json!({"description": description, "required": required, "schema": schema}))
+    };
+    Value::Object(headers.into_iter().map(object).collect())
+}
+
+fn insert(headers: &mut HeaderMap, name: &'static str, value: String) {
     // All of it is visible ASCII.
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);

@@ -120,7 +120,7 @@ async fn receive_as<T: Send + 'static>(
     read: fn(&[u8]) -> serde_json::Result<T>,
 ) -> Result<(Permit, T), ApiError> {
     let Ok(reader) = service.readers.try_acquire() else {
-        return Err(ApiError::overloaded("as many bodies are being read as there may be".to_owned()));
+        return Err(ApiError::new(Kind::Overloaded, "as many bodies are being read as there may be"));
     };
     let limit = service.options.read_timeout;
     let body = tokio::time::timeout(limit, Bytes::from_request(request, &())).await.map_err(|_| {

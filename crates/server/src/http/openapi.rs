@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, OpenApi};
 
 use super::error::{ErrorResponse, Kind, OpenAiErrorResponse};
 use super::input::{IdLists, Input, TokenIdLimits};
-use super::{info, openai, text_embeddings_inference, tokens};
+use super::{headers, info, openai, text_embeddings_inference, tokens};
 use crate::page;
 use crate::service::Service;
 
@@ -106,6 +106,7 @@ fn of(service: &Service) -> Value {
     // It is a description without maps of anything but texts.
     let mut document = serde_json::to_value(Api::openapi()).unwrap_or_default();
     document["info"]["version"] = json!(env!("CARGO_PKG_VERSION"));
+    describe_headers(&mut document["paths"]);
     // The same operations under other paths that text-embeddings-inference has.
     let mut alias = document["paths"]["/v1/embeddings"].clone();
     alias["post"]["operationId"] = json!("embeddings_without_version");
@@ -149,4 +150,29 @@ fn of(service: &Service) -> Value {
         }
     }
     document
+}
+
+/// Adds the headers of answers, of which the attributes cannot say whether they are always there.
+fn describe_headers(paths: &mut Value) {
+    for path in ["/", "/embed", "/embed_all", "/similarity", "/v1/embeddings"] {
+        paths[path]["post"]["responses"]["200"]["headers"] = headers::described();
+    }
+    let key = json!({"description": "How a key is sent", "schema": {"type": "string", "const": "Bearer"}});
+    let seconds =
+        json!({"description": "When to try again, in seconds", "schema": {"type": "integer", "minimum": 1}});
+    let of_errors = [
+        (Kind::Unauthorized, "www-authenticate", key),
+        (Kind::Overloaded, "retry-after", seconds.clone()),
+        (Kind::Unavailable, "retry-after", seconds),
+    ];
+    let operations = paths.as_object_mut().into_iter().flat_map(Map::values_mut);
+    for operation in operations.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        for (kind, name, header) in &of_errors {
+            let response = format!("/responses/{}", kind.status().as_str());
+            if let Some(response) = operation.pointer_mut(&response) {
+                response["headers"][name] = header.clone();
+                response["headers"][name]["required"] = json!(true);
+            }
+        }
+    }
 }

@@ -115,7 +115,7 @@ impl Limits {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum QueueError {
     /// As many requests as there may be are waiting.
-    #[error("{requests} requests are waiting already, which is the limit")]
+    #[error("as many requests are waiting as there may be, which is {requests}")]
     Full {
         /// The limit.
         requests: usize,

@@ -3,6 +3,21 @@ use std::sync::mpsc;
 
 use super::*;
 
+/// How long anything may take: longer is a defect.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What is waited for, if it comes within the limit.
+fn within_limit<T: Send + 'static>(wait: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, outcome) = mpsc::channel();
+    std::thread::spawn(move || done.send(wait()));
+    outcome.recv_timeout(LIMIT).unwrap()
+}
+
+/// What a request gets in the end.
+fn received(reply: Reply) -> Result<Answer, QueueError> {
+    within_limit(|| reply.blocking_recv()).unwrap()
+}
+
 /// A text of so many tokens.
 fn text(tokens: usize) -> TokenIds {
     TokenIds::new(vec![5; tokens])
@@ -171,6 +186,11 @@ impl Stepwise {
         let reply = place.submit(texts, VectorOptions::default()).unwrap();
         Waiting { _place: place, reply }
     }
+
+    /// The lengths of the texts that the engine computes next.
+    fn batch(&self) -> Vec<usize> {
+        self.batches.recv_timeout(LIMIT).unwrap()
+    }
 }
 
 /// Who waits for an answer, and has a place until it is there.
@@ -180,8 +200,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn blocking_recv(self) -> Result<Result<Answer, QueueError>, oneshot::error::RecvError> {
-        self.reply.blocking_recv()
+    fn received(self) -> Result<Answer, QueueError> {
+        received(self.reply)
     }
 }
 
@@ -189,13 +209,13 @@ impl Waiting {
 fn an_idle_engine_starts_at_once_and_what_comes_meanwhile_goes_together() {
     let engine = Stepwise::start(Limits::new(10, 100));
     let first = engine.submit(&[1]);
-    assert_eq!(engine.batches.recv().unwrap(), [1]);
+    assert_eq!(engine.batch(), [1]);
     let meanwhile = [engine.submit(&[2]), engine.submit(&[3, 4])];
     engine.go_on.send(Ok(())).unwrap();
-    assert_eq!(first.blocking_recv().unwrap().unwrap().vectors, [[1.0]]);
-    assert_eq!(engine.batches.recv().unwrap(), [2, 3, 4]);
+    assert_eq!(first.received().unwrap().vectors, [[1.0]]);
+    assert_eq!(engine.batch(), [2, 3, 4]);
     engine.go_on.send(Ok(())).unwrap();
-    let [two, three] = meanwhile.map(|reply| reply.blocking_recv().unwrap().unwrap());
+    let [two, three] = meanwhile.map(|reply| reply.received().unwrap());
     assert_eq!((two.vectors, three.vectors), (vec![vec![2.0]], vec![vec![3.0], vec![4.0]]));
     assert_eq!(engine.queue.unanswered(), 0);
 }
@@ -204,17 +224,18 @@ fn an_idle_engine_starts_at_once_and_what_comes_meanwhile_goes_together() {
 fn no_more_requests_wait_than_the_limit_and_then_there_is_room_again() {
     let engine = Stepwise::start(Limits::new(2, 100));
     let first = engine.submit(&[1]);
-    engine.batches.recv().unwrap();
+    engine.batch();
     let second = engine.submit(&[2]);
     let error = engine.queue.reserve().err().unwrap();
     assert!(matches!(error, QueueError::Full { requests: 2, .. }), "{error}");
+    assert_eq!(error.to_string(), "as many requests are waiting as there may be, which is 2");
     for reply in [first, second] {
         engine.go_on.send(Ok(())).unwrap();
-        reply.blocking_recv().unwrap().unwrap();
+        reply.received().unwrap();
     }
     let third = engine.submit(&[3]);
     engine.go_on.send(Ok(())).unwrap();
-    assert_eq!(third.blocking_recv().unwrap().unwrap().vectors, [[3.0]]);
+    assert_eq!(third.received().unwrap().vectors, [[3.0]]);
 }
 
 #[test]
@@ -226,9 +247,9 @@ fn a_closed_queue_finishes_what_is_there_and_ends() {
     assert_eq!(error, QueueError::Closed);
     (0..3).for_each(|_| engine.go_on.send(Ok(())).unwrap());
     for reply in replies {
-        reply.blocking_recv().unwrap().unwrap();
+        reply.received().unwrap();
     }
-    engine.engine.join().unwrap();
+    within_limit(|| engine.engine.join()).unwrap();
 }
 
 #[test]
@@ -239,21 +260,21 @@ fn one_text_that_fails_costs_nobody_else_an_answer() {
     ] {
         let engine = Stepwise::start(Limits::new(10, 100));
         let first = engine.submit(&[1]);
-        assert_eq!(engine.batches.recv().unwrap(), [1]);
+        assert_eq!(engine.batch(), [1]);
         let (good, bad) = (engine.submit(&[2]), engine.submit(&[3, 4]));
         engine.go_on.send(Ok(())).unwrap();
-        first.blocking_recv().unwrap().unwrap();
+        first.received().unwrap();
         // All of them, then each: the last one, the second request's second text, is the one that fails.
         for outcome in [Err(how), Ok(()), Ok(()), Err(how)] {
             engine.go_on.send(outcome).unwrap();
         }
-        assert_eq!(good.blocking_recv().unwrap().unwrap().vectors, [[2.0]]);
-        assert_eq!(bad.blocking_recv().unwrap().unwrap_err(), expected);
+        assert_eq!(good.received().unwrap().vectors, [[2.0]]);
+        assert_eq!(bad.received().unwrap_err(), expected);
         let computed: Vec<Vec<usize>> = engine.batches.try_iter().collect();
         assert_eq!(computed, [vec![2, 3, 4], vec![2], vec![3], vec![4]]);
         let after = engine.submit(&[5]);
         engine.go_on.send(Ok(())).unwrap();
-        assert_eq!(after.blocking_recv().unwrap().unwrap().vectors, [[5.0]]);
+        assert_eq!(after.received().unwrap().vectors, [[5.0]]);
     }
 }
 
@@ -282,8 +303,7 @@ fn answers_are_the_bits_of_the_library_whoever_asks_beside() {
     let expected = options.each_ref().map(|(_, options)| model.encode_batch(&texts, options).unwrap());
     let tokens = model.encode_tokens(&texts, &EncodeOptions::default()).unwrap();
     let ask = |some: std::ops::Range<usize>, options| {
-        let reply = queue.reserve().unwrap().submit(ids[some].to_vec(), options).unwrap();
-        reply.blocking_recv().unwrap().unwrap().vectors
+        received(queue.reserve().unwrap().submit(ids[some].to_vec(), options).unwrap()).unwrap().vectors
     };
     std::thread::scope(|scope| {
         for client in 0..8 {
@@ -313,7 +333,7 @@ fn answers_are_the_bits_of_the_library_whoever_asks_beside() {
     });
     assert_eq!(queue.unanswered(), 0);
     queue.close();
-    engine.join().unwrap();
+    within_limit(|| engine.join()).unwrap();
 }
 
 #[test]
@@ -324,8 +344,8 @@ fn an_id_without_an_embedding_is_the_error_of_its_request_alone() {
     let (good, bad) = (submit(text(3)), submit(TokenIds::new(vec![u32::MAX])));
     let normalized = EncodeOptions::default().normalize_embeddings(true);
     let expected = model.encode_ids(&[text(3)], &normalized).unwrap();
-    assert_eq!(good.blocking_recv().unwrap().unwrap().vectors, [expected.row(0)]);
-    let error = bad.blocking_recv().unwrap().unwrap_err();
+    assert_eq!(received(good).unwrap().vectors, [expected.row(0)]);
+    let error = received(bad).unwrap_err();
     assert!(matches!(&error, QueueError::Encode(text) if text.contains(&u32::MAX.to_string())), "{error}");
 }
 
@@ -347,7 +367,7 @@ fn a_place_is_given_back_whether_or_not_the_request_is_handed_in() {
 fn who_gives_up_makes_room_before_his_turn() {
     let engine = Stepwise::start(Limits::new(3, 1));
     let first = engine.submit(&[1, 1, 1]);
-    engine.batches.recv().unwrap();
+    engine.batch();
     let (second, third) = (engine.submit(&[2]), engine.submit(&[3]));
     assert!(engine.queue.reserve().is_err());
     drop(third);
@@ -355,11 +375,11 @@ fn who_gives_up_makes_room_before_his_turn() {
     assert_eq!(engine.queue.unanswered(), 3);
     // The next batch is the first request's again, or the second's; the third is none any more.
     engine.go_on.send(Ok(())).unwrap();
-    engine.batches.recv().unwrap();
+    engine.batch();
     assert_eq!(engine.queue.unanswered(), 2);
     (0..3).for_each(|_| engine.go_on.send(Ok(())).unwrap());
-    first.blocking_recv().unwrap().unwrap();
-    second.blocking_recv().unwrap().unwrap();
+    first.received().unwrap();
+    second.received().unwrap();
 }
 
 #[test]
@@ -369,7 +389,7 @@ fn a_queue_without_owners_ends() {
     drop(queue);
     assert!(!clone.is_closed());
     drop(clone);
-    engine.join().unwrap();
+    within_limit(|| engine.join()).unwrap();
 }
 
 #[test]
@@ -378,17 +398,17 @@ fn vectors_that_are_missing_are_an_error() {
     let reply = engine.submit(&[1]);
     engine.go_on.send(Err("nothing")).unwrap();
     let expected = QueueError::Encode("0 vectors of 1 texts".to_owned());
-    assert_eq!(reply.blocking_recv().unwrap().unwrap_err(), expected);
+    assert_eq!(reply.received().unwrap_err(), expected);
 }
 
 #[test]
 fn who_comes_too_late_hears_how_long_it_takes() {
     let engine = Stepwise::start(Limits::new(1, 100));
     let first = engine.submit(&[1]);
-    engine.batches.recv().unwrap();
+    engine.batch();
     std::thread::sleep(Duration::from_millis(50));
     engine.go_on.send(Ok(())).unwrap();
-    first.blocking_recv().unwrap().unwrap();
+    first.received().unwrap();
     let _place = engine.queue.reserve().unwrap();
     let Err(QueueError::Full { retry_after, .. }) = engine.queue.reserve() else { panic!("there is room") };
     assert!(retry_after >= Duration::from_millis(50), "{retry_after:?}");

@@ -9,7 +9,7 @@ use minilm_kernels::l2_normalize;
 use minilm_tokenizer::{Tokens, TruncationSide};
 
 use crate::chunking::WeightedMean;
-use crate::micro_batch::{Limits, Row, micro_batches};
+use crate::micro_batch::{Limits, Row, is_better_shared, micro_batches};
 use crate::{Embeddings, EncodeOptions, Error, SentenceTransformer, TokenCount, TokenEmbeddings, Truncation};
 
 /// What is put before a text, and what is left out of both together.
@@ -259,9 +259,12 @@ impl SentenceTransformer {
             }
             Ok::<(), Error>(())
         };
-        // Each micro-batch is one thread's, but where there are fewer than threads: then all threads share each.
-        let few = batches.len() < self.threads();
-        match few.then(|| self.workers.lead()).filter(|lead| lead.threads() > 1) {
+        // Each micro-batch is one thread's, but where threads would have to wait for others: then all share each.
+        let sizes = || batches.iter().map(|rows| rows.iter().map(|row| row.ids.len()).sum());
+        match is_better_shared(sizes(), self.threads())
+            .then(|| self.workers.lead())
+            .filter(|lead| lead.threads() > 1)
+        {
             Some(lead) => self
                 .workers
                 .with_arena(|arena| batches.into_iter().try_for_each(|rows| one(arena, rows, &lead))),

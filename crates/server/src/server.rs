@@ -73,7 +73,7 @@ impl Server {
         let metrics = Metrics::new(&model, &model_name);
         let metrics = Arc::new(metrics.map_err(|error| ServerError::Internal(error.to_string()))?);
 
-        let limits = Limits::new(options.max_concurrent_requests, options.max_batch_tokens);
+        let limits = Limits::new(options.max_concurrent_requests, options.max_batch_tokens, model.threads());
         let timeouts = Timeouts {
             idle: options.idle_timeout,
             write: options.write_timeout,

@@ -102,12 +102,35 @@ pub(crate) struct Limits {
     pub(crate) requests: usize,
     /// The most tokens of a batch; a single text always fits.
     pub(crate) batch_tokens: usize,
+    /// The same where only a few wait.
+    small_batch_tokens: usize,
+    /// From so many tokens on that wait these are not few.
+    many_tokens: usize,
 }
 
 impl Limits {
-    /// So many of each, at least 1.
-    pub(crate) fn new(requests: usize, batch_tokens: usize) -> Limits {
-        Limits { requests: requests.max(1), batch_tokens: batch_tokens.max(1) }
+    /// So many requests and tokens of a batch, at least 1; of small batches as the number of threads makes sense.
+    pub(crate) fn new(requests: usize, batch_tokens: usize, threads: usize) -> Limits {
+        /// Half a text, as texts are. With less, threads that share it are in each other's way.
+        const SHARED: usize = 32;
+        /// Some texts for each thread: with less, threads wait for who has the longest.
+        const MANY: usize = 256;
+        let batch_tokens = batch_tokens.max(1);
+        Limits {
+            requests: requests.max(1),
+            batch_tokens,
+            small_batch_tokens: (SHARED * threads).clamp(1, batch_tokens),
+            many_tokens: (MANY * threads).min(batch_tokens),
+        }
+    }
+
+    /// How many tokens the next batch may have, where so many requests with so many tokens wait for it.
+    ///
+    /// Who is in a batch waits until all of it is computed, and who comes meanwhile does too: where few wait, small batches are
+    /// best for all of them. Large ones are worth their wait where many do, because they take less time for each text; or where
+    /// all of it is one request's, which has no answer before its last text.
+    fn of_next_batch(&self, requests: usize, waiting_tokens: usize) -> usize {
+        if requests > 1 && waiting_tokens < self.many_tokens { self.small_batch_tokens } else { self.batch_tokens }
     }
 }
 
@@ -351,7 +374,8 @@ fn compute(shared: &Shared, mut encode: impl FnMut(&Batch) -> Result<Vec<Vec<f32
         turns.drop_deserted();
         settle(shared, &mut turns, &mut since);
         let started = Instant::now();
-        let batch = turns.next_batch(shared.limits.batch_tokens);
+        let tokens = shared.limits.of_next_batch(turns.requests(), turns.waiting_tokens());
+        let batch = turns.next_batch(tokens);
         if !batch.is_empty() {
             let outcome = each_by_itself_if_needed(&batch, &mut encode);
             turns.computed(batch, outcome, started.elapsed());

@@ -14,6 +14,8 @@ pub(super) struct Turns {
     requests: HashMap<u64, Open>,
     /// Those that have texts left, who is next first.
     order: VecDeque<u64>,
+    /// Of all texts that are in no batch yet.
+    waiting_tokens: usize,
     next_id: u64,
     finished: Vec<Finished>,
 }
@@ -90,6 +92,16 @@ impl Turns {
         self.order.is_empty() && self.finished.is_empty()
     }
 
+    /// How many requests have texts that have no vectors yet.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// How many tokens are in no batch yet.
+    pub(super) fn waiting_tokens(&self) -> usize {
+        self.waiting_tokens
+    }
+
     /// A request, whose turn comes after that of all others.
     pub(super) fn push(&mut self, request: Request) {
         let Request { texts, options, arrived, reply } = request;
@@ -110,6 +122,7 @@ impl Turns {
         }
         let id = self.next_id;
         self.next_id += 1;
+        self.waiting_tokens += open.waiting_tokens();
         self.requests.insert(id, open);
         self.order.push_back(id);
     }
@@ -145,6 +158,7 @@ impl Turns {
                 break;
             }
             room = room.saturating_sub(len);
+            self.waiting_tokens -= len;
             let index = open.vectors.len() - open.texts.len();
             batch.texts.extend(open.texts.next());
             batch.owners.push((id, index));
@@ -197,12 +211,18 @@ impl Turns {
     /// Ends a request: with its vectors, if all are there, with that error, or because nobody waits.
     fn give_up(&mut self, id: u64, error: Option<QueueError>) {
         if let Some(open) = self.requests.remove(&id) {
+            self.waiting_tokens -= open.waiting_tokens();
             self.finished.push(open.finished(error));
         }
     }
 }
 
 impl Open {
+    /// Of its texts that are in no batch yet.
+    fn waiting_tokens(&self) -> usize {
+        self.texts.as_slice().iter().map(|text| text.ids().len()).sum()
+    }
+
     fn finished(self, error: Option<QueueError>) -> Finished {
         let Open { reply, vectors, missing, queue_time, inference_time, .. } = self;
         let outcome = match error {

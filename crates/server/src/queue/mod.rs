@@ -1,7 +1,8 @@
 //! From requests to batches, and from vectors to answers.
 //!
-//! One thread computes, with all threads of the model. It takes whatever is there, at once: a text that comes while the
-//! model is idle is computed alone, by several threads; what comes meanwhile goes together next, up to a number of tokens.
+//! One thread computes, with all threads of the model. It never waits while there is something: a text that comes while the model is
+//! idle is computed alone, by several threads, and so are the few that come meanwhile, one after the other, which is soonest for most
+//! of them. Where many wait, they go together, up to a number of tokens: that takes less time for each.
 //!
 //! ```text
 //! submit ──▶ arrivals ──▶ turns: requests in order, a text of each in turn ──▶ batch ──▶ encode_ids ──▶ answers
@@ -130,7 +131,11 @@ impl Limits {
     /// best for all of them. Large ones are worth their wait where many do, because they take less time for each text; or where
     /// all of it is one request's, which has no answer before its last text.
     fn of_next_batch(&self, requests: usize, waiting_tokens: usize) -> usize {
-        if requests > 1 && waiting_tokens < self.many_tokens { self.small_batch_tokens } else { self.batch_tokens }
+        if requests > 1 && waiting_tokens < self.many_tokens {
+            self.small_batch_tokens
+        } else {
+            self.batch_tokens
+        }
     }
 }
 

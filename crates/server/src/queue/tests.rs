@@ -207,7 +207,7 @@ impl Waiting {
 
 #[test]
 fn an_idle_engine_starts_at_once_and_what_comes_meanwhile_goes_together() {
-    let engine = Stepwise::start(Limits::new(10, 100));
+    let engine = Stepwise::start(Limits::new(10, 100, 1));
     let first = engine.submit(&[1]);
     assert_eq!(engine.batch(), [1]);
     let meanwhile = [engine.submit(&[2]), engine.submit(&[3, 4])];
@@ -221,8 +221,50 @@ fn an_idle_engine_starts_at_once_and_what_comes_meanwhile_goes_together() {
 }
 
 #[test]
+fn few_go_after_each_other_and_many_together() {
+    let engine = Stepwise::start(Limits::new(100, 1000, 2));
+    let mut replies = vec![engine.submit(&[1])];
+    assert_eq!(engine.batch(), [1]);
+    replies.extend([engine.submit(&[40]), engine.submit(&[30]), engine.submit(&[30])]);
+    for expected in [vec![40], vec![30, 30]] {
+        engine.go_on.send(Ok(())).unwrap();
+        assert_eq!(engine.batch(), expected);
+    }
+    replies.extend((0..30).map(|_| engine.submit(&[40])));
+    for texts in [25, 1, 1, 1, 1, 1] {
+        engine.go_on.send(Ok(())).unwrap();
+        assert_eq!(engine.batch(), vec![40; texts]);
+    }
+    engine.go_on.send(Ok(())).unwrap();
+
+    // What is one request's has no answer before its last text.
+    replies.extend([engine.submit(&[40; 10])]);
+    assert_eq!(engine.batch(), [40; 10]);
+    engine.go_on.send(Ok(())).unwrap();
+    for reply in replies {
+        reply.received().unwrap();
+    }
+}
+
+#[test]
+fn what_waits_is_counted_until_it_is_in_a_batch_or_given_up() {
+    let (mut turns, mut replies) = turns(&[&[10, 20], &[30], &[40, 50]]);
+    assert_eq!((turns.requests(), turns.waiting_tokens()), (3, 150));
+    let batch = turns.next_batch(10);
+    assert_eq!((turns.requests(), turns.waiting_tokens()), (3, 140));
+    answered(&mut turns, batch);
+    // The first of them waits for its second text.
+    replies.pop();
+    turns.drop_deserted();
+    assert_eq!((turns.requests(), turns.waiting_tokens()), (2, 50));
+    let batch = turns.next_batch(100);
+    answered(&mut turns, batch);
+    assert_eq!((turns.requests(), turns.waiting_tokens()), (0, 0));
+}
+
+#[test]
 fn no_more_requests_wait_than_the_limit_and_then_there_is_room_again() {
-    let engine = Stepwise::start(Limits::new(2, 100));
+    let engine = Stepwise::start(Limits::new(2, 100, 1));
     let first = engine.submit(&[1]);
     engine.batch();
     let second = engine.submit(&[2]);
@@ -240,7 +282,7 @@ fn no_more_requests_wait_than_the_limit_and_then_there_is_room_again() {
 
 #[test]
 fn a_closed_queue_finishes_what_is_there_and_ends() {
-    let engine = Stepwise::start(Limits::new(10, 1));
+    let engine = Stepwise::start(Limits::new(10, 1, 1));
     let replies = [engine.submit(&[1]), engine.submit(&[2, 3])];
     engine.queue.close();
     let error = engine.queue.reserve().err().unwrap();
@@ -258,7 +300,7 @@ fn one_text_that_fails_costs_nobody_else_an_answer() {
         ("no such token", QueueError::Encode("no such token".to_owned())),
         ("panic", QueueError::Panicked("a mistake".to_owned())),
     ] {
-        let engine = Stepwise::start(Limits::new(10, 100));
+        let engine = Stepwise::start(Limits::new(10, 100, 1));
         let first = engine.submit(&[1]);
         assert_eq!(engine.batch(), [1]);
         let (good, bad) = (engine.submit(&[2]), engine.submit(&[3, 4]));
@@ -290,7 +332,8 @@ fn metrics(model: &SentenceTransformer) -> Arc<Metrics> {
 #[test]
 fn answers_are_the_bits_of_the_library_whoever_asks_beside() {
     let model = model();
-    let (queue, engine) = Queue::start(Arc::clone(&model), Limits::new(1000, 64), metrics(&model)).unwrap();
+    let (queue, engine) =
+        Queue::start(Arc::clone(&model), Limits::new(1000, 64, 1), metrics(&model)).unwrap();
     let texts: Vec<String> = (0..40).map(|i| "the cat sat on a mat ".repeat(i % 7)).collect();
     let ids = model.tokenize_batch(&texts, &EncodeOptions::default()).unwrap();
     let plain = VectorOptions::default();
@@ -339,7 +382,8 @@ fn answers_are_the_bits_of_the_library_whoever_asks_beside() {
 #[test]
 fn an_id_without_an_embedding_is_the_error_of_its_request_alone() {
     let model = model();
-    let (queue, _engine) = Queue::start(Arc::clone(&model), Limits::new(10, 1000), metrics(&model)).unwrap();
+    let (queue, _engine) =
+        Queue::start(Arc::clone(&model), Limits::new(10, 1000, 1), metrics(&model)).unwrap();
     let submit = |ids| queue.reserve().unwrap().submit(vec![ids], VectorOptions::default()).unwrap();
     let (good, bad) = (submit(text(3)), submit(TokenIds::new(vec![u32::MAX])));
     let normalized = EncodeOptions::default().normalize_embeddings(true);
@@ -351,7 +395,7 @@ fn an_id_without_an_embedding_is_the_error_of_its_request_alone() {
 
 #[test]
 fn a_place_is_given_back_whether_or_not_the_request_is_handed_in() {
-    let engine = Stepwise::start(Limits::new(1, 100));
+    let engine = Stepwise::start(Limits::new(1, 100, 1));
     let permit = engine.queue.reserve().unwrap();
     assert!(matches!(engine.queue.reserve(), Err(QueueError::Full { requests: 1, .. })));
     drop(permit);
@@ -365,7 +409,7 @@ fn a_place_is_given_back_whether_or_not_the_request_is_handed_in() {
 
 #[test]
 fn who_gives_up_makes_room_before_his_turn() {
-    let engine = Stepwise::start(Limits::new(3, 1));
+    let engine = Stepwise::start(Limits::new(3, 1, 1));
     let first = engine.submit(&[1, 1, 1]);
     engine.batch();
     let (second, third) = (engine.submit(&[2]), engine.submit(&[3]));
@@ -384,7 +428,7 @@ fn who_gives_up_makes_room_before_his_turn() {
 
 #[test]
 fn a_queue_without_owners_ends() {
-    let Stepwise { queue, engine, .. } = Stepwise::start(Limits::new(1, 100));
+    let Stepwise { queue, engine, .. } = Stepwise::start(Limits::new(1, 100, 1));
     let clone = queue.clone();
     drop(queue);
     assert!(!clone.is_closed());
@@ -394,7 +438,7 @@ fn a_queue_without_owners_ends() {
 
 #[test]
 fn vectors_that_are_missing_are_an_error() {
-    let engine = Stepwise::start(Limits::new(10, 100));
+    let engine = Stepwise::start(Limits::new(10, 100, 1));
     let reply = engine.submit(&[1]);
     engine.go_on.send(Err("nothing")).unwrap();
     let expected = QueueError::Encode("0 vectors of 1 texts".to_owned());
@@ -403,7 +447,7 @@ fn vectors_that_are_missing_are_an_error() {
 
 #[test]
 fn who_comes_too_late_hears_how_long_it_takes() {
-    let engine = Stepwise::start(Limits::new(1, 100));
+    let engine = Stepwise::start(Limits::new(1, 100, 1));
     let first = engine.submit(&[1]);
     engine.batch();
     std::thread::sleep(Duration::from_millis(50));

@@ -1,0 +1,29 @@
+//! Time in which this program ran: what it waits for is not late because the machine was stopped, or was another's.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const TICK: Duration = Duration::from_millis(50);
+
+/// What a tick may take where there is much to do; what is beyond that was no time for this program.
+const LONGEST: Duration = Duration::from_millis(300);
+
+static MILLISECONDS: AtomicU64 = AtomicU64::new(0);
+
+/// Starts the clock, which goes on until the program ends.
+pub(crate) fn start() {
+    std::thread::spawn(|| {
+        let mut last = Instant::now();
+        loop {
+            std::thread::sleep(TICK);
+            let now = Instant::now();
+            MILLISECONDS.fetch_add((now - last).min(LONGEST).as_millis() as u64, Ordering::Relaxed);
+            last = now;
+        }
+    });
+}
+
+/// Since the clock was started.
+pub(crate) fn time() -> Duration {
+    Duration::from_millis(MILLISECONDS.load(Ordering::Relaxed))
+}

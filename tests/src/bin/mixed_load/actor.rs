@@ -2,15 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::awake;
+use crate::awake::{self, Moment};
 use crate::http::{Answer, Connection, NoAnswer, PATIENCE, Request};
 use crate::pool::Pool;
 use crate::question::Question;
 use crate::random::Random;
+use crate::server::IDLE_TIMEOUT;
 use crate::tally::{Failures, Tally};
 
 /// With more than these, the rest of the run tells nothing new.
@@ -44,6 +45,8 @@ pub(crate) struct Actor<'a> {
     pub(crate) step: u64,
     pub(crate) random: Random,
     pub(crate) tally: Tally,
+    /// When the last request was begun.
+    pub(crate) began: Moment,
     /// The one that is kept.
     connection: Option<Connection>,
 }
@@ -51,7 +54,16 @@ pub(crate) struct Actor<'a> {
 impl<'a> Actor<'a> {
     pub(crate) fn new(world: &'a World, kind: &'static str, number: u64) -> Actor<'a> {
         let random = Random::new(world.seed, number, 0);
-        Actor { world, kind, number, step: 0, random, tally: Tally::default(), connection: None }
+        Actor {
+            world,
+            kind,
+            number,
+            step: 0,
+            random,
+            tally: Tally::default(),
+            began: Moment::now(),
+            connection: None,
+        }
     }
 
     /// Takes one step after the other until time is up. Each has random numbers of its own, which do not depend on answers
@@ -83,6 +95,10 @@ impl<'a> Actor<'a> {
     /// A connection that is kept from one request to the next, if there is one still.
     pub(crate) fn kept(&mut self) -> Option<Connection> {
         let Some(mut connection) = self.connection.take() else { return self.open() };
+        // It may have been that of a program that was stopped.
+        if connection.idle() > IDLE_TIMEOUT / 2 {
+            return self.open();
+        }
         if let Some(what) = connection.unexpected() {
             self.fail(&format!("on a connection whose requests all had their answers: {what}"));
             return self.open();
@@ -113,25 +129,30 @@ impl<'a> Actor<'a> {
 
     /// Sends a request, and waits for its answer; without one it is lost.
     pub(crate) fn exchange(&mut self, connection: &mut Connection, request: &Request) -> Option<Answer> {
-        self.tally.requests += 1;
-        let began = Instant::now();
+        self.begin();
         // Who is answered before all is sent may find the connection closed; the answer tells.
         let _ = connection.send(&request.bytes());
         let outcome = connection.answer();
-        self.due(request, began, outcome)
+        self.due(request, outcome)
+    }
+
+    /// Counts a request that is to be sent.
+    pub(crate) fn begin(&mut self) {
+        self.tally.requests += 1;
+        self.began = Moment::now();
     }
 
     /// Counts the answer that has to come.
-    pub(crate) fn due(
-        &mut self,
-        request: &Request,
-        began: Instant,
-        outcome: Result<Answer, NoAnswer>,
-    ) -> Option<Answer> {
+    pub(crate) fn due(&mut self, request: &Request, outcome: Result<Answer, NoAnswer>) -> Option<Answer> {
         match outcome {
             Ok(answer) => {
-                self.answered(answer.status, began);
+                self.tally.answered(answer.status, self.began.elapsed());
+                self.world.answers.fetch_add(1, Ordering::Relaxed);
                 Some(answer)
+            }
+            Err(NoAnswer::Closed(..)) if self.began.was_held_up() => {
+                self.tally.unanswered += 1;
+                None
             }
             Err(error) => {
                 self.lost(request, &error);
@@ -140,13 +161,11 @@ impl<'a> Actor<'a> {
         }
     }
 
-    pub(crate) fn answered(&mut self, status: u16, began: Instant) {
-        self.tally.answered(status, began.elapsed());
-        self.world.answers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether the answer is that there is too much to do, where that may be said.
+    /// Whether the answer is that there is too much to do, where that may be said; or that this program was too slow, if it was.
     pub(crate) fn is_refusal(&mut self, question: &Question<'_>, answer: &Answer) -> bool {
+        if answer.status == 408 && self.began.was_held_up() {
+            return true;
+        }
         if answer.status != 429 || !question.may_be_refused() {
             return false;
         }

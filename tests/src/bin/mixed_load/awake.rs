@@ -27,3 +27,31 @@ pub(crate) fn start() {
 pub(crate) fn time() -> Duration {
     Duration::from_millis(MILLISECONDS.load(Ordering::Relaxed))
 }
+
+/// A moment, by both clocks.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    at: Instant,
+    awake: Duration,
+}
+
+impl Moment {
+    pub(crate) fn now() -> Moment {
+        Moment { at: Instant::now(), awake: time() }
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.at.elapsed()
+    }
+
+    /// How much of that was time in which this program ran.
+    pub(crate) fn awake(self) -> Duration {
+        time().saturating_sub(self.awake)
+    }
+
+    /// Whether this program did not run for so long that a server may have given it up.
+    pub(crate) fn was_held_up(self) -> bool {
+        const MUCH: Duration = Duration::from_secs(1);
+        self.elapsed().saturating_sub(self.awake()) > MUCH
+    }
+}

@@ -1,7 +1,7 @@
 //! How a run ends: the server gets quiet, is still right, has counted what was sent, and stops when it is told to.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::actor::{Actor, World};
 use crate::awake;
@@ -111,11 +111,10 @@ pub(crate) fn terminate(world: &World, server: &mut Server) -> Tally {
     let questions: Vec<Question<'_>> =
         (0..REQUESTS).map(|_| Question::of_texts(&world.pool, &mut actor.random, 120)).collect();
     let mut asked = Vec::new();
-    let began = Instant::now();
     for question in &questions {
         let Some(mut connection) = actor.open() else { return actor.tally };
+        actor.begin();
         let _ = connection.send(&question.request.bytes());
-        actor.tally.requests += 1;
         asked.push((question, connection));
     }
     // All of them have been read.
@@ -136,7 +135,7 @@ pub(crate) fn terminate(world: &World, server: &mut Server) -> Tally {
     }
     for (question, mut connection) in asked {
         let outcome = connection.answer();
-        if let Some(answer) = actor.due(&question.request, began, outcome) {
+        if let Some(answer) = actor.due(&question.request, outcome) {
             actor.judge(question, &answer);
         }
     }

@@ -154,8 +154,7 @@ pub(crate) struct Connection {
     stream: TcpStream,
     /// What has come and is no answer yet.
     came: Vec<u8>,
-    /// The longest time between two reads of an answer.
-    pub(crate) longest_pause: Duration,
+    used: Instant,
 }
 
 impl Connection {
@@ -163,11 +162,17 @@ impl Connection {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Connection { stream, came: Vec::new(), longest_pause: Duration::ZERO })
+        Ok(Connection { stream, came: Vec::new(), used: Instant::now() })
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.used = Instant::now();
         self.stream.write_all(bytes)
+    }
+
+    /// How long ago something was sent.
+    pub(crate) fn idle(&self) -> Duration {
+        self.used.elapsed()
     }
 
     pub(crate) fn end_of_requests(&self) -> io::Result<()> {
@@ -262,13 +267,9 @@ impl Connection {
     }
 
     fn read_at(&mut self, pace: Pace, end: Duration) -> Result<(), NoAnswer> {
-        let (before, has_begun) = (Instant::now(), !self.came.is_empty());
         self.read(pace.bytes, end)?;
         if !pace.pause.is_zero() {
             std::thread::sleep(pace.pause);
-        }
-        if has_begun {
-            self.longest_pause = self.longest_pause.max(before.elapsed());
         }
         Ok(())
     }

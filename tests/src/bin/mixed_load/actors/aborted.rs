@@ -1,6 +1,6 @@
 //! Clients that go away.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::actor::{Actor, error};
 use crate::http::NoAnswer;
@@ -68,14 +68,13 @@ fn go_away_after(actor: &mut Actor<'_>, bytes: &[u8], most: usize) {
 /// All of a request, and then the end of what the client sends: the server may take it for gone, but what it says is right.
 fn says_the_end(actor: &mut Actor<'_>, question: &Question<'_>, bytes: &[u8]) {
     let Some(mut connection) = actor.open() else { return };
-    actor.tally.requests += 1;
-    let began = Instant::now();
+    actor.begin();
     let _ = connection.send(bytes);
     let _ = connection.end_of_requests();
     match connection.answer() {
         Err(NoAnswer::Closed(..)) => actor.tally.unanswered += 1,
         outcome => {
-            let Some(answer) = actor.due(&question.request, began, outcome) else { return };
+            let Some(answer) = actor.due(&question.request, outcome) else { return };
             if !actor.is_refusal(question, &answer) {
                 actor.judge(question, &answer);
             }
@@ -86,14 +85,13 @@ fn says_the_end(actor: &mut Actor<'_>, question: &Question<'_>, bytes: &[u8]) {
 /// The same in the middle of a body: nobody can answer that but with an error.
 fn says_the_end_early(actor: &mut Actor<'_>, question: &Question<'_>, bytes: &[u8]) {
     let Some(mut connection) = actor.open() else { return };
-    actor.tally.requests += 1;
-    let began = Instant::now();
+    actor.begin();
     let _ = connection.send(bytes);
     let _ = connection.end_of_requests();
     match connection.answer() {
         Err(NoAnswer::Closed(came, _)) if came.is_empty() => actor.tally.unanswered += 1,
         outcome => {
-            let Some(answer) = actor.due(&question.request, began, outcome) else { return };
+            let Some(answer) = actor.due(&question.request, outcome) else { return };
             if actor.is_refusal(question, &answer) {
                 return;
             }

@@ -131,12 +131,11 @@ fn broken_body(actor: &mut Actor<'_>) {
     let end = b"content-length: 0\r\n\r\n".len();
     let bytes = [&head[..head.len() - end], b"\r\n", broken.as_bytes()].concat();
     let Some(mut connection) = actor.open() else { return };
-    actor.tally.requests += 1;
-    let began = std::time::Instant::now();
+    actor.begin();
     let _ = connection.send(&bytes);
     let outcome = connection.answer();
     request.body = broken.into();
-    let Some(answer) = actor.due(&request, began, outcome) else { return };
+    let Some(answer) = actor.due(&request, outcome) else { return };
     let fault = match answer.status {
         400 => error(&request.path, &answer),
         429 => refusal(&request.path, &answer),
@@ -175,11 +174,10 @@ fn no_http(actor: &mut Actor<'_>) {
     let Some(mut connection) = actor.open() else { return };
     let request =
         Request { method: "", path: "no HTTP".to_owned(), headers: String::new(), body: bytes, chunk: None };
-    actor.tally.requests += 1;
-    let began = std::time::Instant::now();
+    actor.begin();
     let _ = connection.send(&request.body);
     let outcome = connection.answer();
-    let Some(answer) = actor.due(&request, began, outcome) else { return };
+    let Some(answer) = actor.due(&request, outcome) else { return };
     if answer.status != status || !answer.body.is_empty() {
         actor.wrong(&request, &answer, &format!("expected {status} and no body"));
     }

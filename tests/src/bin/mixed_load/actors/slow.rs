@@ -1,9 +1,8 @@
 //! Clients that take their time: those that are in time get what the others get.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::actor::{Actor, error, refusal};
-use crate::awake;
 use crate::http::{NoAnswer, PATIENCE, Pace};
 use crate::question::Question;
 use crate::server::{IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT};
@@ -39,8 +38,7 @@ fn in_drips(actor: &mut Actor<'_>, head: bool) {
         false => (first, second, Vec::new()),
     };
     let Some(mut connection) = actor.kept() else { return };
-    actor.tally.requests += 1;
-    let began = Instant::now();
+    actor.begin();
     let mut sent = connection.send(&before);
     let pieces = actor.random.within(2..30);
     for drip in drips.chunks(drips.len().div_ceil(pieces).max(1)) {
@@ -51,12 +49,12 @@ fn in_drips(actor: &mut Actor<'_>, head: bool) {
         sent = sent.and(connection.send(drip));
         std::thread::sleep(Duration::from_millis(actor.random.within(10..70) as u64));
     }
-    let took = began.elapsed();
+    let took = actor.began.elapsed();
     if sent.is_ok() && !connection.has_news() {
         let _ = connection.send(&after);
     }
     let outcome = connection.answer();
-    let Some(answer) = actor.due(&question.request, began, outcome) else { return };
+    let Some(answer) = actor.due(&question.request, outcome) else { return };
     // After a refusal the rest of the body is nobody's.
     if !answer.is_last() && answer.status == 200 {
         actor.keep(connection);
@@ -74,8 +72,7 @@ fn too_slow(actor: &mut Actor<'_>) {
     let bytes = request.bytes();
     let (first, last) = bytes.split_at(bytes.len() - actor.random.within(1..10));
     let Some(mut connection) = actor.open() else { return };
-    actor.tally.requests += 1;
-    let (began, awake_since) = (Instant::now(), awake::time());
+    actor.begin();
     let (start, drips) = first.split_at(request.head().len());
     let mut sent = connection.send(start);
     for drip in drips.chunks(drips.len().div_ceil(10).max(1)) {
@@ -86,8 +83,8 @@ fn too_slow(actor: &mut Actor<'_>) {
         std::thread::sleep(Duration::from_millis(actor.random.within(10..200) as u64));
     }
     let outcome = connection.answer();
-    let Some(answer) = actor.due(request, began, outcome) else { return };
-    let (took, awake) = (began.elapsed(), awake::time() - awake_since);
+    let Some(answer) = actor.due(request, outcome) else { return };
+    let (took, awake) = (actor.began.elapsed(), actor.began.awake());
     let fault = match answer.status {
         408 if took < READ_TIMEOUT - Duration::from_millis(100) => Err(format!("after {took:?} already")),
         408 if awake > READ_TIMEOUT + LATE => Err(format!("after {took:?} only")),
@@ -106,19 +103,15 @@ fn too_slow(actor: &mut Actor<'_>) {
 fn reads_slowly(actor: &mut Actor<'_>) {
     let question = Question::long_answer(&actor.world.pool, &mut actor.random);
     let Some(mut connection) = actor.open() else { return };
-    actor.tally.requests += 1;
-    let began = Instant::now();
+    actor.begin();
     let _ = connection.send(&question.request.bytes());
     let pace = Pace {
         bytes: actor.random.within(100 << 10..400 << 10),
         pause: Duration::from_millis(actor.random.within(10..60) as u64),
     };
     match connection.answer_at(pace) {
-        Err(NoAnswer::Closed(..)) if connection.longest_pause + MARGIN > WRITE_TIMEOUT => {
-            actor.tally.unanswered += 1;
-        }
         outcome => {
-            let Some(answer) = actor.due(&question.request, began, outcome) else { return };
+            let Some(answer) = actor.due(&question.request, outcome) else { return };
             if !actor.is_refusal(&question, &answer) {
                 actor.judge(&question, &answer);
             }
@@ -130,19 +123,21 @@ fn reads_slowly(actor: &mut Actor<'_>) {
 fn reads_nothing(actor: &mut Actor<'_>) {
     let question = Question::long_answer(&actor.world.pool, &mut actor.random);
     let Some(mut connection) = actor.open() else { return };
-    actor.tally.requests += 1;
-    let began = Instant::now();
+    actor.begin();
     let _ = connection.send(&question.request.bytes());
     match connection.read_some(1) {
         Ok(()) => std::thread::sleep(WRITE_TIMEOUT + MARGIN),
-        Err(error) => return actor.lost(&question.request, &error),
+        Err(error) => {
+            actor.due(&question.request, Err(error));
+            return;
+        }
     }
     match connection.answer() {
         // It was let go, in the middle of the answer.
         Err(NoAnswer::Closed(..)) => actor.tally.unanswered += 1,
         // The system has kept all of it.
         outcome => {
-            let Some(answer) = actor.due(&question.request, began, outcome) else { return };
+            let Some(answer) = actor.due(&question.request, outcome) else { return };
             if !actor.is_refusal(&question, &answer) {
                 actor.judge(&question, &answer);
             }
@@ -165,8 +160,7 @@ pub(crate) fn idle(actor: &mut Actor<'_>) {
         return actor.pause(1000..1001);
     }
     let Some(mut connection) = actor.open() else { return };
-    actor.tally.requests += 1;
-    let (began, awake_since) = (Instant::now(), awake::time());
+    actor.begin();
     let what = (actor.step as usize + actor.random.below(2)) % 3;
     match what {
         0 => (),
@@ -184,7 +178,7 @@ pub(crate) fn idle(actor: &mut Actor<'_>) {
         }
     }
     let end = connection.rest(PATIENCE + IDLE_TIMEOUT);
-    let (took, awake) = (began.elapsed(), awake::time() - awake_since);
+    let (took, awake) = (actor.began.elapsed(), actor.began.awake());
     let is_in_time = took > IDLE_TIMEOUT - Duration::from_secs(1) && awake < IDLE_TIMEOUT + LATE;
     match end {
         NoAnswer::Closed(came, _) if came.is_empty() && is_in_time => actor.tally.unanswered += 1,

@@ -1,6 +1,6 @@
 //! Requests as they should be, in all ways in which they may come.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::actor::Actor;
 use crate::http::NoAnswer;
@@ -71,17 +71,17 @@ fn pipelined(actor: &mut Actor<'_>) {
     let questions: Vec<Question<'_>> = (0..n).map(|_| Question::any(pool, &mut actor.random)).collect();
     let bytes: Vec<u8> = questions.iter().flat_map(|question| question.request.bytes()).collect();
     let Some(mut connection) = actor.kept() else { return };
-    let began = Instant::now();
+    actor.begin();
     let _ = connection.send(&bytes);
     let mut is_last = false;
+    actor.tally.requests += questions.len() as u64 - 1;
     for question in &questions {
-        actor.tally.requests += 1;
         if is_last {
             actor.tally.unanswered += 1;
             continue;
         }
         let outcome = connection.answer();
-        let Some(answer) = actor.due(&question.request, began, outcome) else {
+        let Some(answer) = actor.due(&question.request, outcome) else {
             // The others are not there either.
             is_last = true;
             continue;

@@ -146,7 +146,7 @@ impl<'a> Actor<'a> {
     pub(crate) fn due(&mut self, request: &Request, outcome: Result<Answer, NoAnswer>) -> Option<Answer> {
         match outcome {
             Ok(answer) => {
-                self.tally.answered(answer.status, self.began.elapsed());
+                self.tally.answered(answer.status, self.began.taken());
                 self.world.answers.fetch_add(1, Ordering::Relaxed);
                 Some(answer)
             }

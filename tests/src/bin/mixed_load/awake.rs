@@ -49,6 +49,11 @@ impl Moment {
         time().saturating_sub(self.awake)
     }
 
+    /// How long it took, as far as that can be known.
+    pub(crate) fn taken(self) -> Duration {
+        if self.was_held_up() { self.awake() } else { self.elapsed() }
+    }
+
     /// Whether this program did not run for so long that a server may have given it up.
     pub(crate) fn was_held_up(self) -> bool {
         const MUCH: Duration = Duration::from_secs(1);

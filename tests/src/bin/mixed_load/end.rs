@@ -7,6 +7,7 @@ use crate::actor::{Actor, World};
 use crate::awake;
 use crate::http::{Connection, Request};
 use crate::question::Question;
+#[cfg(unix)]
 use crate::server::Server;
 use crate::tally::Tally;
 

@@ -1,8 +1,31 @@
 //! A soak test of the server: `minilm serve` under mixed load, for as long as one likes.
 //!
 //! ```text
-//! mixed_load --server target/release/minilm --seconds 3600
+//! mixed_load --server target/release/minilm --seconds 3600 [--seed S] [--model NAME_OR_DIR]
 //! ```
+//!
+//! It starts the server with small limits, and clients that share nothing but its address: valid requests in all their forms,
+//! large ones, invalid ones, slow clients and idle ones, some that go away, requests that are too large, and bursts of more than
+//! there may be. What is to be answered is known beforehand, because the library encodes the same texts in this process. It
+//! prints a table and `ok`, or what has gone wrong, with what was asked and what came; then its exit status is 1.
+//!
+//! The rules:
+//!
+//! - Each request that is sent as a whole, by a client that waits, gets one answer within a minute: the vectors, bit by bit, or
+//!   the error that is its own, in the shape of its API. 429 with `Retry-After` is proper wherever a body would be read; both that
+//!   and 200 have to come in the bursts.
+//! - Slow clients get what others get as long as they are in time; then they get 408, or their connection is closed, as idle ones
+//!   are.
+//! - Who goes away, or ends its side of the connection, may get nothing, but nothing that is wrong.
+//! - When all clients are done, no request waits or has a place, and the counters at `/metrics` agree with what clients have.
+//! - SIGTERM while requests are computed: they are answered, and the process ends with the status 0. Its log has no panic and no
+//!   error.
+//! - Memory that is no file's: after a warm-up of a quarter of the run, at most 5 minutes, the median of the last tenth is at most
+//!   5 % above that of the first tenth. Before the run all places are taken by the longest answers there can be, whose clients
+//!   read them late, so that the server has seen the most that it can have to keep.
+//!
+//! What clients choose depends on the seed, their number, and the number of their step alone; how it is mixed depends on time.
+//! Time in which this program was stopped does not count: [`awake`].
 
 mod actor;
 mod actors;

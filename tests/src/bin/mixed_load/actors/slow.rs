@@ -109,13 +109,10 @@ fn reads_slowly(actor: &mut Actor<'_>) {
         bytes: actor.random.within(100 << 10..400 << 10),
         pause: Duration::from_millis(actor.random.within(10..60) as u64),
     };
-    match connection.answer_at(pace) {
-        outcome => {
-            let Some(answer) = actor.due(&question.request, outcome) else { return };
-            if !actor.is_refusal(&question, &answer) {
-                actor.judge(&question, &answer);
-            }
-        }
+    let outcome = connection.answer_at(pace);
+    let Some(answer) = actor.due(&question.request, outcome) else { return };
+    if !actor.is_refusal(&question, &answer) {
+        actor.judge(&question, &answer);
     }
 }
 
@@ -161,7 +158,7 @@ pub(crate) fn idle(actor: &mut Actor<'_>) {
     }
     let Some(mut connection) = actor.open() else { return };
     actor.begin();
-    let what = (actor.step as usize + actor.random.below(2)) % 3;
+    let what = actor.random.below(3);
     match what {
         0 => (),
         1 => {

@@ -7,8 +7,8 @@ pub struct ServerOptions {
     /// The most requests that wait, are computed, or whose answers are written; others get 429 and when to try again. Eight times as
     /// many may be sending their bodies. Default: 512.
     pub max_concurrent_requests: usize,
-    /// The most tokens that are computed in one go. What arrives meanwhile waits for as long as that takes, so it is no larger
-    /// than threads need to be busy. Default: 1024.
+    /// The most tokens that are computed in one go, which is done where many requests wait or one has many texts. What arrives meanwhile
+    /// waits for as long as that takes, so it is no larger than threads need to be busy. Default: 1024.
     pub max_batch_tokens: usize,
     /// The most inputs of one request. Default: 2048, as OpenAI has it; they need not fit into a batch.
     pub max_client_batch_size: usize,

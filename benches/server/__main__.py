@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+from peers import machine
 from peers.prose import MIXED_TEXTS, mixed_texts, prose_of_python
 
 SHORT = "What is a vector database?"
@@ -135,7 +136,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write all rounds as JSON")
     arguments = parser.parse_args()
 
-    record = {}
+    record: dict[str, object] = {"machine": machine.describe()}
     for precision in arguments.precision:
         with tempfile.TemporaryDirectory() as folder:
             bench = Bench(arguments.minilm, precision, arguments.threads, arguments.seconds, Path(folder))

@@ -17,7 +17,7 @@ pub(crate) const MAX_CONCURRENT_REQUESTS: usize = 12;
 pub(crate) const MAX_CLIENT_BATCH_SIZE: usize = 300;
 pub(crate) const PAYLOAD_LIMIT: usize = 1_000_000;
 /// Three times as much as JSON, which is more than the system keeps of what nobody reads.
-pub(crate) const ANSWER_LIMIT: usize = 4 << 20;
+pub(crate) const ANSWER_LIMIT: usize = 2 << 20;
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(4);
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(4);
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);

@@ -61,14 +61,17 @@ fn burst<'a>(
     all
 }
 
-/// The most that the server has to keep at once, a few times: from then on its memory is as large as it gets.
+/// The most that the server has to keep at once, a few times, among small requests whose memory lies between: from then on its
+/// memory is nearly as large as it gets.
 pub(crate) fn warm_up(world: &World) -> Tally {
     let mut all = Tally::default();
-    for round in 0..3 {
+    for round in 0..6 {
         let first = 1_000_000 + 100 * round;
         let numbers = first..first + 2 * MAX_CONCURRENT_REQUESTS as u64;
-        all.add(burst(world, "warm-up", numbers, WRITE_TIMEOUT / 2, |one| {
-            Question::long_answer(&one.world.pool, &mut one.random)
+        let pause = if round % 2 == 0 { WRITE_TIMEOUT / 2 } else { Duration::ZERO };
+        all.add(burst(world, "warm-up", numbers, pause, |one| match one.random.below(3) {
+            0 => Question::any(&one.world.pool, &mut one.random),
+            _ => Question::long_answer(&one.world.pool, &mut one.random),
         }));
     }
     all

@@ -22,7 +22,8 @@
 //!   error.
 //! - Memory that is no file's: after a warm-up of a quarter of the run, at most 5 minutes, the median of the last tenth is at most
 //!   5 % above that of the first tenth. Before the run all places are taken by the longest answers there can be, whose clients
-//!   read them late, so that the server has seen the most that it can have to keep.
+//!   read them late, so that the server has seen the most that it can have to keep. With glibc, runs of a few minutes need
+//!   `MALLOC_MMAP_THRESHOLD_=131072`: it keeps the memory of long answers for others, and takes longer than that to have enough.
 //!
 //! What clients choose depends on the seed, their number, and the number of their step alone; how it is mixed depends on time.
 //! Time in which this program was stopped does not count: [`awake`].

@@ -20,10 +20,11 @@
 //! - When all clients are done, no request waits or has a place, and the counters at `/metrics` agree with what clients have.
 //! - SIGTERM while requests are computed: they are answered, and the process ends with the status 0. Its log has no panic and no
 //!   error.
-//! - Memory that is no file's: after a warm-up of a quarter of the run, at most 5 minutes, the median of the last tenth is at most
-//!   5 % above that of the first tenth. Before the run all places are taken by the longest answers there can be, whose clients
-//!   read them late, so that the server has seen the most that it can have to keep. With glibc, runs of a few minutes need
-//!   `MALLOC_MMAP_THRESHOLD_=131072`: it keeps the memory of long answers for others, and takes longer than that to have enough.
+//! - Memory that is no file's: when all is done it is at most 5 % above what it was after a warm-up of a sixth of the run, at most 5
+//!   minutes; both times nobody asks, so that no answers are in it. Before the run all places are taken by the longest answers there
+//!   can be, whose clients read them late, so that the server has seen the most that it can have to keep. With glibc, runs of a
+//!   few minutes need `MALLOC_MMAP_THRESHOLD_=131072`: it keeps the memory of long answers for others, and takes longer than that
+//!   to have enough.
 //!
 //! What clients choose depends on the seed, their number, and the number of their step alone; how it is mixed depends on time.
 //! Time in which this program was stopped does not count: [`awake`].
@@ -112,12 +113,18 @@ fn run(arguments: &Arguments) -> Result<Failures, Box<dyn Error>> {
     memory.sample(server.id());
     let mut tallies = BTreeMap::from([("warm-up", actors::warm_up(&world))]);
 
-    world.end = awake::time() + Duration::from_secs(arguments.seconds);
-    tallies.extend(load(&world, &server, &mut memory));
-
-    match end::is_quiet(&world) {
-        Ok(metrics) => end::counts_agree(&world, &metrics, &tallies),
-        Err(error) => world.failures.add(error),
+    let seconds = Duration::from_secs(arguments.seconds);
+    let warm_up = memory::warm_up(seconds);
+    for (part, time) in [warm_up, seconds - warm_up].into_iter().enumerate() {
+        world.end = awake::time() + time;
+        for (kind, tally) in load(&world, part as u64, &server, &mut memory) {
+            tallies.entry(kind).or_default().add(tally);
+        }
+        match end::is_quiet(&world) {
+            Ok(metrics) => end::counts_agree(&world, &metrics, &tallies),
+            Err(error) => world.failures.add(error),
+        }
+        memory.at_rest(server.id());
     }
     tallies.insert("last", end::last_pass(&world));
     #[cfg(unix)]
@@ -131,14 +138,14 @@ fn run(arguments: &Arguments) -> Result<Failures, Box<dyn Error>> {
     Ok(world.failures)
 }
 
-/// All actors at once, until time is up.
-fn load(world: &World, server: &Server, memory: &mut Memory) -> BTreeMap<&'static str, Tally> {
+/// All actors at once, until time is up; in each part of the run they choose otherwise.
+fn load(world: &World, part: u64, server: &Server, memory: &mut Memory) -> BTreeMap<&'static str, Tally> {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
         for (kind, n, step) in KINDS {
             for _ in 0..n {
-                let actor = Actor::new(world, kind, threads.len() as u64 + 1);
+                let actor = Actor::new(world, kind, 1000 * part + threads.len() as u64 + 1);
                 threads.push((kind, scope.spawn(move || actor.run(step))));
             }
         }

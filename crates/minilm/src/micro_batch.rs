@@ -63,10 +63,11 @@ pub(crate) fn is_better_shared(tokens: impl ExactSizeIterator<Item = usize>, thr
     /// What threads that share lose to each other, a part for each but the first: measured with two.
     const LOSS: f64 = 0.15;
     let batches = tokens.len();
+    // Otherwise there would be threads that have nothing to do at all.
     if batches < threads {
         return true;
     }
-    // So many even out.
+    // So many even out: they are taken one by one, and the last ones are small.
     if threads < 2 || batches > 8 * threads {
         return false;
     }

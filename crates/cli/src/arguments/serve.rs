@@ -49,7 +49,8 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "N", default_value_t = 512, env = "MAX_CONCURRENT_REQUESTS")]
     pub(crate) max_concurrent_requests: usize,
 
-    /// The most tokens that are computed in one go. A request that comes meanwhile waits for as long as that takes
+    /// The most tokens that are computed in one go, where many requests wait or one has many texts. A request that comes meanwhile
+    /// waits for as long as that takes
     #[arg(long, value_name = "N", default_value_t = 1024, env = "MAX_BATCH_TOKENS")]
     pub(crate) max_batch_tokens: usize,
 

@@ -125,6 +125,7 @@ impl<'a> Actor<'a> {
             }
             std::thread::sleep(Duration::from_millis(self.random.within(20..200) as u64));
         }
+        self.fail(&format!("{}\n    is refused for as long as a client waits", question.request));
     }
 
     /// Sends a request, and waits for its answer; without one it is lost.

@@ -8,7 +8,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// What a tick may take where there is much to do; what is beyond that was no time for this program.
 const LONGEST: Duration = Duration::from_millis(300);
 
-static MILLISECONDS: AtomicU64 = AtomicU64::new(0);
+static MICROSECONDS: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the clock, which goes on until the program ends.
 pub(crate) fn start() {
@@ -17,7 +17,7 @@ pub(crate) fn start() {
         loop {
             std::thread::sleep(TICK);
             let now = Instant::now();
-            MILLISECONDS.fetch_add((now - last).min(LONGEST).as_millis() as u64, Ordering::Relaxed);
+            MICROSECONDS.fetch_add((now - last).min(LONGEST).as_micros() as u64, Ordering::Relaxed);
             last = now;
         }
     });
@@ -25,7 +25,7 @@ pub(crate) fn start() {
 
 /// Since the clock was started.
 pub(crate) fn time() -> Duration {
-    Duration::from_millis(MILLISECONDS.load(Ordering::Relaxed))
+    Duration::from_micros(MICROSECONDS.load(Ordering::Relaxed))
 }
 
 /// A moment, by both clocks.

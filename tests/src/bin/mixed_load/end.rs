@@ -38,13 +38,13 @@ impl Metrics {
 }
 
 /// Waits until nothing is waiting or computed.
-pub(crate) fn is_quiet(world: &World) -> Result<Metrics, String> {
+pub(crate) fn is_quiet(world: &World) -> Result<(), String> {
     let end = awake::time() + QUIET;
     loop {
         let metrics = Metrics::of(world)?;
         let [waiting, open] = ["te_queue_size", "minilm_open_requests"].map(|gauge| metrics.sum(gauge, ""));
         if (waiting, open) == (0, 0) {
-            return Ok(metrics);
+            return Ok(());
         }
         if awake::time() > end {
             return Err(format!("nobody asks, but {waiting} requests wait and {open} are open still"));
@@ -53,31 +53,43 @@ pub(crate) fn is_quiet(world: &World) -> Result<Metrics, String> {
     }
 }
 
-/// What the server has counted against what clients have, where it must be the same.
-pub(crate) fn counts_agree(world: &World, metrics: &Metrics, tallies: &BTreeMap<&str, Tally>) {
+/// What the server has counted against what clients have, where it must be the same; in the end, as requests whose clients went away
+/// in the middle of their bodies are counted before they are given up.
+pub(crate) fn counts_agree(world: &World, tallies: &BTreeMap<&str, Tally>) {
+    let end = awake::time() + QUIET;
+    let found = loop {
+        let found = Metrics::of(world).map(|metrics| disagreements(&metrics, tallies));
+        match found {
+            Ok(found) if !found.is_empty() && awake::time() < end => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            found => break found.unwrap_or_else(|error| vec![error]),
+        }
+    };
+    found.into_iter().for_each(|failure| world.failures.add(failure));
+}
+
+fn disagreements(metrics: &Metrics, tallies: &BTreeMap<&str, Tally>) -> Vec<String> {
+    let mut found = Vec::new();
     let status = |status: u16| tallies.values().map(|tally| tally.with_status(status)).sum::<u64>();
     let counted = |status: u16| metrics.sum("minilm_http_responses_total", &format!("status=\"{status}\""));
     // Only who waits for his answer gets them.
     for exact in [401, 404, 405, 408, 413, 422] {
         let (sent, came) = (counted(exact), status(exact));
         if sent != came {
-            world.failures.add(format!("the server counts {sent} answers with {exact}, and clients {came}"));
+            found.push(format!("the server counts {sent} answers with {exact}, and clients {came}"));
         }
     }
     // Who went away may have been answered, too.
     for at_least in [200, 429] {
         let (sent, came) = (counted(at_least), status(at_least));
         if sent < came {
-            world
-                .failures
-                .add(format!("the server counts {sent} answers with {at_least}, and clients {came}"));
+            found.push(format!("the server counts {sent} answers with {at_least}, and clients {came}"));
         }
     }
     for unexpected in [424, 500, 503] {
         if counted(unexpected) > 0 {
-            world
-                .failures
-                .add(format!("the server counts {} answers with {unexpected}", counted(unexpected)));
+            found.push(format!("the server counts {} answers with {unexpected}", counted(unexpected)));
         }
     }
     let [requests, successes, failures, cancelled] =
@@ -85,13 +97,14 @@ pub(crate) fn counts_agree(world: &World, metrics: &Metrics, tallies: &BTreeMap<
             .map(|name| metrics.sum(name, ""));
     if requests != successes + failures + cancelled {
         let counts = format!("{successes} successes, {failures} failures and {cancelled} that were given up");
-        world.failures.add(format!("the server counts {requests} requests, but {counts}"));
+        found.push(format!("the server counts {requests} requests, but {counts}"));
     }
     let texts = tallies.values().map(|tally| tally.texts).sum::<u64>();
     let embedded = metrics.sum("te_embed_count", "");
     if embedded < texts {
-        world.failures.add(format!("the server counts {embedded} texts, and clients have {texts} vectors"));
+        found.push(format!("the server counts {embedded} texts, and clients have {texts} vectors"));
     }
+    found
 }
 
 /// A few requests of each kind, one after the other.

@@ -121,7 +121,7 @@ fn run(arguments: &Arguments) -> Result<Failures, Box<dyn Error>> {
             tallies.entry(kind).or_default().add(tally);
         }
         match end::is_quiet(&world) {
-            Ok(metrics) => end::counts_agree(&world, &metrics, &tallies),
+            Ok(()) => end::counts_agree(&world, &tallies),
             Err(error) => world.failures.add(error),
         }
         memory.at_rest(server.id());
@@ -168,14 +168,13 @@ fn load(world: &World, part: u64, server: &Server, memory: &mut Memory) -> BTree
 
 /// Samples memory, and says once a minute how it goes.
 fn watch(world: &World, server: &Server, memory: &mut Memory, is_over: &AtomicBool) {
-    let began = awake::time();
     let pause = (world.time_left() / 240).clamp(Duration::from_millis(250), Duration::from_secs(5));
-    let mut minutes = 0;
+    let mut minutes = memory.elapsed().as_secs() / 60;
     while !is_over.load(Ordering::Relaxed) {
         if !world.time_left().is_zero() {
             memory.sample(server.id());
         }
-        let now = (awake::time() - began).as_secs() / 60;
+        let now = memory.elapsed().as_secs() / 60;
         if now > minutes {
             minutes = now;
             let (answers, failures) = (world.answers.load(Ordering::Relaxed), world.failures.number());

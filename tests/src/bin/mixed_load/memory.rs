@@ -38,8 +38,13 @@ impl Memory {
         Memory { began: awake::time(), samples: Vec::new(), at_rest: Vec::new() }
     }
 
+    /// Since the run began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        awake::time() - self.began
+    }
+
     pub(crate) fn sample(&mut self, id: u32) {
-        let now = awake::time() - self.began;
+        let now = self.elapsed();
         self.samples.extend(resident(id).map(|bytes| (now, bytes)));
     }
 
@@ -70,7 +75,7 @@ impl Memory {
             tenths: (0..10).filter_map(|i| median(tenth * i, tenth * (i + 1))).collect(),
             most: self.samples.iter().map(|&(_, bytes)| bytes).max()?,
             after_warm_up: *self.at_rest.first()?,
-            end: *self.at_rest.last()?,
+            end: *self.at_rest.get(1)?,
         })
     }
 }

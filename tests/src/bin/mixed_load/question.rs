@@ -20,6 +20,11 @@ pub(crate) struct Question<'a> {
     check: Check<'a>,
 }
 
+/// Of how many tokens the server sends the vectors.
+fn answered_tokens(pool: &Pool) -> usize {
+    ANSWER_LIMIT / (pool.dimension * size_of::<f32>())
+}
+
 impl<'a> Question<'a> {
     fn new(
         request: Request,
@@ -49,7 +54,15 @@ impl<'a> Question<'a> {
         match random.below(16) {
             0..5 => Question::embed(texts, random.choose(&FORMS), random.one_in(2)),
             5..8 => Question::openai(texts, random),
-            8 => Question::embed_all(texts, pool.dimension),
+            8 => {
+                let mut room = answered_tokens(pool);
+                let fits = |text: &&Text| {
+                    let rest = room.checked_sub(text.tokens);
+                    room = rest.unwrap_or(0);
+                    rest.is_some()
+                };
+                Question::embed_all(texts.into_iter().take_while(fits).collect(), pool.dimension)
+            }
             9 | 10 => Question::similarity(texts, pool.choose(random, 1)[0], pool.dimension, random),
             11 => Question::tokenize(texts),
             12 => Question::decode(texts),
@@ -64,8 +77,7 @@ impl<'a> Question<'a> {
 
     /// One whose answer has as many bytes as the server sends.
     pub(crate) fn long_answer(pool: &'a Pool, random: &mut Random) -> Question<'a> {
-        let tokens = ANSWER_LIMIT / (pool.dimension * size_of::<f32>());
-        Question::embed_all(pool.with_tokens(random, tokens), pool.dimension)
+        Question::embed_all(pool.with_tokens(random, answered_tokens(pool)), pool.dimension)
     }
 
     fn embed(texts: Vec<&'a Text>, form: Form, alone: bool) -> Question<'a> {

@@ -253,7 +253,7 @@ fn what_waits_is_counted_until_it_is_in_a_batch_or_given_up() {
     let batch = turns.next_batch(10);
     assert_eq!((turns.requests(), turns.waiting_tokens()), (3, 140));
     answered(&mut turns, batch);
-    // The first of them waits for its second text.
+    // Nobody waits for the third any more.
     replies.pop();
     turns.drop_deserted();
     assert_eq!((turns.requests(), turns.waiting_tokens()), (2, 50));

@@ -184,6 +184,25 @@ impl<'a> Actor<'a> {
         }
     }
 
+    /// The same, where it may be that there is too much to do.
+    pub(crate) fn judge_unless_refused(&mut self, question: &Question<'_>, answer: &Answer) {
+        if !self.is_refusal(question, answer) {
+            self.judge(question, answer);
+        }
+    }
+
+    /// Whether the answer is the error that is due, or that there is too much to do.
+    pub(crate) fn judge_error(&mut self, request: &Request, answer: &Answer, status: u16) {
+        let fault = match answer.status {
+            found if found == status => error(&request.path, answer),
+            429 => refusal(&request.path, answer),
+            _ => Err(format!("expected {status}")),
+        };
+        if let Err(what) = fault {
+            self.wrong(request, answer, &what);
+        }
+    }
+
     pub(crate) fn wrong(&mut self, request: &Request, answer: &Answer, what: &str) {
         self.tally.wrong += 1;
         self.fail(&format!("{request}\n    came: {answer}\n    {what}"));

@@ -15,7 +15,7 @@
 //!   the error that is its own, in the shape of its API. 429 with `Retry-After` is proper wherever a body would be read; both that
 //!   and 200 have to come in the bursts.
 //! - Slow clients get what others get as long as they are in time; then they get 408, or their connection is closed, as idle ones
-//!   are.
+//!   are. Of those that read nothing of a long answer some have to be let go: all, but where the system has room for it.
 //! - Who goes away, or ends its side of the connection, may get nothing, but nothing that is wrong.
 //! - When all clients are done, no request waits or has a place, and the counters at `/metrics` agree with what clients have.
 //! - SIGTERM while requests are computed: they are answered, and the process ends with the status 0. Its log has no panic and no
@@ -51,7 +51,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use actor::{Actor, World};
-use actors::{KINDS, TOO_MANY};
+use actors::{KINDS, SLOW, TOO_MANY};
 use memory::Memory;
 use pool::Pool;
 use server::Server;
@@ -201,6 +201,10 @@ fn report(world: &World, tallies: &BTreeMap<&str, Tally>, memory: &Memory) {
         if too_many.is_none_or(|tally| tally.with_status(status) == 0) {
             world.failures.add(format!("no burst of too many requests has had an answer with {status}"));
         }
+    }
+    // Of some the system keeps all of the answer.
+    if tallies.get(SLOW).is_none_or(|tally| tally.unanswered == 0) {
+        world.failures.add("no client that reads nothing of its answer has been let go".to_owned());
     }
     match memory.growth() {
         Some(growth) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::actor::{Actor, error};
+use crate::actor::Actor;
 use crate::http::NoAnswer;
 use crate::question::Question;
 
@@ -75,9 +75,7 @@ fn says_the_end(actor: &mut Actor<'_>, question: &Question<'_>, bytes: &[u8]) {
         Err(NoAnswer::Closed(..)) => actor.tally.unanswered += 1,
         outcome => {
             let Some(answer) = actor.due(&question.request, outcome) else { return };
-            if !actor.is_refusal(question, &answer) {
-                actor.judge(question, &answer);
-            }
+            actor.judge_unless_refused(question, &answer);
         }
     }
 }
@@ -92,16 +90,8 @@ fn says_the_end_early(actor: &mut Actor<'_>, question: &Question<'_>, bytes: &[u
         Err(NoAnswer::Closed(came, _)) if came.is_empty() => actor.tally.unanswered += 1,
         outcome => {
             let Some(answer) = actor.due(&question.request, outcome) else { return };
-            if actor.is_refusal(question, &answer) {
-                return;
-            }
-            let fault = if answer.status == 400 {
-                error(&question.request.path, &answer)
-            } else {
-                Err("expected 400".to_owned())
-            };
-            if let Err(what) = fault {
-                actor.wrong(&question.request, &answer, &what);
+            if !actor.is_refusal(question, &answer) {
+                actor.judge_error(&question.request, &answer, 400);
             }
         }
     }

@@ -136,14 +136,7 @@ fn broken_body(actor: &mut Actor<'_>) {
     let outcome = connection.answer();
     request.body = broken.into();
     let Some(answer) = actor.due(&request, outcome) else { return };
-    let fault = match answer.status {
-        400 => error(&request.path, &answer),
-        429 => refusal(&request.path, &answer),
-        _ => Err("expected 400".to_owned()),
-    };
-    if let Err(what) = fault {
-        actor.wrong(&request, &answer, &what);
-    }
+    actor.judge_error(&request, &answer, 400);
 }
 
 /// What is not HTTP, or has a head that is too large: it has no path, and the answer no body.

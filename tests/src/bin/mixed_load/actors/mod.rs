@@ -18,11 +18,13 @@ pub(crate) const KINDS: [(&str, usize, Step); 8] = [
     ("valid", 3, valid::step),
     ("large", 1, valid::large),
     ("invalid", 2, invalid::step),
-    ("slow", 4, slow::step),
+    (SLOW, 4, slow::step),
     ("idle", 3, slow::idle),
     ("aborted", 2, aborted::step),
     ("oversized", 1, oversized::step),
     (TOO_MANY, 1, too_many::step),
 ];
+
+pub(crate) const SLOW: &str = "slow";
 
 pub(crate) const TOO_MANY: &str = "too many";

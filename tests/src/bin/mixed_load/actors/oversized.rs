@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::actor::{Actor, error, refusal};
+use crate::actor::Actor;
 use crate::http::Request;
 use crate::server::{ANSWER_LIMIT, MAX_CLIENT_BATCH_SIZE, PAYLOAD_LIMIT};
 
@@ -36,13 +36,6 @@ pub(crate) fn step(actor: &mut Actor<'_>) {
     };
     let Some(mut connection) = actor.open() else { return };
     let Some(answer) = actor.exchange(&mut connection, &request) else { return };
-    let fault = match answer.status {
-        413 => error(&request.path, &answer),
-        429 => refusal(&request.path, &answer),
-        _ => Err("expected 413".to_owned()),
-    };
-    if let Err(what) = fault {
-        actor.wrong(&request, &answer, &what);
-    }
+    actor.judge_error(&request, &answer, 413);
     actor.pause(50..500);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::actor::{Actor, error, refusal};
+use crate::actor::Actor;
 use crate::http::{NoAnswer, PATIENCE, Pace};
 use crate::question::Question;
 use crate::server::{IDLE_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT};
@@ -60,8 +60,8 @@ fn in_drips(actor: &mut Actor<'_>, head: bool) {
         actor.keep(connection);
     }
     let is_excused = answer.status == 408 && took + MARGIN > READ_TIMEOUT;
-    if !is_excused && !actor.is_refusal(&question, &answer) {
-        actor.judge(&question, &answer);
+    if !is_excused {
+        actor.judge_unless_refused(&question, &answer);
     }
 }
 
@@ -85,15 +85,11 @@ fn too_slow(actor: &mut Actor<'_>) {
     let outcome = connection.answer();
     let Some(answer) = actor.due(request, outcome) else { return };
     let (took, awake) = (actor.began.elapsed(), actor.began.awake());
-    let fault = match answer.status {
-        408 if took < READ_TIMEOUT - Duration::from_millis(100) => Err(format!("after {took:?} already")),
-        408 if awake > READ_TIMEOUT + LATE => Err(format!("after {took:?} only")),
-        408 => error(&request.path, &answer),
-        429 => refusal(&request.path, &answer),
-        _ => Err("expected 408".to_owned()),
-    };
-    if let Err(what) = fault {
-        actor.wrong(request, &answer, &what);
+    let is_early = took < READ_TIMEOUT - Duration::from_millis(100);
+    if answer.status == 408 && (is_early || awake > READ_TIMEOUT + LATE) {
+        actor.wrong(request, &answer, &format!("after {took:?}, and bodies have {READ_TIMEOUT:?}"));
+    } else {
+        actor.judge_error(request, &answer, 408);
     }
     // It may be too late for it, but not a reason for anything worse.
     let _ = connection.send(last);
@@ -111,9 +107,7 @@ fn reads_slowly(actor: &mut Actor<'_>) {
     };
     let outcome = connection.answer_at(pace);
     let Some(answer) = actor.due(&question.request, outcome) else { return };
-    if !actor.is_refusal(&question, &answer) {
-        actor.judge(&question, &answer);
-    }
+    actor.judge_unless_refused(&question, &answer);
 }
 
 /// Nothing of a long answer, for longer than the server waits.
@@ -135,9 +129,7 @@ fn reads_nothing(actor: &mut Actor<'_>) {
         // The system has kept all of it.
         outcome => {
             let Some(answer) = actor.due(&question.request, outcome) else { return };
-            if !actor.is_refusal(&question, &answer) {
-                actor.judge(&question, &answer);
-            }
+            actor.judge_unless_refused(&question, &answer);
         }
     }
 }

@@ -42,9 +42,7 @@ fn burst<'a>(
         }
         let outcome = connection.answer();
         let Some(answer) = actor.due(&question.request, outcome) else { return actor.tally };
-        if !actor.is_refusal(&question, &answer) {
-            actor.judge(&question, &answer);
-        }
+        actor.judge_unless_refused(&question, &answer);
         actor.tally
     };
     let mut all = Tally::default();

@@ -55,9 +55,7 @@ fn alone(actor: &mut Actor<'_>, question: &mut Question<'_>) {
     question.request.headers += "connection: close\r\n";
     let Some(mut connection) = actor.open() else { return };
     let Some(answer) = actor.exchange(&mut connection, &question.request) else { return };
-    if !actor.is_refusal(question, &answer) {
-        actor.judge(question, &answer);
-    }
+    actor.judge_unless_refused(question, &answer);
     match connection.rest(Duration::from_secs(20)) {
         NoAnswer::Closed(came, _) if came.is_empty() => (),
         other => actor.fail(&format!("{}\n    after its last answer: {other}", question.request)),
@@ -87,9 +85,7 @@ fn pipelined(actor: &mut Actor<'_>) {
             continue;
         };
         is_last = answer.is_last();
-        if !actor.is_refusal(question, &answer) {
-            actor.judge(question, &answer);
-        }
+        actor.judge_unless_refused(question, &answer);
     }
     if !is_last {
         actor.keep(connection);
